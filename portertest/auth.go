@@ -1,0 +1,147 @@
+package portertest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// credential returns the access token that came with the request. Job tokens
+// and deploy tokens are no credentials to this API.
+func (c *call) credential() string {
+	if t := c.r.Header.Get("Private-Token"); t != "" {
+		return t
+	}
+	if t, ok := c.param("private_token"); ok && t != "" {
+		return t
+	}
+	if scheme, t, ok := strings.Cut(c.r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(t)
+	}
+	t, _ := c.param("access_token")
+	return t
+}
+
+// authenticate returns the caller, nil for an anonymous one, or the refusal.
+func (c *call) authenticate() (*user, *reply) {
+	secret := c.credential()
+	if secret == "" {
+		return nil, nil
+	}
+	t := c.s.tokens[secret]
+	switch {
+	case t == nil:
+		return nil, message(http.StatusUnauthorized, "401 Unauthorized")
+	case t.expired:
+		return nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token is expired. You can either do re-authorization or token refresh.")
+	case t.revoked:
+		return nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user.")
+	}
+	enough := []string{"api"}
+	if c.reads() && c.s.cfg.atLeast(12, 10) {
+		enough = append(enough, "read_api")
+	}
+	if r := t.require(enough...); r != nil {
+		return nil, r
+	}
+	if t.user.denied != "" {
+		return nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
+	}
+	if len(t.lacks) > 0 {
+		return nil, tokenError(http.StatusForbidden, "insufficient_granular_scope",
+			fmt.Sprintf("Access denied: Your fine-grained personal access token lacks the required permissions: [%s].", strings.Join(t.lacks, ", ")))
+	}
+	return c.sudo(t)
+}
+
+func (t *accessToken) require(anyOf ...string) *reply {
+	for _, scope := range anyOf {
+		if slices.Contains(t.scopes, scope) {
+			return nil
+		}
+	}
+	return jsonReply(http.StatusForbidden, object{
+		{"error", "insufficient_scope"},
+		{"error_description", "The request requires higher privileges than provided by the access token."},
+		{"scope", strings.Join(anyOf, " ")},
+	})
+}
+
+// sudo returns the user that an administrator asks to act as.
+func (c *call) sudo(t *accessToken) (*user, *reply) {
+	name := c.r.Header.Get("Sudo")
+	if name == "" {
+		name, _ = c.param("sudo")
+	}
+	if name == "" {
+		return t.user, nil
+	}
+	if !t.user.admin {
+		return nil, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")
+	}
+	if r := t.require("sudo"); r != nil {
+		return nil, r
+	}
+	for _, u := range c.s.users {
+		if strings.EqualFold(u.username, name) || strconv.FormatInt(u.id, 10) == name {
+			return u, nil
+		}
+	}
+	return nil, message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", name))
+}
+
+// findProject returns the project that a path segment names, if the caller may
+// read it, and whether it did so by a former path.
+func (s *Server) findProject(u *user, id string) (p *project, moved bool) {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && isDigits(id) {
+		p = s.projects[n]
+	} else if strings.Contains(id, "/") {
+		if p = s.projectAt(id); p == nil {
+			p, moved = s.projectOnceAt(id)
+		}
+	}
+	if p == nil || !p.readable(u) {
+		return nil, false
+	}
+	return p, moved
+}
+
+func (s *Server) projectOnceAt(fullPath string) (*project, bool) {
+	if !s.cfg.atLeast(16, 7) {
+		return nil, false
+	}
+	for _, p := range s.projects {
+		for _, f := range p.former {
+			if strings.EqualFold(f, fullPath) {
+				return p, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// userProject finds the project of a /projects/:id route.
+func (c *call) userProject(u *user) (*project, *reply) {
+	p, moved := c.s.findProject(u, c.id)
+	switch {
+	case p == nil:
+		return nil, message(http.StatusNotFound, "404 Project Not Found")
+	case moved && c.r.Method == http.MethodGet:
+		to := fmt.Sprintf("%s/api/v4/projects/%d%s", c.s.externalURL(), p.id, c.rest)
+		if c.r.URL.RawQuery != "" {
+			to += "?" + c.r.URL.RawQuery
+		}
+		r := text(http.StatusMovedPermanently, "This resource has been moved permanently to "+to)
+		r.header.Set("Location", to)
+		return nil, r
+	case moved:
+		return nil, message(http.StatusMethodNotAllowed, "Non GET methods are not allowed for moved projects")
+	}
+	return p, nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

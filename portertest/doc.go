@@ -1,0 +1,46 @@
+// Package portertest runs a GitLab that knows only the project import/export
+// API, for testing programs that move projects.
+//
+// A [Server] is used like one of net/http/httptest. It begins with one user,
+// whose access token is [Token], and no projects:
+//
+//	s := portertest.NewServer(portertest.Version("13.12"), portertest.Downloads(portertest.Redirected))
+//	defer s.Close()
+//	s.AddProject(portertest.Project{Path: "group/app"})
+//	// … run the program under test against s.URL with s.Client() …
+//	for _, r := range s.Requests() {
+//		t.Log(r.Origin, r.Method, r.Path, r.Status)
+//	}
+//
+// # What it does
+//
+// The server schedules, makes, expires and serves exports and takes imports as
+// the chosen version of GitLab does, down to its texts and the order of its
+// checks: exports that belong to one user, an export that deletes the one
+// before it, rate limits that follow the minutes of the clock, uploads that are
+// refused early or only once they are complete, imports that take over a path
+// when they are done. A second origin plays the object storage, to which
+// downloads are redirected and which takes what GitLab uploads by itself.
+//
+// The state of a job is never set. It follows from the job's times and
+// from the server's clock, which [Server.Advance] moves. By default a job takes
+// a few milliseconds; see [Timing] and [RealTiming].
+//
+// # What goes wrong
+//
+// [Server.ScriptExport] and [Server.ScriptImport] say how the next jobs of a
+// project go. [Server.Inject] breaks connections: it cuts, stalls, truncates or
+// garbles requests and answers, loses answers, or gives others. Faults work alike
+// over sockets, TLS, HTTP/2 and in memory.
+//
+// # Time
+//
+// With [InMemory] the server needs no sockets and can live in a
+// [testing/synctest] bubble, where hours of waiting take no time:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		s := portertest.NewServer(portertest.InMemory(), portertest.RealTiming())
+//		defer s.Close()
+//		// …
+//	})
+package portertest

@@ -1,0 +1,219 @@
+package portertest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// scheduleExport answers POST /projects/:id/export. The order of its steps is
+// GitLab's and decides what a refused request destroys.
+func (c *call) scheduleExport() *reply {
+	s := c.s
+	u, p, r := c.exportProject()
+	if r != nil {
+		return r
+	}
+	run, r := c.exportParams()
+	if r != nil {
+		return r
+	}
+	if r := s.exportLimited(u, p); r != nil {
+		return r
+	}
+	now := s.now()
+	if s.cfg.atLeast(13, 3) {
+		for _, j := range s.exportsOf(p, u) {
+			j.removed = j.removed || j.hasFile(now)
+		}
+	}
+	if run.UploadURL != "" {
+		if problem := blockedURL(run.UploadURL); problem != "" {
+			return message(http.StatusBadRequest, object{{"url", []string{problem}}})
+		}
+	}
+	if limit := s.cfg.maxExport; limit > 0 && s.cfg.atLeast(15, 0) && s.statisticsSize(p) > limit {
+		return message(http.StatusBadRequest, "The project size exceeds the export limit.")
+	}
+	if s.cfg.atLeast(18, 5) {
+		for _, j := range s.exportsOf(p, u) {
+			if j.active(now) {
+				return message(http.StatusBadRequest, "An export is already running or queued for this project. Please try again once it's done.")
+			}
+		}
+	}
+	run.Time, run.Username = now, u.username
+	if !s.duplicate(p, u, run, now) {
+		s.enqueueExport(p, u, run, now)
+	}
+	return message(http.StatusAccepted, "202 Accepted")
+}
+
+// exportProject is the gate before all three endpoints.
+func (c *call) exportProject() (*user, *project, *reply) {
+	if c.s.cfg.exportsOff {
+		return nil, nil, message(http.StatusNotFound, "404 Not Found")
+	}
+	u, r := c.authenticate()
+	if r != nil {
+		return nil, nil, r
+	}
+	p, r := c.userProject(u)
+	if r != nil {
+		return nil, nil, r
+	}
+	if p.role(u) < Maintainer {
+		return nil, nil, message(http.StatusForbidden, "403 Forbidden")
+	}
+	return u, p, nil
+}
+
+func (c *call) exportParams() (ExportRun, *reply) {
+	var run ExportRun
+	if !c.s.cfg.atLeast(10, 7) {
+		return run, nil
+	}
+	run.Description, _ = c.param("description")
+	switch up := c.params["upload"].(type) {
+	case nil:
+	case map[string]any:
+		run.UploadURL, _ = scalar(up["url"])
+		method, sent := scalar(up["http_method"])
+		if !sent {
+			method = http.MethodPut
+		}
+		if !c.s.cfg.atLeast(14, 0) {
+			method = strings.ToUpper(method)
+			if run.UploadURL != "" && method != http.MethodPut && method != http.MethodPost {
+				return run, message(http.StatusBadRequest, object{{"http_method", []string{"invalid. Only PUT and POST methods allowed."}}})
+			}
+		} else if method != http.MethodPut && method != http.MethodPost {
+			return run, apiError(http.StatusBadRequest, "upload[http_method] does not have a valid value")
+		}
+		run.UploadMethod = method
+	default:
+		if present(up) {
+			return run, apiError(http.StatusBadRequest, "upload is invalid")
+		}
+	}
+	if run.UploadURL == "" {
+		run.UploadMethod = ""
+	}
+	return run, nil
+}
+
+// blockedURL returns what GitLab has against a URL to upload to.
+func blockedURL(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return "is blocked: URI is invalid"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "is blocked: Only allowed schemes are http, https"
+	case u.Hostname() == "":
+		return "is blocked: Host cannot be resolved or invalid"
+	}
+	return ""
+}
+
+// exportsOf returns the jobs whose exports u can see.
+func (s *Server) exportsOf(p *project, u *user) []*exportJob {
+	var jobs []*exportJob
+	for _, j := range s.exports {
+		if j.project == p && (j.user == u || !s.cfg.atLeast(17, 3)) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs
+}
+
+// exportState computes a project's export status as u sees it.
+func (s *Server) exportState(p *project, u *user) string {
+	now := s.now()
+	var queued, started, afterExport, file, failed bool
+	for _, j := range s.exportsOf(p, u) {
+		if j.active(now) {
+			switch {
+			case !reached(j.started, now):
+				queued = true
+			case reached(j.row, now) && (s.cfg.atLeast(10, 7) || reached(j.bytes, now)):
+				afterExport = true
+			default:
+				started = true
+			}
+		}
+		file = file || j.hasFile(now)
+		failed = failed || reached(j.failed, now) && now.Before(j.queued.Add(7*24*time.Hour))
+	}
+	if !s.cfg.atLeast(12, 9) {
+		// Without a job table the status is what lies in the shared directory.
+		switch {
+		case started:
+			return "started"
+		case afterExport && s.cfg.atLeast(10, 7):
+			return "after_export_action"
+		case file:
+			return "finished"
+		}
+		return "none"
+	}
+	started = started || afterExport
+	switch {
+	case (queued || started) && file:
+		return "regeneration_in_progress"
+	case queued:
+		return "queued"
+	case started:
+		return "started"
+	case file:
+		return "finished"
+	case failed && s.cfg.atLeast(17, 3):
+		return "failed"
+	}
+	return "none"
+}
+
+// exportStatus answers GET /projects/:id/export.
+func (c *call) exportStatus() *reply {
+	u, p, r := c.exportProject()
+	if r != nil {
+		return r
+	}
+	status := c.s.exportState(p, u)
+	body := append(identity(p), member{"export_status", status})
+	if status == "finished" {
+		root := c.s.externalURL()
+		body = append(body, member{"_links", object{
+			{"api_url", fmt.Sprintf("%s/api/v4/projects/%d/export/download", root, p.id)},
+			{"web_url", fmt.Sprintf("%s/%s/download_export", root, p.fullPath())},
+		}})
+	}
+	return jsonReply(http.StatusOK, body)
+}
+
+// identity is how every answer about a project begins.
+func identity(p *project) object {
+	return object{
+		{"id", p.id},
+		{"description", orNull(p.description)},
+		{"name", p.name},
+		{"name_with_namespace", p.ns.fullName() + " / " + p.name},
+		{"path", p.path},
+		{"path_with_namespace", p.fullPath()},
+		{"created_at", p.created.UTC().Format(timestamp)},
+	}
+}
+
+// latestFile returns the export whose file a download by u would get.
+func (s *Server) latestFile(p *project, u *user) *exportJob {
+	now := s.now()
+	var latest *exportJob
+	for _, j := range s.exportsOf(p, u) {
+		if j.hasFile(now) && (latest == nil || !j.row.Before(latest.row)) {
+			latest = j
+		}
+	}
+	return latest
+}

@@ -1,0 +1,287 @@
+package portertest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// call is one request to GitLab.
+type call struct {
+	s         *Server
+	x         *exchange
+	r         *http.Request
+	requestID string
+
+	route *route
+	allow []string // methods that the path has routes for
+	gone  bool     // the path is of an API that is no more
+	id    string   // the :id of the route, unescaped
+	rest  string   // of the path, after the :id
+
+	query  url.Values
+	fields []field        // of the body's form, in order
+	params map[string]any // query and body as Rails sees them
+	upload *upload        // a form's file
+}
+
+// reads reports whether the request changes nothing.
+func (c *call) reads() bool {
+	return c.r.Method == http.MethodGet || c.r.Method == http.MethodHead
+}
+
+// param returns a plain parameter.
+func (c *call) param(name string) (string, bool) {
+	if c.params == nil {
+		v, ok := c.query[name]
+		if !ok || len(v) == 0 {
+			return "", false
+		}
+		return v[len(v)-1], true
+	}
+	switch v := c.params[name].(type) {
+	case string:
+		return v, true
+	case fmt.Stringer: // a json.Number
+		return v.String(), true
+	}
+	return "", false
+}
+
+// route is an endpoint of the API.
+type route struct {
+	method  string
+	pattern string // below /api/v4; ":id" stands for one segment
+	since   version
+	handle  func(*call) *reply // with s.mu held
+	upload  bool               // the front server stores the file before GitLab looks
+}
+
+var routes = []route{
+	{method: "POST", pattern: "projects/:id/export", since: version{10, 6}, handle: (*call).scheduleExport},
+	{method: "GET", pattern: "projects/:id/export", since: version{10, 6}, handle: (*call).exportStatus},
+	{method: "GET", pattern: "projects/:id/export/download", since: version{10, 6}, handle: (*call).download},
+	{method: "POST", pattern: "projects/import", since: version{10, 6}, handle: (*call).importFile, upload: true},
+	{method: "GET", pattern: "projects/:id/import", since: version{10, 6}, handle: (*call).importStatus},
+	{method: "POST", pattern: "projects/remote-import", since: version{13, 2}, handle: (*call).importURL},
+	{method: "POST", pattern: "projects/remote-import-s3", since: version{14, 9}, handle: (*call).importS3},
+	{method: "POST", pattern: "projects/import-relation", since: version{16, 11}, handle: (*call).importRelation, upload: true},
+	{method: "GET", pattern: "projects/:id/relation-imports", since: version{16, 11}, handle: (*call).listRelationImports},
+	{method: "POST", pattern: "projects/:id/export_relations", since: version{14, 4}, handle: (*call).exportRelations},
+	{method: "GET", pattern: "projects/:id/export_relations/status", since: version{14, 4}, handle: (*call).relationExportStatus},
+	{method: "GET", pattern: "projects/:id/export_relations/download", since: version{14, 4}, handle: (*call).downloadRelation},
+}
+
+// serveGitLab is the server in front of GitLab.
+func (s *Server) serveGitLab(w http.ResponseWriter, r *http.Request) {
+	c := &call{s: s, x: w.(*exchange), r: r}
+	c.query, _ = url.ParseQuery(r.URL.RawQuery)
+	s.mu.Lock()
+	c.requestID = s.nextRequestID()
+	s.mu.Unlock()
+	w.Header().Set("X-Request-Id", c.requestID)
+	c.handle().write(w, r)
+}
+
+func (c *call) handle() *reply {
+	escaped := cleanPath(c.r.URL.EscapedPath())
+	rel, ok := strings.CutPrefix(escaped, c.s.root)
+	if !ok || rel != "" && rel[0] != '/' {
+		r := frontServer(http.StatusNotFound, fmt.Sprintf("Not found %q", escaped))
+		r.header.Set("Connection", "close")
+		return r
+	}
+	api, ok := strings.CutPrefix(rel, "/api/")
+	if !ok {
+		return c.locked((*call).web)
+	}
+	c.match(api)
+	if c.route != nil && c.route.upload {
+		return c.accelerated()
+	}
+	if r := c.parseBody(); r != nil {
+		return r
+	}
+	return c.locked((*call).app)
+}
+
+// cleanPath is how the front server reads a path; a slash at the end stays.
+func cleanPath(escaped string) string {
+	p := path.Clean("/" + escaped)
+	if strings.HasSuffix(escaped, "/") && p != "/" {
+		p += "/"
+	}
+	return p
+}
+
+// match finds the route for a path below /api/, or which methods would have
+// found one.
+func (c *call) match(api string) {
+	segments := strings.Split(api, "/")
+	if segments[0] == "v3" {
+		c.gone = true
+	}
+	if segments[0] != "v4" {
+		return
+	}
+	v := c.s.version()
+	for i := range routes {
+		rt := &routes[i]
+		if !v.atLeast(rt.since.major, rt.since.minor) || !rt.fits(segments[1:]) {
+			continue
+		}
+		methods := []string{rt.method}
+		if rt.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		c.allow = append(c.allow, methods...)
+		if slices.Contains(methods, c.r.Method) {
+			c.route = rt
+			c.bind(rt, segments[1:])
+		}
+	}
+}
+
+func (rt *route) fits(segments []string) bool {
+	pattern := strings.Split(rt.pattern, "/")
+	if len(pattern) != len(segments) {
+		return false
+	}
+	for i, p := range pattern {
+		if segments[i] == "" || p != ":id" && p != segments[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *call) bind(rt *route, segments []string) {
+	for i, p := range strings.Split(rt.pattern, "/") {
+		if p == ":id" {
+			c.id, _ = url.PathUnescape(segments[i])
+			c.rest = "/" + strings.Join(segments[i+1:], "/")
+		}
+	}
+}
+
+func (s *Server) version() version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.version
+}
+
+// locked runs f with the server's state up to date and guarded.
+func (c *call) locked(f func(*call) *reply) *reply {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.settle()
+	return f(c)
+}
+
+// app is GitLab itself, behind the front server.
+func (c *call) app() *reply {
+	extra, r := c.throttled()
+	if r == nil {
+		r = c.appUnthrottled()
+	}
+	for k, v := range extra {
+		r.header[k] = v
+	}
+	return r
+}
+
+func (c *call) appUnthrottled() *reply {
+	if !wellFormed(c.r.URL.EscapedPath()) || !wellFormed(c.r.URL.RawQuery) {
+		return text(http.StatusBadRequest, "Bad Request")
+	}
+	for _, f := range c.fields {
+		if !clean(f.name) || !clean(f.value) {
+			return text(http.StatusBadRequest, "Bad Request")
+		}
+	}
+	if r := c.writeRefused(); r != nil {
+		return r
+	}
+	if c.route == nil {
+		return c.noRoute()
+	}
+	return c.route.handle(c)
+}
+
+func wellFormed(escaped string) bool {
+	s, err := url.PathUnescape(escaped)
+	return err != nil || clean(s)
+}
+
+func clean(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// noRoute tells a wrong method from a wrong path.
+func (c *call) noRoute() *reply {
+	switch {
+	case c.gone:
+		return apiError(http.StatusGone, "API V3 is no longer supported. Use API V4 instead.")
+	case c.allow == nil:
+		return apiError(http.StatusNotFound, "404 Not Found")
+	}
+	r := apiError(http.StatusMethodNotAllowed, "405 Not Allowed")
+	r.header.Set("Allow", "OPTIONS, "+strings.Join(c.allow, ", "))
+	return r
+}
+
+// writeRefused is what stands before all writes to a read-only instance.
+func (c *call) writeRefused() *reply {
+	if c.reads() || !c.s.cfg.readOnly && !c.s.cfg.maintenance {
+		return nil
+	}
+	if isJSON(c.r) {
+		if c.s.cfg.maintenance {
+			return message(http.StatusServiceUnavailable, "GitLab Maintenance: system is in maintenance mode")
+		}
+		return message(http.StatusForbidden, "You cannot perform write operations on a read-only instance")
+	}
+	r := newReply(http.StatusMovedPermanently, "", nil)
+	to := c.r.Header.Get("Referer")
+	if to == "" {
+		to = c.s.externalURL() + "/"
+	}
+	r.header.Set("Location", to)
+	return r
+}
+
+// web is the rest of GitLab: pages for people, who have to sign in.
+func (c *call) web() *reply {
+	rel := strings.TrimPrefix(c.r.URL.Path, c.s.root)
+	var r *reply
+	switch {
+	case !c.reads():
+		r = page(http.StatusNotFound, "Not Found")
+	case rel == "" || rel == "/" || rel == "/users/sign_in":
+		r = page(http.StatusOK, "Sign in")
+	default:
+		r = newReply(http.StatusFound, "text/html; charset=utf-8", nil)
+		r.header.Set("Location", c.s.externalURL()+"/users/sign_in")
+	}
+	return r
+}
+
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// nextRequestID returns a ULID, as GitLab uses for its requests.
+func (s *Server) nextRequestID() string {
+	s.lastRequest++
+	var id [26]byte
+	ms, n := s.now().UnixMilli(), s.lastRequest
+	for i := 9; i >= 0; i-- {
+		id[i] = crockford[ms&31]
+		ms >>= 5
+	}
+	for i := 25; i >= 10; i-- {
+		id[i] = crockford[n&31]
+		n >>= 5
+	}
+	return string(id[:])
+}

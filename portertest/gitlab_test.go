@@ -1,0 +1,193 @@
+package portertest
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAddressing(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, path string
+		status             int
+		body               string // a part of it
+	}{
+		{"ID", "GET", "projects/7/export", 200, `"id":7`},
+		{"path", "GET", "projects/acme%2Ftools%2Fwid.get/export", 200, `"id":7`},
+		{"escaped in lower case", "GET", "projects/acme%2ftools%2fwid.get/export", 200, `"id":7`},
+		{"other case", "GET", "projects/ACME%2FTools%2FWid.Get/export", 200, `"id":7`},
+		{"escaped twice", "GET", "projects/acme%252Ftools%252Fwid.get/export", 404, noProject},
+		{"without a slash", "GET", "projects/wid.get/export", 404, noProject},
+		{"not escaped", "GET", "projects/acme/tools/wid.get/export", 404, noRoute},
+		{"huge ID", "GET", "projects/99999999999999999999/export", 404, noProject},
+		{"no ID", "GET", "projects//export", 404, noRoute},
+		{"unknown route", "GET", "projects/7/exports", 404, noRoute},
+		{"unknown root", "GET", "groups/7/export", 404, noRoute},
+		{"wrong method", "DELETE", "projects/7/export", 405, `{"error":"405 Not Allowed"}`},
+		{"wrong method", "PUT", "projects/7/import", 405, `{"error":"405 Not Allowed"}`},
+		{"wrong method", "GET", "projects/import", 405, `{"error":"405 Not Allowed"}`},
+		{"NUL", "GET", "projects/a%2Fb%00/export", 400, "Bad Request"},
+		{"not UTF-8", "GET", "projects/a%2Fb%ff/export", 400, "Bad Request"},
+		{"NUL in the query", "GET", "projects/7/export?x=%00", 400, "Bad Request"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inMemory(t, nil, func(t *testing.T, s *Server) {
+				s.AddProject(Project{Path: "acme/tools/wid.get", ID: 7})
+				a := do(t, s, request{method: tt.method, path: tt.path, header: asOwner})
+				if a.status != tt.status || !strings.Contains(a.body, tt.body) {
+					t.Errorf("got %d %s\nwant %d %s", a.status, a.body, tt.status, tt.body)
+				}
+			})
+		})
+	}
+	inMemory(t, nil, func(t *testing.T, s *Server) {
+		a := do(t, s, request{method: "GET", path: s.URL + "/api/v3/projects/7/export", header: asOwner})
+		if a.status != 410 {
+			t.Errorf("API v3: got %d %s", a.status, a.body)
+		}
+		a = post(t, s, "projects/7/export", formType, "description=a%00b")
+		a.want(t, 400, "Bad Request")
+		if ct := a.header.Get("Content-Type"); ct != "text/plain" {
+			t.Errorf("Content-Type is %q", ct)
+		}
+	})
+}
+
+func TestRelativeRoot(t *testing.T) {
+	inMemory(t, []Option{RelativeRoot("gitlab/")}, func(t *testing.T, s *Server) {
+		s.AddProject(Project{Path: "a/b", ID: 7})
+		if s.URL != "http://gitlab.test/gitlab" {
+			t.Errorf("URL is %s", s.URL)
+		}
+		if a := get(t, s, "projects/7/export"); a.status != 200 {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+		for path, quoted := range map[string]string{
+			"/api/v4/projects/7/export":        `"/api/v4/projects/7/export"`,
+			"/gitlabs/api/v4/projects/7":       `"/gitlabs/api/v4/projects/7"`,
+			"/api/v4/projects/a%2Fb/export":    `"/api/v4/projects/a%2Fb/export"`,
+			"/gitlab2/api/v4/projects/7/":      `"/gitlab2/api/v4/projects/7/"`,
+			"/x/../api/v4//projects/7/export/": `"/api/v4/projects/7/export/"`,
+		} {
+			a := do(t, s, request{method: "GET", path: "http://gitlab.test" + path, header: asOwner})
+			a.want(t, 404, "Not found "+quoted+"\n")
+			if a.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+				t.Errorf("Content-Type is %q", a.header.Get("Content-Type"))
+			}
+		}
+	})
+}
+
+func TestMovedProject(t *testing.T) {
+	const notGET = `{"message":"Non GET methods are not allowed for moved projects"}`
+	const there = "http://git.example.test/root/api/v4/projects/7"
+	for _, tt := range []struct {
+		name, version, token string
+		method, path         string
+		status               int
+		body                 string
+		location             string
+	}{
+		{"GET", "18.9", Token, "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"GET with a query", "18.9", Token, "GET", "old%2Fname/export?a=b%2Fc", 301, "This resource has been moved permanently to " + there + "/export?a=b%2Fc", there + "/export?a=b%2Fc"},
+		{"download", "16.7", Token, "GET", "OLD%2Fname/export/download", 301, "This resource has been moved permanently to " + there + "/export/download", there + "/export/download"},
+		{"import status", "18.9", Token, "GET", "old%2Fname/import", 301, "This resource has been moved permanently to " + there + "/import", there + "/import"},
+		{"POST", "18.9", Token, "POST", "old%2Fname/export", 405, notGET, ""},
+		{"HEAD", "18.9", Token, "HEAD", "old%2Fname/export/download", 405, "", ""},
+		{"no access", "18.9", "stranger", "GET", "old%2Fname/export", 404, noProject, ""},
+		{"developer", "18.9", "developer", "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"before", "16.6", Token, "GET", "old%2Fname/export", 404, noProject, ""},
+		{"POST before", "13.12", Token, "POST", "old%2Fname/export", 404, noProject, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inMemory(t, []Option{Version(tt.version), ExternalURL("http://git.example.test/root/")}, func(t *testing.T, s *Server) {
+				s.AddUser(User{Username: "stranger", Token: "stranger"})
+				s.AddUser(User{Username: "developer", Token: "developer"})
+				s.AddProject(Project{Path: "new/name", ID: 7, FormerPaths: []string{"old/name"}, Members: map[string]Role{"developer": Developer}})
+				a := do(t, s, request{method: tt.method, path: "projects/" + tt.path, header: as(tt.token)})
+				a.want(t, tt.status, tt.body)
+				if l := a.header.Get("Location"); l != tt.location {
+					t.Errorf("Location is %q, want %q", l, tt.location)
+				}
+			})
+		})
+	}
+	inMemory(t, nil, func(t *testing.T, s *Server) {
+		s.AddProject(Project{Path: "new/name", ID: 7, FormerPaths: []string{"old/name"}})
+		s.AddProject(Project{Path: "old/name", ID: 8})
+		if a := get(t, s, "projects/old%2Fname/export"); a.status != 200 || a.member(t, "id") != 8.0 {
+			t.Errorf("a project that took over the path: got %d %s", a.status, a.body)
+		}
+	})
+}
+
+func TestReadOnly(t *testing.T) {
+	body, multipart := form(plain("path", "new"), file("x.tar.gz", smallArchive))
+	for _, tt := range []struct {
+		name         string
+		opt          Option
+		method, path string
+		contentType  string
+		referer      string
+		status       int
+		body         string
+		location     string
+	}{
+		{"read", ReadOnly(), "GET", "projects/7/export", "", "", 200, "", ""},
+		{"no body", ReadOnly(), "POST", "projects/7/export", "", "", 301, "", "http://gitlab.test/"},
+		{"form", ReadOnly(), "POST", "projects/7/export", formType, "http://example.test/x", 301, "", "http://example.test/x"},
+		{"multipart", ReadOnly(), "POST", "projects/import", multipart, "", 301, "", "http://gitlab.test/"},
+		{"JSON", ReadOnly(), "POST", "projects/7/export", jsonType, "", 403, `{"message":"You cannot perform write operations on a read-only instance"}`, ""},
+		{"maintenance, JSON", Maintenance(), "POST", "projects/7/export", jsonType, "", 503, `{"message":"GitLab Maintenance: system is in maintenance mode"}`, ""},
+		{"maintenance, form", Maintenance(), "POST", "projects/7/export", formType, "", 301, "", "http://gitlab.test/"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inMemory(t, []Option{tt.opt}, func(t *testing.T, s *Server) {
+				s.AddProject(Project{Path: "a/b", ID: 7})
+				h := as(Token)
+				if tt.contentType != "" {
+					h["Content-Type"] = tt.contentType
+				}
+				if tt.referer != "" {
+					h["Referer"] = tt.referer
+				}
+				content := "{}"
+				if tt.contentType == multipart {
+					content = body
+				}
+				a := do(t, s, request{method: tt.method, path: tt.path, header: h, body: strings.NewReader(content)})
+				if a.status != tt.status || a.status != 200 && a.body != tt.body || a.header.Get("Location") != tt.location {
+					t.Errorf("got %d %q, Location %q", a.status, a.body, a.header.Get("Location"))
+				}
+				if len(s.Projects()) != 1 || s.Exports("7") != nil {
+					t.Error("something was written")
+				}
+			})
+		})
+	}
+	inMemory(t, []Option{ReadOnly()}, func(t *testing.T, s *Server) {
+		resp, err := s.Client().Post(s.URL+"/api/v4/projects/7/export", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || resp.Request.Method != "GET" {
+			t.Errorf("following the redirect got %d %s by %s", resp.StatusCode, resp.Header.Get("Content-Type"), resp.Request.Method)
+		}
+	})
+}
+
+func TestWebPages(t *testing.T) {
+	inMemory(t, nil, func(t *testing.T, s *Server) {
+		a := do(t, s, request{method: "GET", path: s.URL + "/acme/widget/download_export", header: asOwner})
+		if a.status != 302 || a.header.Get("Location") != s.URL+"/users/sign_in" {
+			t.Errorf("got %d to %s", a.status, a.header.Get("Location"))
+		}
+		a = do(t, s, request{method: "GET", path: s.URL + "/users/sign_in"})
+		if a.status != 200 || !strings.Contains(a.body, "<title>Sign in") {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+		if a = do(t, s, request{method: "POST", path: s.URL + "/nothing"}); a.status != 404 {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	})
+}

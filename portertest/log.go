@@ -1,0 +1,112 @@
+package portertest
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The origins of a Server, as they appear in its log and in faults.
+const (
+	GitLab  = "gitlab"
+	Storage = "storage"
+)
+
+// maxLoggedBody is how much of a request's body the log keeps, if it is not
+// an upload.
+const maxLoggedBody = 64 << 10
+
+// Request is what the server saw of one request.
+type Request struct {
+	Time             time.Time // by the server's clock
+	Origin           string    // GitLab or Storage
+	Proto            string
+	Method           string
+	Host             string
+	Path             string // still escaped, as it was sent
+	RawQuery         string
+	Header           http.Header
+	ContentLength    int64 // -1 if not given
+	TransferEncoding []string
+
+	// Of a form, multipart or not: its plain fields in order.
+	Fields [][2]string
+	// Of a multipart form's file.
+	FileName        string // as it was sent, with any directory
+	FileContentType string
+	FileSize        int64
+	FileSHA256      string // in hex, once the file has been read to its end
+
+	Body      []byte // the beginning of any other body
+	BodyBytes int64  // of the body that were read
+	Complete  bool   // whether the body was read to its end
+
+	Status int   // of the answer, 0 if none was begun
+	Sent   int64 // bytes of the answer's body that were written, if not received
+}
+
+// Field returns the first value of a form field, "" if it was not sent.
+func (r *Request) Field(name string) string {
+	for _, f := range r.Fields {
+		if f[0] == name {
+			return f[1]
+		}
+	}
+	return ""
+}
+
+// Requests returns what either origin was asked so far, in order of arrival,
+// including requests still in progress and those of GitLab itself to its
+// object storage.
+func (s *Server) Requests() []Request {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	rs := make([]Request, len(s.log))
+	for i, r := range s.log {
+		rs[i] = *r
+		rs[i].Fields = slices.Clone(r.Fields)
+		rs[i].Body = slices.Clone(r.Body)
+	}
+	return rs
+}
+
+// Leaks returns the requests to the object storage that carried credentials
+// meant for GitLab. There should never be any.
+func (s *Server) Leaks() []Request {
+	var leaks []Request
+	for _, r := range s.Requests() {
+		if r.Origin == Storage && r.hasCredentials() {
+			leaks = append(leaks, r)
+		}
+	}
+	return leaks
+}
+
+func (r *Request) hasCredentials() bool {
+	for _, k := range []string{"Private-Token", "Authorization", "Job-Token", "Deploy-Token", "Sudo"} {
+		if r.Header.Get(k) != "" {
+			return true
+		}
+	}
+	return strings.Contains(r.RawQuery, "private_token=") || strings.Contains(r.RawQuery, "access_token=")
+}
+
+// edit changes an entry of the log.
+func (s *Server) edit(rec *Request, change func(*Request)) {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	change(rec)
+}
+
+func (s *Server) record(origin string, r *http.Request) *Request {
+	rec := &Request{
+		Time: s.Now(), Origin: origin, Proto: r.Proto, Method: r.Method, Host: r.Host,
+		Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header.Clone(),
+		ContentLength: r.ContentLength, TransferEncoding: slices.Clone(r.TransferEncoding),
+	}
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	s.log = append(s.log, rec)
+	return rec
+}

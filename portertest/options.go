@@ -1,0 +1,234 @@
+package portertest
+
+import (
+	"strings"
+	"time"
+)
+
+// An Option configures a Server.
+type Option func(*config)
+
+type config struct {
+	version  version
+	inMemory bool
+	tls      bool
+	http2    bool
+	root     string
+	external string
+
+	mode     DownloadMode
+	timings  Timings
+	limits   RateLimits
+	throttle throttle
+
+	exportsOff  bool
+	importsOff  bool
+	relations   bool
+	maxImport   *int64
+	maxRemote   int64
+	maxExport   int64
+	readOnly    bool
+	maintenance bool
+	restricted  []string
+}
+
+func defaultConfig() config {
+	return config{
+		version:   version{18, 9},
+		maxRemote: 10 << 30,
+		limits:    RateLimits{Exports: 6, Downloads: 1, Imports: 6},
+		timings: Timings{
+			Queue:       2 * time.Millisecond,
+			Start:       2 * time.Millisecond,
+			Assemble:    5 * time.Millisecond,
+			Store:       2 * time.Millisecond,
+			AfterExport: 2 * time.Millisecond,
+			Failure:     5 * time.Millisecond,
+			ImportQueue: 2 * time.Millisecond,
+			Import:      5 * time.Millisecond,
+		},
+	}
+}
+
+func (c *config) atLeast(major, minor int) bool { return c.version.atLeast(major, minor) }
+
+// maxImportSize returns the limit in bytes, 0 for none.
+func (c *config) maxImportSize() int64 {
+	switch {
+	case c.maxImport != nil:
+		return *c.maxImport
+	case !c.atLeast(13, 8):
+		return 50 << 20
+	}
+	return 0
+}
+
+// Version makes the server behave as that release of GitLab did, from "10.6"
+// to "18.9", the default. It panics if v is no such version.
+func Version(v string) Option {
+	parsed, err := parseVersion(v)
+	if err != nil {
+		panic(err)
+	}
+	return func(c *config) { c.version = parsed }
+}
+
+// InMemory serves at http://gitlab.test and http://storage.test without any
+// sockets. Only [Server.Transport] and [Server.Client] reach them. A server
+// made inside a testing/synctest bubble lets it go idle, so that hours of
+// polling pass at once.
+func InMemory() Option { return func(c *config) { c.inMemory = true } }
+
+// TLS serves both origins over HTTPS with a certificate that only
+// [Server.Transport] and [Server.Client] trust.
+func TLS() Option { return func(c *config) { c.tls = true } }
+
+// HTTP2 serves both origins over HTTPS and offers HTTP/2.
+func HTTP2() Option { return func(c *config) { c.tls, c.http2 = true, true } }
+
+// RelativeRoot serves GitLab below path, such as "/gitlab".
+func RelativeRoot(path string) Option {
+	return func(c *config) { c.root = strings.TrimRight("/"+strings.Trim(path, "/"), "/") }
+}
+
+// ExternalURL sets the URL that GitLab believes to be reached at. Links and
+// the Location of moved projects begin with it. The default is [Server.URL].
+func ExternalURL(url string) Option {
+	return func(c *config) { c.external = strings.TrimRight(url, "/") }
+}
+
+// DownloadMode says where archives are stored and who serves them.
+type DownloadMode int
+
+const (
+	// FromDisk stores archives on GitLab's own disk.
+	FromDisk DownloadMode = iota
+	// Redirected stores archives in the object storage and redirects
+	// downloads to a signed URL there.
+	Redirected
+	// Proxied stores archives in the object storage and passes downloads
+	// through GitLab.
+	Proxied
+)
+
+// Downloads sets how archives are served. The default is FromDisk.
+func Downloads(m DownloadMode) Option { return func(c *config) { c.mode = m } }
+
+// Timings say how long the steps of a job take.
+type Timings struct {
+	Queue    time.Duration // from the request until the export's job exists
+	Start    time.Duration // until the job starts
+	Assemble time.Duration // until the archive's parts are complete
+
+	// FirstCheck and Check are the grid on which GitLab 17.2 and later look
+	// whether an archive is complete: first so long after the start, then
+	// every so often. A Check of 0 means at once.
+	FirstCheck time.Duration
+	Check      time.Duration
+
+	Store       time.Duration // until the archive's bytes are stored
+	AfterExport time.Duration // until the job is finished
+	Failure     time.Duration // from the start until a failing relation is given up
+
+	ImportQueue time.Duration // from the answer until the import starts
+	Import      time.Duration // until it ends
+}
+
+// Timing sets how long jobs take. By default every step takes a few
+// milliseconds.
+func Timing(t Timings) Option { return func(c *config) { c.timings = t } }
+
+// RealTiming makes jobs take as long as they do on a lightly loaded GitLab,
+// including the completion check 10 seconds after the start of an export and
+// every 60 seconds from then on.
+func RealTiming() Option {
+	return Timing(Timings{
+		Queue:       3 * time.Second,
+		Start:       2 * time.Second,
+		Assemble:    30 * time.Second,
+		FirstCheck:  10 * time.Second,
+		Check:       60 * time.Second,
+		Store:       5 * time.Second,
+		AfterExport: 2 * time.Second,
+		Failure:     20 * time.Minute,
+		ImportQueue: 5 * time.Second,
+		Import:      90 * time.Second,
+	})
+}
+
+// RateLimits are GitLab's limits per minute; 0 means none.
+type RateLimits struct {
+	Exports   int // exports scheduled by a user
+	Downloads int // downloads of one project by a user
+	Imports   int // imports of any kind started by a user
+}
+
+// Limits sets the rate limits. The default is GitLab's: 6 exports, 1 download
+// and 6 imports.
+func Limits(l RateLimits) Option { return func(c *config) { c.limits = l } }
+
+// NoLimits switches the rate limits off.
+func NoLimits() Option { return Limits(RateLimits{}) }
+
+type throttle struct {
+	n      int
+	period time.Duration
+}
+
+// GlobalThrottle allows each user, and each address without a user, n
+// requests of any kind in a period.
+func GlobalThrottle(n int, period time.Duration) Option {
+	return func(c *config) { c.throttle = throttle{n, period} }
+}
+
+// ExportsDisabled switches project export off for the instance.
+func ExportsDisabled() Option { return func(c *config) { c.exportsOff = true } }
+
+// RelationExports switches the export of single relations on, which is part
+// of GitLab's direct transfer and off by default.
+func RelationExports() Option { return func(c *config) { c.relations = true } }
+
+// ImportsDisabled takes GitLab exports off the instance's import sources.
+func ImportsDisabled() Option { return func(c *config) { c.importsOff = true } }
+
+// MaxImportSize limits an uploaded archive to n bytes; 0 means no limit. The
+// default is none, and 50 MiB before GitLab 13.8.
+func MaxImportSize(n int64) Option { return func(c *config) { c.maxImport = &n } }
+
+// MaxRemoteSize limits an archive that GitLab fetches itself to n bytes. The
+// default is 10 GiB.
+func MaxRemoteSize(n int64) Option { return func(c *config) { c.maxRemote = n } }
+
+// MaxExportSize refuses to export projects larger than n bytes.
+func MaxExportSize(n int64) Option { return func(c *config) { c.maxExport = n } }
+
+// ReadOnly refuses writes, as a Geo secondary does.
+func ReadOnly() Option { return func(c *config) { c.readOnly = true } }
+
+// Maintenance refuses writes, as GitLab's maintenance mode does.
+func Maintenance() Option { return func(c *config) { c.maintenance = true } }
+
+// Enabled undoes ExportsDisabled, ImportsDisabled, ReadOnly and Maintenance,
+// for use with [Server.Configure].
+func Enabled() Option {
+	return func(c *config) { c.exportsOff, c.importsOff, c.readOnly, c.maintenance = false, false, false, false }
+}
+
+// RestrictVisibility forbids projects of the given visibility levels.
+func RestrictVisibility(levels ...string) Option {
+	return func(c *config) { c.restricted = levels }
+}
+
+// Configure applies options to a running server, as an administrator would
+// change settings or upgrade GitLab. Options that say how the server listens
+// have no effect.
+func (s *Server) Configure(opts ...Option) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.cfg
+	for _, o := range opts {
+		o(&c)
+	}
+	c.inMemory, c.tls, c.http2, c.root = s.cfg.inMemory, s.cfg.tls, s.cfg.http2, s.cfg.root
+	s.cfg = c
+}

@@ -1,0 +1,109 @@
+package portertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// reply is an answer that has been decided on and not been sent yet.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	// send, if set, writes the whole answer instead.
+	send func(http.ResponseWriter, *http.Request)
+}
+
+func (r *reply) write(w http.ResponseWriter, req *http.Request) {
+	for k, v := range r.header {
+		w.Header()[k] = v
+	}
+	if r.send != nil {
+		r.send(w, req)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
+	w.WriteHeader(r.status)
+	if req.Method != http.MethodHead {
+		w.Write(r.body)
+	}
+}
+
+func newReply(status int, contentType string, body []byte) *reply {
+	r := &reply{status: status, header: http.Header{}, body: body}
+	if contentType != "" {
+		r.header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+func jsonReply(status int, v any) *reply {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return newReply(status, "application/json", bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+// message is how API helpers and services answer.
+func message(status int, v any) *reply { return jsonReply(status, object{{"message", v}}) }
+
+// apiError is how parameter validation and routing answer.
+func apiError(status int, text string) *reply { return jsonReply(status, object{{"error", text}}) }
+
+func tokenError(status int, code, description string) *reply {
+	return jsonReply(status, object{{"error", code}, {"error_description", description}})
+}
+
+func text(status int, body string) *reply { return newReply(status, "text/plain", []byte(body)) }
+
+// frontServer is how the server in front of GitLab answers by itself.
+func frontServer(status int, body string) *reply {
+	r := newReply(status, "text/plain; charset=utf-8", []byte(body+"\n"))
+	r.header.Set("X-Content-Type-Options", "nosniff")
+	return r
+}
+
+func page(status int, title string) *reply {
+	return newReply(status, "text/html; charset=utf-8", fmt.Appendf(nil,
+		"<!DOCTYPE html>\n<html><head><title>%[1]s · GitLab</title></head><body><h1>%[1]s</h1></body></html>\n", title))
+}
+
+// object is a JSON object that keeps its order.
+type object []member
+
+type member struct {
+	key   string
+	value any
+}
+
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, m := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%q:", m.key)
+		v, err := json.Marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(v)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// orNull makes an empty string null.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

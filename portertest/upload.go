@@ -1,0 +1,187 @@
+package portertest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"path"
+	"strings"
+)
+
+const maxFiles = 10 // in one form
+
+// upload is an archive that came to GitLab, read to its end and not kept.
+type upload struct {
+	from    string // a URL, if it was not uploaded but is to be fetched
+	name    string // without its directory
+	size    int64
+	sha256  string
+	problem error // what an importer will find wrong with it
+}
+
+var errEntityTooLarge = errors.New("entity is too large")
+
+// accelerated handles a request whose file the front server stores before
+// GitLab sees anything of it.
+func (c *call) accelerated() *reply {
+	if c.s.version().atLeast(12, 9) {
+		if r := c.locked((*call).authorizeUpload); r != nil {
+			return r
+		}
+	}
+	if r := c.receive(); r != nil {
+		return r
+	}
+	r := c.locked((*call).app)
+	// The front server takes GitLab's own "100 Continue" for the status.
+	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && r.send == nil {
+		r.status = http.StatusOK
+	}
+	return r
+}
+
+// authorizeUpload is the front server's question whether it may take the file,
+// asked with the request's headers before any of its body is read.
+func (c *call) authorizeUpload() *reply {
+	if _, r := c.throttled(); r != nil {
+		return r
+	}
+	if r := c.writeRefused(); r != nil {
+		return r
+	}
+	u, r := c.authenticate()
+	switch {
+	case r != nil:
+		return r
+	case u == nil:
+		return message(http.StatusUnauthorized, "401 Unauthorized")
+	case c.s.cfg.importsOff:
+		return message(http.StatusForbidden, "403 Forbidden")
+	}
+	return nil
+}
+
+// receive reads a form with a file.
+func (c *call) receive() *reply {
+	mr, err := c.r.MultipartReader()
+	if errors.Is(err, http.ErrNotMultipart) {
+		return c.parseBody()
+	}
+	if err != nil {
+		return frontServer(http.StatusBadRequest, "Bad Request")
+	}
+	c.s.mu.Lock()
+	limit := c.s.cfg.maxImportSize()
+	c.s.mu.Unlock()
+	c.fields = splitForm(c.r.URL.RawQuery)
+	files := map[string]bool{}
+	for n := 0; ; {
+		part, err := mr.NextPart()
+		if err == io.EOF { // not wrapped, so the form is complete
+			break
+		}
+		if err != nil {
+			return frontServer(http.StatusBadRequest, "Bad Request")
+		}
+		name, filename := part.FormName(), rawFileName(part)
+		switch {
+		case name == "":
+			continue
+		case filename == "":
+			if r := c.receiveField(part, files); r != nil {
+				return r
+			}
+			continue
+		}
+		if n++; n > maxFiles {
+			return frontServer(http.StatusBadRequest, "upload request contains more than 10 files")
+		}
+		if files[name] {
+			return frontServer(http.StatusInternalServerError, "Internal Server Error")
+		}
+		files[name] = true
+		if r := c.receiveFile(part, filename, limit); r != nil {
+			return r
+		}
+	}
+	io.Copy(io.Discard, c.r.Body) // an epilogue
+	c.params = nest(c.fields)
+	return nil
+}
+
+func rawFileName(part *multipart.Part) string {
+	_, p, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	return p["filename"]
+}
+
+func (c *call) receiveField(part *multipart.Part, files map[string]bool) *reply {
+	for f := range files {
+		if strings.HasPrefix(part.FormName(), f+".") {
+			return frontServer(http.StatusBadRequest, "Bad Request")
+		}
+	}
+	value, err := io.ReadAll(io.LimitReader(part, maxForm))
+	if err != nil {
+		return frontServer(http.StatusBadRequest, "Bad Request")
+	}
+	c.addFields([]field{{part.FormName(), string(value)}})
+	return nil
+}
+
+func (c *call) receiveFile(part *multipart.Part, filename string, limit int64) *reply {
+	base := path.Base(filename)
+	if base == "." || base == ".." || base == "/" {
+		return frontServer(http.StatusInternalServerError, "Internal Server Error")
+	}
+	main := part.FormName() == "file"
+	if main {
+		c.s.edit(c.x.rec, func(r *Request) {
+			r.FileName, r.FileContentType = filename, part.Header.Get("Content-Type")
+		})
+	}
+	sum := sha256.New()
+	body := &countingReader{r: io.TeeReader(part, sum), limit: limit}
+	problem := CheckArchive(body)
+	if main {
+		c.s.edit(c.x.rec, func(r *Request) { r.FileSize = body.n })
+	}
+	switch {
+	case errors.Is(body.err, errEntityTooLarge):
+		return frontServer(http.StatusRequestEntityTooLarge, errEntityTooLarge.Error())
+	case body.err != nil && body.err != io.EOF:
+		return frontServer(http.StatusBadRequest, "Bad Request")
+	}
+	if main {
+		c.upload = &upload{name: base, size: body.n, sha256: hex.EncodeToString(sum.Sum(nil)), problem: problem}
+		c.s.edit(c.x.rec, func(r *Request) { r.FileSHA256 = c.upload.sha256 })
+	}
+	return nil
+}
+
+// countingReader counts what it reads, up to a limit if that is not 0, and
+// remembers how it ended.
+type countingReader struct {
+	r     io.Reader
+	n     int64
+	limit int64
+	err   error
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if c.limit > 0 && c.n > c.limit {
+		err = errEntityTooLarge
+	}
+	c.err = err
+	return n, err
+}
+
+func (c *countingReader) whole() bool { return c.err == io.EOF }

@@ -1,0 +1,211 @@
+package portertest
+
+import (
+	"path"
+	"sort"
+	"strings"
+)
+
+// Token is the access token of the user that every server starts with. Its
+// name is "owner": it owns every group and project, but does not administer
+// the instance.
+const Token = "glpat-portertest-owner"
+
+// A Role is a member's access level.
+type Role int
+
+const (
+	Guest      Role = 10
+	Reporter   Role = 20
+	Developer  Role = 30
+	Maintainer Role = 40
+	Owner      Role = 50
+)
+
+// User is a user of the instance and one of the user's access tokens.
+type User struct {
+	Username string // required; also the path of the user's own namespace
+	Name     string // defaults to Username
+	Token    string // required
+	Admin    bool   // administers the instance
+	Bot      bool   // is the user behind a project or group access token
+
+	// Scopes are the token's; nil means "api".
+	Scopes  []string
+	Expired bool
+	Revoked bool
+
+	// Lacks are permissions that a fine-grained token would need and has not
+	// been given.
+	Lacks []string
+
+	// Blocked users are refused, and so are those with a reason in Denied,
+	// such as "You must accept the Terms of Service …".
+	Blocked bool
+	Denied  string
+
+	// ProjectsLimit is how many projects the user's own namespace may hold:
+	// 0 for any number, negative for none.
+	ProjectsLimit int
+}
+
+type user struct {
+	id         int64
+	username   string
+	name       string
+	admin, bot bool
+	everywhere bool // owns everything
+	denied     string
+	limit      int
+	home       *namespace
+}
+
+type accessToken struct {
+	user             *user
+	scopes           []string
+	expired, revoked bool
+	lacks            []string
+}
+
+// AddUser adds a user with an access token and returns the user's ID. For a
+// user who exists already it adds the token; what else u says of the user
+// replaces what was said before.
+func (s *Server) AddUser(u User) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.Username == "" || u.Token == "" {
+		panic("portertest: a user needs a name and a token")
+	}
+	return s.addUser(u).id
+}
+
+func (s *Server) addUser(u User) *user {
+	usr := s.users[u.Username]
+	if usr == nil {
+		s.lastUser++
+		usr = &user{id: s.lastUser, username: u.Username}
+		s.users[u.Username] = usr
+		s.lastNamespace++
+		usr.home = &namespace{id: s.lastNamespace, path: u.Username, owner: usr, members: map[string]Role{}}
+		s.namespaces[strings.ToLower(u.Username)] = usr.home
+	}
+	usr.name = u.Name
+	if usr.name == "" {
+		usr.name = u.Username
+	}
+	usr.home.name = usr.name
+	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
+	if u.Blocked {
+		usr.denied = "Your account has been blocked."
+	}
+	scopes := u.Scopes
+	if scopes == nil {
+		scopes = []string{"api"}
+	}
+	s.tokens[u.Token] = &accessToken{user: usr, scopes: scopes, expired: u.Expired, revoked: u.Revoked, lacks: u.Lacks}
+	return usr
+}
+
+// namespace is a group or a user's own namespace.
+type namespace struct {
+	id      int64
+	path    string // in full
+	name    string
+	owner   *user // of a personal namespace
+	parent  *namespace
+	members map[string]Role
+}
+
+func (n *namespace) base() string { return path.Base(n.path) }
+
+func (n *namespace) fullName() string {
+	if n.parent == nil {
+		return n.name
+	}
+	return n.parent.fullName() + " / " + n.name
+}
+
+// role returns what u may do in n, 0 if u is not a member.
+func (n *namespace) role(u *user) Role {
+	switch {
+	case u == nil:
+		return 0
+	case n.owner != nil:
+		if n.owner == u || u.admin || u.everywhere {
+			return Owner
+		}
+		return 0
+	case u.admin || u.everywhere:
+		return Owner
+	}
+	r := n.members[u.username]
+	if n.parent != nil {
+		r = max(r, n.parent.role(u))
+	}
+	return r
+}
+
+// AddGroup makes the group at the given full path and those above it, and
+// returns its ID. It is no error if the group is there already.
+func (s *Server) AddGroup(fullPath string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addGroup(fullPath).id
+}
+
+func (s *Server) addGroup(fullPath string) *namespace {
+	fullPath = strings.Trim(fullPath, "/")
+	if fullPath == "" {
+		panic("portertest: a group needs a path")
+	}
+	key := strings.ToLower(fullPath)
+	if n := s.namespaces[key]; n != nil {
+		return n
+	}
+	var parent *namespace
+	if dir, _ := path.Split(fullPath); dir != "" {
+		parent = s.addGroup(dir)
+	}
+	s.lastNamespace++
+	n := &namespace{id: s.lastNamespace, path: fullPath, name: path.Base(fullPath), parent: parent, members: map[string]Role{}}
+	s.namespaces[key] = n
+	return n
+}
+
+// AddMember gives a user a role in the group or project at a full path. A role
+// of 0 takes it away again.
+func (s *Server) AddMember(fullPath, username string, r Role) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users[username] == nil {
+		panic("portertest: no user " + username)
+	}
+	if p := s.projectAt(fullPath); p != nil {
+		p.members[username] = r
+		return
+	}
+	n := s.namespaces[strings.ToLower(fullPath)]
+	if n == nil {
+		panic("portertest: no group or project " + fullPath)
+	}
+	n.members[username] = r
+}
+
+// namespaceByID is for the rare request that gives an ID.
+func (s *Server) namespaceByID(id int64) *namespace {
+	for _, n := range s.namespaces {
+		if n.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+func (s *Server) sortedProjects() []*project {
+	ps := make([]*project, 0, len(s.projects))
+	for _, p := range s.projects {
+		ps = append(ps, p)
+	}
+	sort.Slice(ps, func(i, j int) bool { return ps[i].id < ps[j].id })
+	return ps
+}
