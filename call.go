@@ -1,0 +1,58 @@
+package porter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+)
+
+// maxAnswer bounds an answer that is read whole. The largest one, a hundred
+// failed relations, is far below.
+const maxAnswer = 8 << 20
+
+// getJSON asks for r.url and decodes the answer into v, which is an answer
+// only if ok says so. A body that breaks off is a broken connection, like any
+// other.
+func (c *Client) getJSON(ctx context.Context, r *request, v any, ok func() bool) error {
+	r.method = http.MethodGet
+	r.read = func(resp *http.Response) error {
+		err := decode(resp, v, ok)
+		if api := (*APIError)(nil); errors.As(err, &api) {
+			c.hint(r, api, resp)
+		}
+		return err
+	}
+	_, err := c.send(ctx, r)
+	return err
+}
+
+// decode reads a success into v and closes it. The error is an *APIError if
+// the body is not what it had to be, and a *transportError if it broke off.
+func decode(resp *http.Response, v any, ok func() bool) error {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return newTransportError(resp.Request, err)
+	}
+	if json.Unmarshal(body, v) != nil || !ok() {
+		return unexpectedBody(resp, body)
+	}
+	return nil
+}
+
+// unexpected makes an error of a success that was none.
+func unexpected(resp *http.Response) error {
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived is better than nothing
+	return unexpectedBody(resp, body)
+}
+
+func unexpectedBody(resp *http.Response, body []byte) error {
+	body = body[:min(len(body), maxErrorBody)]
+	e := apiErrorFrom(resp, body)
+	hidden := secretsBehind(resp)
+	e.Message = hidden.scrub(describe(resp, []byte(hidden.scrubCut(string(body)))))
+	return e
+}

@@ -1,0 +1,383 @@
+package porter
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Pieces grow on a fast connection, and shrink again when it becomes slow, so
+// that a slow one is not taken for a stalled one.
+func TestSendPieces(t *testing.T) {
+	const k = 1 << 10
+	fast, slow := slowPiece/10, slowPiece
+	for _, test := range []struct {
+		name  string
+		takes []time.Duration // of each write, the last one of all others
+		size  int64
+		want  []int
+	}{
+		{"fast", []time.Duration{fast}, 1000 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 256 * k, 256 * k, 248 * k}},
+		{"slow", []time.Duration{slow}, 70 * k, []int{16 * k, 16 * k, 16 * k, 16 * k, 6 * k}},
+		{"slower", []time.Duration{fast, fast, fast, slow}, 300 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 60 * k}},
+		{"slow at first", []time.Duration{slow, fast}, 100 * k, []int{16 * k, 16 * k, 32 * k, 36 * k}},
+		{"empty", []time.Duration{fast}, 0, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var got []int
+				var sent bytes.Buffer
+				n, err := sendPieces(func(b []byte) (int, error) {
+					time.Sleep(test.takes[min(len(got), len(test.takes)-1)])
+					got = append(got, len(b))
+					return sent.Write(b)
+				}, io.LimitReader(benchSource(test.size), test.size))
+				if err != nil || n != test.size {
+					t.Errorf("sent %d bytes, %v; want %d", n, err, test.size)
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("pieces (-want +got):\n%s", diff)
+				}
+				want, _ := io.ReadAll(benchSource(test.size))
+				if !bytes.Equal(sent.Bytes(), want) {
+					t.Error("other bytes were sent than read")
+				}
+			})
+		})
+	}
+}
+
+func TestSendPiecesErrors(t *testing.T) {
+	broken := errors.New("broken")
+	all := func(b []byte) (int, error) { return len(b), nil }
+	n, err := sendPieces(all, io.MultiReader(bytes.NewReader(make([]byte, 10)), iotest.ErrReader(broken)))
+	if n != 10 || err != broken {
+		t.Errorf("reading fails after 10 bytes: %d, %v", n, err)
+	}
+	n, err = sendPieces(func(b []byte) (int, error) { return 3, broken }, bytes.NewReader(make([]byte, 10)))
+	if n != 3 || err != broken {
+		t.Errorf("writing fails after 3 bytes: %d, %v", n, err)
+	}
+	n, err = sendPieces(all, iotest.DataErrReader(bytes.NewReader(make([]byte, 10))))
+	if n != 10 || err != nil {
+		t.Errorf("the end comes with the last bytes: %d, %v", n, err)
+	}
+}
+
+// A failingConn fails to write with err.
+type failingConn struct {
+	net.Conn
+	err error
+}
+
+func (c failingConn) Write([]byte) (int, error) { return 0, c.err }
+func (c failingConn) Close() error              { return nil }
+
+func TestLingeringAfterFailedWrite(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		err   error
+		close time.Duration // after so long, unless 0
+		want  time.Duration
+	}{
+		{"no failure", nil, 0, 0},
+		{"reset", syscall.ECONNRESET, 0, lingerTime},
+		{"reset and closed", syscall.ECONNRESET, lingerTime / 10, lingerTime / 10},
+		{"closed before", net.ErrClosed, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dial := lingering(func(context.Context, string, string) (net.Conn, error) { return failingConn{err: test.err}, nil })
+				conn, err := dial(t.Context(), "tcp", "gitlab.test:80")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.close > 0 {
+					time.AfterFunc(test.close, func() { conn.Close() })
+				}
+				start := time.Now()
+				if _, err := conn.Write([]byte("x")); err != test.err {
+					t.Errorf("error is %v, want %v", err, test.err)
+				}
+				if d := time.Since(start); d != test.want {
+					t.Errorf("it returned after %v, want %v", d, test.want)
+				}
+			})
+		})
+	}
+}
+
+// countWrites makes c count what it writes to the network from now on.
+func countWrites(c *Client) (writes, written *atomic.Int64) {
+	writes, written = new(atomic.Int64), new(atomic.Int64)
+	t := c.wires.transfer.(*http.Transport)
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &countedConn{conn, writes, written}, nil
+	}
+	return writes, written
+}
+
+// A countedConn counts. It has no ReadFrom, so only TLS may be above it.
+type countedConn struct {
+	net.Conn
+	writes, written *atomic.Int64
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	c.written.Add(int64(len(b)))
+	return c.Conn.Write(b)
+}
+
+// An archive arrives as it was over either scheme and over HTTP/1.1, even
+// where HTTP/2 is offered.
+func TestUploadOverDialedConnection(t *testing.T) {
+	archive := make([]byte, 3<<20+12345)
+	rand.Read(archive)
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			got := make(chan [sha256.Size]byte, 1)
+			proto := make(chan string, 1)
+			c := benchConnect(t, benchServe(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				f, _, err := r.FormFile("file")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(f)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- sha256.Sum256(b)
+				proto <- r.Proto
+				w.WriteHeader(http.StatusCreated)
+				io.WriteString(w, benchAnswer)
+			})))
+			src := ReaderSource(bytes.NewReader(archive), int64(len(archive)))
+			if _, err := c.StartImport(t.Context(), src, ImportOptions{Path: "app"}); err != nil {
+				t.Fatal(err)
+			}
+			if <-got != sha256.Sum256(archive) {
+				t.Error("another archive arrived")
+			}
+			if p := <-proto; p != "HTTP/1.1" {
+				t.Errorf("it came over %s", p)
+			}
+		})
+	}
+}
+
+// The records of TLS, of 16 KiB at most, are joined before they are written.
+func TestUploadJoinsRecords(t *testing.T) {
+	const size = 8 << 20
+	c := benchConnect(t, benchServe(t, "https", bareServer{}))
+	writes, written := countWrites(c)
+	if _, err := c.StartImport(t.Context(), ReaderSource(benchSource(size), size), ImportOptions{Path: "app"}); err != nil {
+		t.Fatal(err)
+	}
+	if n := written.Load(); n < size {
+		t.Fatalf("%d bytes were written, fewer than the archive has", n)
+	}
+	// With minPiece it would be as many as there are records, and more.
+	if n := writes.Load(); n > size/minPiece/2 {
+		t.Errorf("%d writes for %d bytes", n, size)
+	}
+}
+
+// A server that answers while it is sent to is heard, not only the reset that
+// follows.
+func TestEarlyRefusalOverDialedConnection(t *testing.T) {
+	const size = 64 << 20
+	for _, scheme := range []string{"http", "https"} {
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge} {
+			t.Run(fmt.Sprint(scheme, " ", status), func(t *testing.T) {
+				t.Parallel() // the server takes half a second to close
+				c := benchConnect(t, benchServe(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					io.CopyN(io.Discard, r.Body, 100<<10)
+					w.WriteHeader(status)
+				})), WithRetry(0, nil))
+				for range 5 {
+					_, err := c.StartImport(t.Context(), ReaderSource(benchSource(size), size), ImportOptions{Path: "app"})
+					var api *APIError
+					if !errors.As(err, &api) || api.StatusCode != status {
+						t.Fatalf("error is %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Canceling interrupts a write that the server does not take, at once.
+func TestCancelStuckUpload(t *testing.T) {
+	const size = 64 << 20
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			release := make(chan struct{})
+			server := benchServe(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
+			defer close(release)
+			c := benchConnect(t, server, WithRetry(0, nil))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			src := &stuckReader{r: benchSource(size)}
+			done := make(chan error, 1)
+			go func() {
+				_, err := c.StartImport(ctx, ReaderSource(src, size), ImportOptions{Path: "app"})
+				done <- err
+			}()
+			src.waitUntilStuck()
+			start := time.Now()
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("error is %v", err)
+			}
+			closeIdle := make(chan struct{})
+			go func() { // waits for the connection's lock
+				c.wires.transfer.(*http.Transport).CloseIdleConnections()
+				close(closeIdle)
+			}()
+			<-closeIdle
+			if d := time.Since(start); d > 2*time.Second {
+				t.Errorf("it took %v", d)
+			}
+		})
+	}
+}
+
+// A stuckReader knows when nobody has read from it for a while.
+type stuckReader struct {
+	r     io.Reader
+	reads atomic.Int64
+}
+
+func (s *stuckReader) Read(b []byte) (int, error) {
+	s.reads.Add(1)
+	return s.r.Read(b)
+}
+
+func (s *stuckReader) waitUntilStuck() {
+	for last := int64(0); ; {
+		time.Sleep(20 * time.Millisecond)
+		n := s.reads.Load()
+		if n > 0 && n == last {
+			return
+		}
+		last = n
+	}
+}
+
+// Closing a connection in the middle of a write over TLS does not wait for
+// that write: there is no time to say goodbye.
+func TestCloseInterruptsWrite(t *testing.T) {
+	s := benchServe(t, "https", http.NotFoundHandler())
+	c := benchConnect(t, s)
+	conn, err := c.wires.transfer.(*http.Transport).DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &stuckReader{r: benchSource(1 << 40)}
+	done := make(chan error, 1)
+	go func() {
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n")
+		_, err := conn.(io.ReaderFrom).ReadFrom(src)
+		done <- err
+	}()
+	src.waitUntilStuck()
+	start := time.Now()
+	conn.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("error is %v", err)
+	}
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+func TestDialTLSErrors(t *testing.T) {
+	upload := func(c *Client) error {
+		_, err := c.StartImport(t.Context(), ReaderSource(benchSource(100), 100), ImportOptions{Path: "app"})
+		return err
+	}
+	t.Run("untrusted", func(t *testing.T) {
+		var dialed atomic.Int64
+		s := httptest.NewUnstartedServer(bareServer{})
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				dialed.Add(1)
+			}
+		}
+		s.StartTLS()
+		defer s.Close()
+		c, err := NewClient(s.URL, nil, WithRetry(3, ConstantBackoff(0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cert *tls.CertificateVerificationError
+		if err := upload(c); !errors.As(err, &cert) {
+			t.Errorf("error is %v", err)
+		}
+		if n := dialed.Load(); n != 1 {
+			t.Errorf("dialed %d times; it would fail every time", n)
+		}
+	})
+	t.Run("another name", func(t *testing.T) {
+		s := httptest.NewUnstartedServer(bareServer{})
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		defer s.Close()
+		c := benchConnect(t, s, WithRetry(0, nil))
+		c.wires.transfer.(*http.Transport).TLSClientConfig.ServerName = "other.test"
+		var cert *tls.CertificateVerificationError
+		if err := upload(c); !errors.As(err, &cert) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("no TLS", func(t *testing.T) {
+		s := benchServe(t, "http", bareServer{})
+		c, err := NewClient("https"+s.URL[len("http"):], nil, WithRetry(0, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := upload(c); !errors.Is(err, http.ErrSchemeMismatch) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("silence", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // nobody accepts, and the system takes the connection all the same
+		c, err := NewClient("https://"+l.Addr().String(), nil, WithRetry(0, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.wires.transfer.(*http.Transport).TLSHandshakeTimeout = 5 * time.Millisecond
+		if err := upload(c); !errors.Is(err, errHandshakeTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}

@@ -1,0 +1,68 @@
+//go:build linux || darwin
+
+package porter_test
+
+import (
+	"bytes"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+// killChildSetup limits the size of files, if the parent says so.
+func killChildSetup(t *testing.T) {
+	limit, err := strconv.ParseUint(os.Getenv("PORTER_TEST_CHILD_FSIZE"), 10, 64)
+	if err != nil {
+		return
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A download that the disk can't hold fails with the system's own error, and
+// goes on from what there is once there is room.
+func TestDownloadFileToFullDisk(t *testing.T) {
+	archive := portertest.NewArchive(3 << 20)
+	s := portertest.NewServer(portertest.NoLimits())
+	defer s.Close()
+	s.AddProject(portertest.Project{ID: 7, Path: "acme/widget", Archive: archive})
+	s.AddExport("7", "owner")
+	file := saveTarget(t)
+	if err := os.WriteFile(file, []byte("older"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p := killStart(t, s.URL, file, "PORTER_TEST_CHILD_FSIZE=1300000")
+	if err := p.cmd.Wait(); err == nil {
+		t.Fatal("no error")
+	}
+	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") || !strings.Contains(out, syscall.EFBIG.Error()) {
+		t.Errorf("error: %s", out)
+	}
+	if diff := cmp.Diff([]string{"app.tar.gz", "app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {
+		t.Errorf("left:\n%s", diff)
+	}
+	if b, _ := os.ReadFile(file); string(b) != "older" {
+		t.Errorf("the file holds %q", b)
+	}
+	part, err := os.ReadFile(file + ".part")
+	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, dlBytes(t, archive)[:len(part)]) {
+		t.Errorf("the part has %d bytes: %v", len(part), err)
+	}
+	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	saveCheck(t, file, archive)
+	if asked := dlRanges(dlAsked(s, portertest.GitLab)); asked[len(asked)-1] != "bytes=1300000-" {
+		t.Errorf("asked for %q", asked)
+	}
+}

@@ -1,0 +1,75 @@
+// Package porter moves GitLab projects: it schedules, waits for and downloads
+// project exports, uploads and follows project imports, and migrates projects
+// between instances.
+//
+//	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(token))
+//	if err != nil {
+//		return err
+//	}
+//	_, err = client.ExportToFile(ctx, porter.ProjectPath("group/app"), "app.tar.gz", nil)
+//
+// Whole jobs are [Client.ExportTo], [Client.ExportToFile], [Client.Import] and
+// [Migrate]. Below them, names say whether they wait: Schedule… and Start…
+// return when GitLab has accepted a job, Get… and List… look once, Watch…
+// yields every look, WaitFor… blocks until the job has ended.
+//
+// # Waiting
+//
+// Jobs take minutes or hours, and the context is the only deadline: there is no
+// hidden one. A waiter needs nothing from the call that began the job, so a
+// program that was restarted simply waits again. It ends when the job does,
+// including with states that GitLab's documentation does not list, and tells a
+// job that has not begun yet from one that has gone. Polls that fail do not end
+// it until they have failed for [Polling].Patience. A wait that ends before its
+// job is a [*WaitError], which says how far the job was; GitLab goes on with it.
+//
+// # Retrying
+//
+// A request is sent again where that is safe: a GET after any failure of the
+// network and after 429, 502, 503 and 504; a POST only if it was never sent
+// whole, or if GitLab refused it with 429. A delay that GitLab asks for is
+// kept. If the answer to a POST is lost, its outcome is looked up where it can
+// be, and is [ErrOutcomeUnknown] where not; it is never sent twice in the dark.
+// An archive to be uploaded is a [Source], something that can be opened again.
+// [WithRetry] changes how often and how soon.
+//
+// # Pacing
+//
+// GitLab limits exports, imports and downloads for each user and minute. A
+// [Client], with all that [Client.With] derives from it, keeps to these limits
+// by itself, by the clock of the server, so that any number of goroutines may
+// use it. [WithPacing] tells it of other limits.
+//
+// # Transfers and resuming
+//
+// Archives are streamed and never held in memory. A download that breaks off
+// or stalls continues where it was, if the server still has the same archive;
+// [Client.DownloadExportFile] does so even after the process was killed. A file
+// appears under its name only when it is complete. A download ends without an
+// error only if every byte of it has come.
+//
+// # Verification
+//
+// [VerifyArchive] reads an archive and finds damage, and what is no project
+// export. [Migrate] runs it while the archive passes through, and completes the
+// upload only of a sound one, so that a damaged archive never becomes a project.
+//
+// # Credentials
+//
+// An [Auth] is asked only for requests to the instance's own origin: scheme,
+// host and port. The object storage that a download may be redirected to never
+// sees a token. Errors, logs and events contain neither tokens nor the query of
+// a URL, which may be a signature.
+//
+// # Errors
+//
+// An answer that is no success is an [*APIError]; match it and other failures
+// with [errors.Is] and the Err variables. A job that failed is an
+// [*ExportError], [*ImportError], [*RelationExportError] or
+// [*RelationImportError], which hold GitLab's last answer.
+//
+// # Changes
+//
+// How often and how soon the package polls, retries and paces by default may
+// change with any release.
+package porter

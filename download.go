@@ -1,0 +1,654 @@
+package porter
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A validator tells whether two answers brought the same archive.
+type validator struct {
+	ETag     string `json:"etag,omitempty"`          // strong, or empty
+	Modified string `json:"last_modified,omitempty"` // as the server wrote it
+	Size     int64  `json:"size"`                    // -1 if unknown
+}
+
+func validatorOf(h http.Header, size int64) validator {
+	v := validator{ETag: h.Get("ETag"), Modified: h.Get("Last-Modified"), Size: size}
+	// GitLab sends the same weak ETag for every file on its disk.
+	if !strongETag.MatchString(v.ETag) {
+		v.ETag = ""
+	}
+	if _, err := http.ParseTime(v.Modified); err != nil {
+		v.Modified = ""
+	}
+	return v
+}
+
+var strongETag = regexp.MustCompile(`^"[!#-~\x80-\xff]+"$`)
+
+// ifRange returns what to send as If-Range, "" if nothing would hold.
+func (v validator) ifRange() string {
+	switch {
+	case v.ETag != "":
+		return v.ETag
+	case v.Size >= 0:
+		return v.Modified
+	}
+	return ""
+}
+
+// resumable reports whether the archive can be continued by a later call.
+func (v validator) resumable() bool { return v.Size > 0 && v.ifRange() != "" }
+
+// contradicts reports whether o is certainly another archive.
+func (v validator) contradicts(o validator) bool {
+	switch {
+	case v.Size >= 0 && o.Size >= 0 && v.Size != o.Size:
+		return true
+	case v.ETag != "" && o.ETag != "":
+		return v.ETag != o.ETag
+	case v.Modified != "" && o.Modified != "":
+		return v.Modified != o.Modified
+	}
+	return false
+}
+
+// confirms reports whether o is certainly the same archive.
+func (v validator) confirms(o validator) bool {
+	if v.contradicts(o) {
+		return false
+	}
+	if v.ETag != "" && o.ETag != "" {
+		return true
+	}
+	return v.Modified != "" && o.Modified != "" && v.Size >= 0 && o.Size >= 0
+}
+
+// A download reads an archive from a server and resumes where a connection
+// broke. It asks for the rest where the bytes came from, if that was a signed
+// URL, and otherwise, or when that has expired, at the place it was first
+// given.
+type download struct {
+	c       *Client
+	ctx     context.Context
+	cancel  context.CancelFunc
+	op      string // for errors
+	project string
+	request request // asks for the archive at the first place
+
+	elsewhere *url.URL // the signed URL it was redirected to
+	bounded   bool     // the end of body is told by a length or a framing
+	v         validator
+	name      string
+	encoding  string
+	hidden    *secrets // of the request that brought the bytes
+	ahead     []byte   // read to see what it is, and to be read again
+	off       int64    // of the next byte to come
+	attempts  int      // without a byte
+	err       error    // sticky
+	progress  *progress
+
+	mu     sync.Mutex // an HTTP transport closes what it may still be reading
+	body   io.ReadCloser
+	closed bool
+}
+
+// openDownload asks for the archive from offset off on, which a previous
+// download of the archive that v tells reached, if v is resumable; 0 asks for
+// all of it. If the server holds another archive, or ignores the range, the
+// download begins at 0.
+func openDownload(ctx context.Context, c *Client, op, project string, r request, off int64, v validator) (*download, error) {
+	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}}
+	d.ctx, d.cancel = context.WithCancel(ctx)
+	d.progress = newProgress(ctx, c, project)
+	if err := d.start(off, v); err != nil {
+		d.cancel()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *download) start(off int64, v validator) error {
+	if off > 0 {
+		resp, err := d.ask(off, v, false)
+		switch {
+		case unsatisfiable(err):
+			// It is shorter now, so it is another one.
+		case err != nil:
+			return err
+		case resp.StatusCode == http.StatusPartialContent:
+			at, size, ok := contentRange(resp)
+			if ok && at == off && !v.contradicts(validatorOf(resp.Header, size)) {
+				d.v, d.off = v, off
+				d.adopt(resp)
+				return nil
+			}
+			resp.Body.Close()
+		default:
+			return d.begin(resp)
+		}
+	}
+	resp, err := d.ask(0, validator{}, false)
+	if err != nil {
+		return err
+	}
+	return d.begin(resp)
+}
+
+// begin takes an answer with the whole archive.
+func (d *download) begin(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return unexpected(resp)
+	}
+	d.v, d.off = validatorOf(resp.Header, resp.ContentLength), 0
+	d.name = suggestedName(resp.Header)
+	d.encoding = resp.Header.Get("Content-Encoding")
+	d.adopt(resp)
+	return nil
+}
+
+// adopt reads on from resp.
+func (d *download) adopt(resp *http.Response) {
+	// Without a length or chunks, HTTP/1 ends a body by closing the connection,
+	// as a broken one does.
+	d.bounded = resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor != 1
+	if resp.Request != nil {
+		d.hidden = secretsOf(resp.Request.Context())
+		if !sameOrigin(resp.Request.URL, d.c.base) {
+			d.elsewhere = resp.Request.URL
+		}
+	}
+	d.progress.set(d.off, d.v.Size)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.body = resp.Body
+	if d.closed {
+		d.body.Close()
+	}
+}
+
+// source returns what is read from, and whether it was closed.
+func (d *download) source() (body io.ReadCloser, closed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.body, d.closed
+}
+
+// ask asks for the archive at the first place.
+func (d *download) ask(off int64, v validator, once bool) (*http.Response, error) {
+	r := d.request
+	r.method = http.MethodGet
+	r.archive = true
+	r.once = once
+	r.header = rangeHeader(off, v)
+	resp, err := d.c.send(d.ctx, &r)
+	return resp, explainDownload(err)
+}
+
+// askElsewhere asks the signed URL, once. It costs no download of GitLab's
+// budget and gets no credentials.
+func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) {
+	resp, _, err := d.c.attempt(d.ctx, &request{
+		method:  http.MethodGet,
+		url:     d.elsewhere.String(),
+		header:  rangeHeader(off, v),
+		project: d.project,
+		archive: true,
+	})
+	return resp, err
+}
+
+// rangeHeader asks for the bytes as they are: an archive that was compressed
+// on the way would not be the one whose size and validator are known.
+func rangeHeader(off int64, v validator) http.Header {
+	h := http.Header{"Accept-Encoding": {"identity"}}
+	if off > 0 {
+		h.Set("Range", fmt.Sprintf("bytes=%d-", off))
+		h.Set("If-Range", v.ifRange())
+	}
+	return h
+}
+
+// Read reads the archive. It reports io.EOF only when every byte has come.
+func (d *download) Read(b []byte) (int, error) {
+	for {
+		body, closed := d.source()
+		switch {
+		case closed:
+			return 0, errors.New(d.op + ": archive is closed")
+		case len(d.ahead) > 0:
+			n := copy(b, d.ahead)
+			d.ahead = d.ahead[n:]
+			return n, nil
+		case d.err != nil:
+			return 0, d.err
+		case d.v.Size >= 0 && d.off == d.v.Size:
+			d.finish(io.EOF)
+			continue
+		}
+		n, err := body.Read(b)
+		if n > 0 {
+			if d.v.Size >= 0 && d.off+int64(n) > d.v.Size {
+				d.finish(fmt.Errorf("%s: server sent more than the %d bytes it announced", d.op, d.v.Size))
+				continue
+			}
+			d.off += int64(n)
+			d.attempts = 0
+			d.progress.add(int64(n))
+		}
+		switch {
+		case err == nil:
+			return n, nil
+		case d.v.Size >= 0 && d.off == d.v.Size, err == io.EOF && d.v.Size < 0 && d.bounded:
+			d.finish(io.EOF)
+		case err == io.EOF:
+			err = io.ErrUnexpectedEOF
+			fallthrough
+		default:
+			body.Close()
+			if rerr := d.resume(err); rerr != nil {
+				d.finish(fmt.Errorf("%s: %w", d.op, rerr))
+			}
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// finish ends the reading with err.
+func (d *download) finish(err error) {
+	d.err = err
+	d.progress.flush()
+	body, _ := d.source()
+	body.Close()
+	d.cancel()
+}
+
+// Close ends the download, also one that is being read.
+func (d *download) Close() error {
+	d.cancel()
+	d.mu.Lock()
+	d.closed = true
+	body := d.body
+	d.mu.Unlock()
+	d.progress.end()
+	return body.Close()
+}
+
+// resume replaces the body, which failed with cause, by one that goes on
+// where it left off.
+func (d *download) resume(cause error) error {
+	for {
+		switch {
+		case d.ctx.Err() != nil:
+			return contextError(d.ctx)
+		case d.attempts >= d.c.cfg.retries:
+			return fmt.Errorf("broken off at byte %d: %w", d.off, cause)
+		case d.off > 0 && d.v.ifRange() == "":
+			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
+		}
+		if err := d.c.retryAfter(d.ctx, d.project, d.attempts, cause); err != nil {
+			return err
+		}
+		d.attempts++
+		resp, err := d.askAgain()
+		if err == nil {
+			err = d.proceed(resp)
+		}
+		if err == nil {
+			return nil
+		}
+		if unsatisfiable(err) {
+			return fmt.Errorf("%w: it is shorter than byte %d, which was reached", ErrArchiveChanged, d.off)
+		}
+		if errors.Is(err, ErrArchiveChanged) || !transient(err) {
+			return err
+		}
+		cause = err
+	}
+}
+
+// askAgain asks for the rest, at the signed URL as long as that is good.
+func (d *download) askAgain() (*http.Response, error) {
+	off := d.off
+	if off > 0 && d.v.Size < 0 {
+		off-- // all may be there already, and of nothing there is no range
+	}
+	if d.elsewhere != nil {
+		resp, err := d.askElsewhere(off, d.v)
+		var api *APIError
+		if !errors.As(err, &api) || api.Temporary() || unsatisfiable(err) {
+			return resp, err
+		}
+		d.elsewhere = nil // it has expired
+	}
+	return d.ask(off, d.v, true)
+}
+
+// unsatisfiable reports whether the server has no such range.
+func unsatisfiable(err error) bool {
+	var api *APIError
+	return errors.As(err, &api) && api.StatusCode == http.StatusRequestedRangeNotSatisfiable
+}
+
+// proceed goes on reading from resp if it is the same archive. A whole one is
+// read up to where the last one broke off.
+func (d *download) proceed(resp *http.Response) error {
+	if d.off == 0 {
+		return d.begin(resp) // nothing was read of any other
+	}
+	at, size, same := int64(0), resp.ContentLength, false
+	partial := resp.StatusCode == http.StatusPartialContent
+	if partial {
+		var ok bool
+		at, size, ok = contentRange(resp)
+		same = ok && at <= d.off && !d.v.contradicts(validatorOf(resp.Header, size))
+	} else {
+		same = d.v.confirms(validatorOf(resp.Header, size)) // nothing but the answer itself speaks for it
+	}
+	if !same && !partial {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived tells enough
+		if !isGzip(body) {
+			resp.Body.Close()
+			return unexpectedBody(resp, body) // some page or message, but no archive
+		}
+	}
+	if !same {
+		resp.Body.Close()
+		return fmt.Errorf("%w while it was downloaded: the first %d bytes are of an older one", ErrArchiveChanged, d.off)
+	}
+	if _, err := io.CopyN(io.Discard, resp.Body, d.off-at); err != nil {
+		resp.Body.Close()
+		return newTransportError(resp.Request, err)
+	}
+	if d.v.Size < 0 {
+		d.v.Size = size
+	}
+	d.adopt(resp)
+	return nil
+}
+
+// contentRange returns where a partial answer begins and how long the whole is.
+func contentRange(resp *http.Response) (at, size int64, ok bool) {
+	s, found := strings.CutPrefix(resp.Header.Get("Content-Range"), "bytes ")
+	span, total, found2 := strings.Cut(s, "/")
+	first, _, found3 := strings.Cut(span, "-")
+	if !found || !found2 || !found3 {
+		return 0, 0, false
+	}
+	at, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || at < 0 {
+		return 0, 0, false
+	}
+	if total == "*" {
+		return at, -1, true
+	}
+	size, err = strconv.ParseInt(total, 10, 64)
+	if err != nil || size < 0 {
+		return 0, 0, false
+	}
+	return at, size, true
+}
+
+// suggestedName returns the file name of a Content-Disposition, without any
+// directory. It is the server's word: never use it as a path.
+func suggestedName(h http.Header) string {
+	_, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
+	if err != nil {
+		return ""
+	}
+	name := path.Base(separators.Replace(params["filename"]))
+	if name = printable(name, 250); name == "." || name == ".." || name == "/" {
+		return ""
+	}
+	return name
+}
+
+// separators of directories and drives, wherever the name may be used.
+var separators = strings.NewReplacer(`\`, "/", ":", "/")
+
+// ExportReader reads an archive and resumes by itself where a broken
+// connection left off. It reports io.EOF only when every byte has arrived,
+// and io.ErrUnexpectedEOF, ErrArchiveChanged or an *APIError if the rest could
+// not be had. It may be closed while it is read, but is otherwise not safe for
+// concurrent use.
+type ExportReader struct {
+	d    *download
+	size int64
+	name string
+}
+
+// Read reads the archive's next bytes.
+func (r *ExportReader) Read(b []byte) (int, error) { return r.d.Read(b) }
+
+// Close ends the download. It may be called more than once.
+func (r *ExportReader) Close() error { return r.d.Close() }
+
+// Size returns the archive's size in bytes, or -1 if the server did not say.
+func (r *ExportReader) Size() int64 { return r.size }
+
+// Name returns the file name that GitLab suggests, without any directory, or
+// "" if it suggests none, as with object storage. It is not unique.
+func (r *ExportReader) Name() string { return r.name }
+
+// sniffLen is enough to look into a gzip that was compressed twice.
+const sniffLen = 512
+
+// newExportReader looks at the first bytes of a download that begins at 0: a
+// page or message that came with a 200 is no archive.
+func newExportReader(d *download) (*ExportReader, error) {
+	if d.off == 0 { // else it was looked at when it began
+		if err := d.lookAhead(); err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	return &ExportReader{d: d, size: d.v.Size, name: d.name}, nil
+}
+
+func (d *download) lookAhead() error {
+	b := make([]byte, sniffLen)
+	n, err := fill(d, b)
+	if b = b[:n]; err != nil && err != io.EOF {
+		return err
+	}
+	switch {
+	case n == 0:
+		return fmt.Errorf("%s: %w: it is empty", d.op, ErrNotArchive)
+	case !isGzip(b):
+		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, printable(d.hidden.scrub(string(b)), 100))
+	case d.encoding != "" && d.encoding != "identity" && compressedTwice(b):
+		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, printable(d.encoding, 40))
+	}
+	d.ahead = b
+	return nil
+}
+
+func isGzip(b []byte) bool { return len(b) >= 2 && b[0] == 0x1f && b[1] == 0x8b }
+
+// compressedTwice looks whether the gzip that begins with b holds another.
+func compressedTwice(b []byte) bool {
+	zr, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return false
+	}
+	var inner [2]byte
+	_, err = io.ReadFull(zr, inner[:])
+	return err == nil && isGzip(inner[:])
+}
+
+// notReadyPause is how long GitLab makes one wait between two downloads of
+// the same archive.
+const notReadyPause = time.Minute
+
+// openExport opens the archive of a project, from offset off on if the server
+// still holds the archive that v tells.
+func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator) (*download, error) {
+	op := "download export of " + label
+	r := request{
+		url:     c.projectEndpoint(id, "export/download"),
+		project: label,
+		hints:   exportHints,
+		budget:  c.downloadBudget(label),
+	}
+	deadline := time.Now().Add(c.cfg.polling.Patience)
+	for n := 0; ; n++ {
+		d, err := openDownload(ctx, c, op, label, r, off, v)
+		if err == nil {
+			return d, nil
+		}
+		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		if err := c.pauseForRetry(ctx, label, n, notReadyPause, err); err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+	}
+}
+
+// explainDownload tells an archive that is not stored yet from one that is
+// gone. Both texts are fixed English.
+func explainDownload(err error) error {
+	var api *APIError
+	if errors.As(err, &api) && api.StatusCode == http.StatusNotFound {
+		switch {
+		case strings.Contains(api.Message, "not available yet"):
+			api.kind = ErrExportNotReady
+		case strings.Contains(api.Message, "has expired"):
+			api.kind = ErrExportExpired
+		}
+	}
+	return err
+}
+
+// OpenExport opens the finished archive for reading. Close the reader.
+//
+// The error is ErrExportExpired if GitLab has no archive for this user,
+// ErrExportNotReady if it is still being stored when Polling.Patience is over,
+// and ErrNotArchive if what came is no archive. GitLab allows one download of
+// a project per minute; a second one waits for its turn.
+//
+// GET /projects/:id/export/download, needs the Maintainer role:
+// https://docs.gitlab.com/api/project_import_export/#download-an-export
+func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, error) {
+	id, err := resolve(p)
+	if err != nil {
+		return nil, fmt.Errorf("open export: %w", err)
+	}
+	return c.openExportReader(ctx, id, p.String())
+}
+
+func (c *Client) openExportReader(ctx context.Context, id, label string) (*ExportReader, error) {
+	d, err := c.openExport(ctx, id, label, 0, validator{})
+	if err != nil {
+		return nil, err
+	}
+	return newExportReader(d)
+}
+
+// DownloadExport writes the finished archive to w and returns how many bytes
+// it wrote. If a write fails, its error is returned; else the errors are those
+// of OpenExport and ExportReader.Read. What was written before an error is no
+// whole archive.
+func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) (int64, error) {
+	id, err := resolve(p)
+	if err != nil {
+		return 0, fmt.Errorf("download export: %w", err)
+	}
+	return c.downloadExport(ctx, id, p.String(), w)
+}
+
+func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer) (int64, error) {
+	d, err := c.openExport(ctx, id, label, 0, validator{})
+	if err != nil {
+		return 0, err
+	}
+	return copyDownload(w, d)
+}
+
+// copyDownload writes what d downloads to w and closes d.
+func copyDownload(w io.Writer, d *download) (int64, error) {
+	r, err := newExportReader(d)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	n, err := gather(w, r)
+	if werr := (*writeError)(nil); errors.As(err, &werr) {
+		return n, fmt.Errorf("%s: %w", d.op, werr.err)
+	}
+	return n, err
+}
+
+// gatherSize is how much is collected before it is written. The network
+// delivers far smaller pieces; writing those as they come takes 1.6 times as
+// long, and half this size 1.05 times.
+const gatherSize = 1 << 20
+
+// A writeError tells a failed write from a failed read.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return "write: " + e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+// gather copies r to w in large pieces.
+func gather(w io.Writer, r io.Reader) (int64, error) {
+	buf := make([]byte, gatherSize)
+	var written int64
+	for {
+		n, rerr := fill(r, buf)
+		if n > 0 {
+			m, err := w.Write(buf[:n])
+			written += int64(max(0, min(m, n)))
+			if err == nil && m != n {
+				err = io.ErrShortWrite
+			}
+			if err != nil {
+				return written, &writeError{err}
+			}
+		}
+		if rerr == io.EOF {
+			return written, nil
+		}
+		if rerr != nil {
+			return written, rerr
+		}
+	}
+}
+
+// fill reads until b is full or r ends. Unlike io.ReadFull it returns r's own error.
+func fill(r io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = r.Read(b[n:])
+		n += m
+	}
+	return n, err
+}
+
+// ExportSource returns a Source that downloads the finished export each time
+// it is opened. GitLab allows one download of a project per minute, so opening
+// it again waits for its turn.
+func (c *Client) ExportSource(p ProjectRef) Source {
+	return Source{
+		Name: defaultFileName,
+		Size: -1,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return c.OpenExport(ctx, p)
+		},
+	}
+}

@@ -1,0 +1,407 @@
+package porter_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+// A simulation is two GitLab instances for an example to work with, named in
+// the environment, and a folder of its own.
+type simulation struct {
+	src, dst *portertest.Server
+	dir, wd  string
+}
+
+func simulate(opts ...portertest.Option) *simulation {
+	opts = append(opts, portertest.Timing(portertest.Timings{}), portertest.NoLimits())
+	s := &simulation{src: portertest.NewServer(opts...), dst: portertest.NewServer(opts...)}
+	s.src.AddProject(portertest.Project{Path: "group/app", ID: 42, Archive: portertest.NewArchive(1 << 20)})
+	s.dst.AddGroup("new-team")
+	os.Setenv("GITLAB_URL", s.src.URL)
+	os.Setenv("GITLAB_TOKEN", portertest.Token)
+	os.Setenv("GITLAB_DEST_URL", s.dst.URL)
+	os.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
+	var err error
+	if s.wd, err = os.Getwd(); err == nil {
+		if s.dir, err = os.MkdirTemp("", "porter-example-"); err == nil {
+			err = os.Chdir(s.dir)
+		}
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return s
+}
+
+func (s *simulation) end() {
+	s.src.Close()
+	s.dst.Close()
+	os.Chdir(s.wd)
+	os.RemoveAll(s.dir)
+	for _, name := range []string{"GITLAB_URL", "GITLAB_TOKEN", "GITLAB_DEST_URL", "GITLAB_DEST_TOKEN"} {
+		os.Unsetenv(name)
+	}
+}
+
+// source returns a client of the source.
+func (s *simulation) source() *porter.Client {
+	client, err := porter.NewClient(s.src.URL, porter.PrivateToken(portertest.Token))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+// destination returns a client of the destination.
+func (s *simulation) destination() *porter.Client {
+	client, err := porter.NewClient(s.dst.URL, porter.PrivateToken(portertest.Token))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+// archive saves an export of group/app as app.tar.gz.
+func (s *simulation) archive() {
+	if _, err := s.source().ExportToFile(context.Background(), porter.ProjectPath("group/app"), "app.tar.gz", nil); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func ExampleClient_ExportToFile() {
+	sim := simulate()
+	defer sim.end()
+	ctx := context.Background()
+
+	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.ExportToFile(ctx, porter.ProjectPath("group/app"), "app.tar.gz", nil)
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	fi, err := os.Stat("app.tar.gz")
+	fmt.Println(fi.Size(), err)
+	// Output: 1048576 <nil>
+}
+
+func ExampleClient_Import() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive()
+	client, ctx := sim.destination(), context.Background()
+
+	src, err := porter.FileSource("app.tar.gz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	imp, err := client.Import(ctx, src, porter.ImportOptions{
+		Namespace: porter.NamespacePath("new-team"),
+		Path:      "app",
+		Override:  &porter.ProjectOverrides{Visibility: porter.VisibilityPrivate},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(imp.PathWithNamespace, imp.Status, imp.Complete())
+	// Output: new-team/app finished true
+}
+
+func ExampleMigrate() {
+	sim := simulate()
+	defer sim.end()
+	from, to, ctx := sim.source(), sim.destination(), context.Background()
+
+	m, err := porter.Migrate(ctx, from, porter.ProjectPath("group/app"), to, porter.MigrateOptions{
+		Import: porter.ImportOptions{Namespace: porter.NamespacePath("new-team")},
+	})
+	var failed *porter.ImportError
+	switch {
+	case errors.As(err, &failed):
+		log.Fatalf("import failed: %s (correlation ID %s)", failed.Import.Error, failed.Import.CorrelationID)
+	case errors.Is(err, porter.ErrProjectExists):
+		log.Fatal("already there")
+	case err != nil:
+		log.Fatal(err)
+	}
+	fmt.Println(m.Import.PathWithNamespace, m.Bytes, m.Archive.GitLabVersion, m.Import.Complete())
+	// Output: new-team/app 1048576 18.9.0 true
+}
+
+func ExampleClient_WatchExport() {
+	sim := simulate()
+	defer sim.end()
+	client, ctx := sim.source(), context.Background()
+	if err := client.ScheduleExport(ctx, porter.ProjectID(42), nil); err != nil {
+		log.Fatal(err)
+	}
+
+	for exp, err := range client.WatchExport(ctx, porter.ProjectID(42)) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(exp.Status)
+	}
+	// Output: finished
+}
+
+func ExampleWaitError() {
+	sim := simulate()
+	defer sim.end()
+	sim.src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
+	client := sim.source()
+	if err := client.ScheduleExport(context.Background(), porter.ProjectID(42), nil); err != nil {
+		log.Fatal(err)
+	}
+	const patience = 50 * time.Millisecond
+
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the night is over"))
+	defer cancel()
+	_, err := client.WaitForExport(ctx, porter.ProjectID(42))
+	if errors.Is(err, context.DeadlineExceeded) {
+		var wait *porter.WaitError
+		errors.As(err, &wait)
+		fmt.Printf("still %q; GitLab goes on, and the next run can wait for it again\n", wait.Status)
+	}
+	// Output: still "none"; GitLab goes on, and the next run can wait for it again
+}
+
+func ExampleClient_StartImport() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive()
+	client, ctx := sim.destination(), context.Background()
+
+	src, err := porter.FileSource("app.tar.gz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	imp, err := client.StartImport(ctx, src, porter.ImportOptions{Path: "app"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Later, and in another process if need be. Wait by the ID: it stays.
+	imp, err = client.WaitForImport(ctx, imp.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(imp.Status)
+	// Output: finished
+}
+
+func ExampleWithObserver() {
+	sim := simulate()
+	defer sim.end()
+	ctx := context.Background()
+	client := sim.source()
+
+	client, err := client.With(porter.WithObserver(func(ev porter.Event) {
+		switch ev.Kind {
+		case porter.EventStatus:
+			fmt.Println(ev.Project, ev.Status)
+		case porter.EventProgress:
+			fmt.Printf("%s: %d of %d bytes\n", ev.Project, ev.Bytes, ev.Total)
+		case porter.EventRetry, porter.EventPaced:
+			fmt.Println(ev.Project, "goes on in", ev.Delay)
+		}
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	if _, err := client.ExportTo(ctx, porter.ProjectPath("group/app"), io.Discard, nil); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Hundreds of projects: the client keeps to GitLab's limits, so that plain
+// goroutines do.
+func ExampleClient_ExportToFile_many() {
+	sim := simulate()
+	defer sim.end()
+	sim.src.AddProject(portertest.Project{Path: "group/site", ID: 43})
+	client, ctx := sim.source(), context.Background()
+	projects := []porter.ProjectID{42, 43}
+
+	var wg sync.WaitGroup
+	errs := make([]error, len(projects))
+	atOnce := make(chan struct{}, 20)
+	for i, id := range projects {
+		wg.Go(func() {
+			atOnce <- struct{}{}
+			defer func() { <-atOnce }()
+			_, errs[i] = client.ExportToFile(ctx, id, fmt.Sprintf("%d.tar.gz", id), nil)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		log.Fatal(err)
+	}
+
+	files, err := filepath.Glob("*.tar.gz")
+	fmt.Println(files, err)
+	// Output: [42.tar.gz 43.tar.gz] <nil>
+}
+
+func ExampleWithTransport() {
+	sim := simulate(portertest.TLS())
+	defer sim.end()
+	ctx := context.Background()
+	conn, err := tls.Dial("tcp", sim.src.URL[len("https://"):], &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw})
+	if err := os.WriteFile("ca.pem", cert, 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	ca, err := os.ReadFile("ca.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool.AppendCertsFromPEM(ca)
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool}
+	t.Proxy = http.ProxyFromEnvironment // or http.ProxyURL(…)
+	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), porter.WithTransport(t))
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	exp, err := client.GetExport(ctx, porter.ProjectID(42))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(exp.PathWithNamespace, exp.Status)
+	// Output: group/app none
+}
+
+func ExampleAuth() {
+	jobToken := func(req *http.Request) error {
+		req.Header.Set("JOB-TOKEN", os.Getenv("CI_JOB_TOKEN"))
+		return nil
+	}
+
+	_, err := porter.NewClient("https://gitlab.example.com", jobToken)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleUploadTarget() {
+	sim := simulate()
+	defer sim.end()
+	client, ctx := sim.source(), context.Background()
+	signedURL := sim.src.SignedURL("PUT", "/backups/app.tar.gz", time.Hour)
+
+	err := client.ScheduleExport(ctx, porter.ProjectPath("group/app"), &porter.ScheduleExportOptions{
+		Upload: &porter.UploadTarget{URL: signedURL},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.WaitForExport(ctx, porter.ProjectPath("group/app")); err != nil {
+		log.Fatal(err)
+	}
+	// Finished, uploaded or not: look at the destination.
+
+	fmt.Println(sim.src.Object("/backups/app.tar.gz").Size)
+	// Output: 1048576
+}
+
+func ExampleClient_StartRelationImport() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive()
+	client, ctx := sim.destination(), context.Background()
+	src, err := porter.FileSource("app.tar.gz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Import(ctx, src, porter.ImportOptions{Namespace: porter.NamespacePath("new-team"), Path: "app"}); err != nil {
+		log.Fatal(err)
+	}
+
+	rel, err := client.StartRelationImport(ctx, src, "new-team/app", porter.RelationIssues)
+	if err != nil {
+		log.Fatal(err)
+	}
+	rel, err = client.WaitForRelationImport(ctx, porter.ProjectPath("new-team/app"), rel.ID)
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rel.Relation, rel.Status)
+	// Output: issues finished
+}
+
+func ExampleVerifyArchive() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive()
+
+	f, err := os.Open("app.tar.gz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	info, err := porter.VerifyArchive(f)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.GitLabVersion, info.FormatVersion, info.HasRepository)
+	// Output: 18.9.0 0.2.4 true
+}
+
+// exporter is what Backup needs of a *porter.Client.
+type exporter interface {
+	ScheduleExport(ctx context.Context, p porter.ProjectRef, opts *porter.ScheduleExportOptions) error
+	WaitForExport(ctx context.Context, p porter.ProjectRef) (*porter.Export, error)
+}
+
+var _ exporter = (*porter.Client)(nil)
+
+// Backup is what TestBackup tests.
+func Backup(ctx context.Context, c *porter.Client, p porter.ProjectRef, name string) error {
+	_, err := c.ExportToFile(ctx, p, name, nil)
+	return err
+}
+
+func TestBackup(t *testing.T) {
+	gitlab := portertest.NewServer(portertest.NoLimits())
+	defer gitlab.Close()
+	gitlab.AddProject(portertest.Project{Path: "group/app"})
+	gitlab.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(1000)})
+
+	soon := porter.ConstantBackoff(time.Millisecond)
+	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+		porter.WithPolling(porter.Polling{Backoff: soon}), porter.WithRetry(5, soon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz")); err != nil {
+		t.Fatal(err)
+	}
+}

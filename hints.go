@@ -1,0 +1,78 @@
+package porter
+
+import (
+	"net/http"
+	"strings"
+)
+
+// hints add to an answer what its user has most likely overlooked. GitLab
+// gives the same bare 403 or 404 for very different reasons, and not the same
+// ones at the export endpoints as at the import endpoints.
+type hints string
+
+const (
+	exportHints   hints = "export"
+	importHints   hints = "import"
+	relationHints hints = "relations export"
+	foreignHints  hints = "" // not GitLab's
+)
+
+// hint adds to e, the answer resp to r, what may have been overlooked.
+func (c *Client) hint(r *request, e *APIError, resp *http.Response) {
+	switch elsewhere := !sameOrigin(resp.Request.URL, c.base); {
+	case r.hints == foreignHints:
+	case !elsewhere:
+		e.hint = r.hints.forAnswer(e)
+	case r.archive && e.key == "": // object storage's
+	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
+		e.hint = "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
+	}
+}
+
+func (h hints) forAnswer(e *APIError) string {
+	switch e.StatusCode {
+	case http.StatusBadRequest:
+		if h == importHints && (e.Message == "Namespace is not valid" || e.Message == "User is not allowed to import projects") {
+			return "importing needs the Maintainer role in the namespace; the bot users of project and group access tokens have no namespace of their own"
+		}
+	case http.StatusUnauthorized:
+		if e.key == "message" { // else it says which token it was and why
+			return "the token is missing or unknown; CI job tokens and deploy tokens are not accepted here"
+		}
+	case http.StatusForbidden:
+		switch {
+		case e.key != "message": // a token error says it all
+		case h != importHints && e.Message == "403 Forbidden":
+			return "exporting needs the Maintainer role in the project"
+		case h == importHints && e.Message == "403 Forbidden":
+			return "the import source “GitLab export” is switched off on this instance, as it is by default"
+		case h == importHints && e.Message == "403 Forbidden - Project",
+			h == importHints && strings.Contains(e.Message, "not authorized to perform"):
+			return "importing relations needs the Maintainer role in the project"
+		}
+	case http.StatusNotFound:
+		switch {
+		case e.key == "error":
+			return "no such route: check the base URL, the GitLab version, and that no proxy decodes %2F"
+		case e.key == "":
+			return "this is no answer of GitLab's API: check the base URL"
+		case strings.Contains(e.Message, "Namespace"):
+			return "the namespace does not exist, was renamed, or the user is no member of it"
+		case strings.Contains(e.Message, "Project") && h != importHints:
+			return "no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here"
+		case strings.Contains(e.Message, "Project"):
+			return "no such project for this user"
+		case h == exportHints && e.Message == "404 Not Found":
+			return "exports may be switched off on this instance"
+		case h == relationHints && e.Message == "404 Not Found":
+			return "direct transfer may be switched off on this instance, as it is by default"
+		}
+	case http.StatusMethodNotAllowed:
+		if strings.Contains(e.Message, "moved") {
+			return "the project was renamed or moved: name it by its ID"
+		}
+	case http.StatusRequestEntityTooLarge:
+		return "the limit is the instance's maximum import size, or that of a proxy before it (GitLab.com: 5 GiB); an import from a URL or from S3 avoids the latter"
+	}
+	return ""
+}

@@ -1,0 +1,422 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Import is the state of a project's import.
+type Import struct {
+	Project
+	Status          ImportStatus     `json:"import_status"`
+	Type            string           `json:"import_type"`
+	Error           string           `json:"import_error"` // why it failed
+	CorrelationID   string           `json:"correlation_id"`
+	FailedRelations []FailedRelation `json:"failed_relations"` // at most 100
+}
+
+// Complete reports whether the import finished and left no relation out. GitLab
+// before 13.0 does not tell what an import left out.
+func (i *Import) Complete() bool {
+	return i.Status == ImportFinished && len(i.FailedRelations) == 0
+}
+
+// FailedRelation is one item that GitLab could not import.
+type FailedRelation struct {
+	ID               int64     `json:"id"` // of the failure, not of the item
+	CreatedAt        time.Time `json:"created_at"`
+	RelationName     string    `json:"relation_name"`
+	LineNumber       int       `json:"line_number"`
+	Source           string    `json:"source"`
+	ExceptionClass   string    `json:"exception_class"`
+	ExceptionMessage string    `json:"exception_message"` // current GitLab leaves it empty
+}
+
+// ImportOptions say where and how a project is imported. GitLab 10.6 knows only
+// Path and Namespace; Name came later, between 11.8 and 12.10.
+type ImportOptions struct {
+	Path      string            // the last part of the new project's path; required
+	Name      string            // defaults to Path, or with Overwrite to the name of the project there
+	Namespace NamespaceRef      // nil is the user's own namespace
+	Overwrite bool              // replaces a project at that path once the import is done; needs the Owner role
+	Override  *ProjectOverrides // values to replace; nil for none
+}
+
+// fields checks the options and returns them as GitLab's form fields.
+func (o ImportOptions) fields() (url.Values, error) {
+	if err := checkProjectSegment(o.Path); err != nil {
+		return nil, err
+	}
+	v := url.Values{"path": {o.Path}}
+	name := o.Name
+	if name == "" && !o.Overwrite { // there, the name is that of the old project, which has it still
+		name = o.Path
+	}
+	if err := checkText("name", name); err != nil {
+		return nil, err
+	}
+	if name != "" {
+		v.Set("name", name)
+	}
+	if o.Namespace != nil {
+		key, value, err := o.Namespace.namespaceRef()
+		if err != nil {
+			return nil, err
+		}
+		v.Set(key, value)
+	}
+	if o.Overwrite {
+		v.Set("overwrite", "true")
+	}
+	overrides, err := o.Override.encode()
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range overrides {
+		v[key] = values
+	}
+	return v, nil
+}
+
+// checkText refuses what GitLab answers with a bare 400, or would cut.
+func checkText(what, s string) error {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
+		return fmt.Errorf("%s %q holds control characters or invalid UTF-8", what, s)
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// checkProjectSegment refuses what no GitLab takes for a project's path,
+// before a whole archive is uploaded to hear it.
+func checkProjectSegment(p string) error {
+	switch {
+	case p == "":
+		return errors.New("path is empty")
+	case strings.Contains(p, "/"):
+		return fmt.Errorf("path %q holds a slash: it is the last part of the project's path, and Namespace the rest", p)
+	}
+	for _, r := range p {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", r) {
+			return fmt.Errorf("path %q may hold only letters, digits, '_', '-' and '.'", p)
+		}
+	}
+	if strings.HasPrefix(p, "-") || strings.Trim(p, ".") == "" ||
+		strings.HasSuffix(p, ".git") || strings.HasSuffix(p, ".atom") {
+		return fmt.Errorf("path %q must not begin with '-', be dots only, or end in '.git' or '.atom'", p)
+	}
+	return nil
+}
+
+// target returns the full path that a project will have, if it is known.
+func (o ImportOptions) target() (ProjectPath, bool) {
+	if ns, ok := o.Namespace.(NamespacePath); ok {
+		return ProjectPath(string(ns) + "/" + o.Path), true
+	}
+	return "", false
+}
+
+// label names the project to be in messages.
+func (o ImportOptions) label() string {
+	if p, ok := o.target(); ok {
+		return string(p)
+	}
+	if o.Namespace != nil {
+		return fmt.Sprintf("%s (in namespace %s)", o.Path, o.Namespace)
+	}
+	return o.Path
+}
+
+// StartImport uploads an archive and starts its import. It returns when GitLab
+// has accepted the archive and created the project. GitLab checks the user's
+// rights before the upload, but the namespace and the path only after it.
+//
+// The error is ErrOutcomeUnknown if the connection broke after the whole
+// archive was sent: the project may exist, and nothing is sent again. It is
+// ErrProjectExists if the path or name is taken, ErrTooLarge if the instance
+// refuses the archive's size, and ErrWrongNamespace, together with the Import,
+// if the project was created elsewhere than asked for.
+//
+// POST /projects/import:
+// https://docs.gitlab.com/api/project_import_export/#import-a-file
+func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+	imp, err := c.startImport(ctx, src, opts)
+	return imp, startError(opts, err)
+}
+
+// startError names the operation and the project in the errors of the methods
+// that start an import.
+func startError(opts ImportOptions, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("start import of %s: %w", opts.label(), err)
+}
+
+func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+	fields, err := opts.fields()
+	if err != nil {
+		return nil, err
+	}
+	src, err = src.check()
+	if err != nil {
+		return nil, err
+	}
+	f := form{fields: fields, source: src}
+	if opts.Override != nil {
+		f.avatar = opts.Override.Avatar
+	}
+	return c.postImport(ctx, &request{
+		url:     c.endpoint("projects/import"),
+		archive: true,
+		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
+	}, opts)
+}
+
+// postImport sends the request of any of the endpoints that create a project.
+func (c *Client) postImport(ctx context.Context, r *request, opts ImportOptions) (*Import, error) {
+	r.project = opts.label()
+	imp := new(Import)
+	err := c.postForImport(ctx, r, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
+	if err != nil {
+		return nil, explainImport(err)
+	}
+	return imp, checkNamespace(imp, opts)
+}
+
+// postForImport sends a POST that counts against the limit of imports and
+// decodes its answer into v, which is one only if ok says so.
+func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func() bool) error {
+	r.method = http.MethodPost
+	r.hints = importHints
+	r.budget = budget{key: "import", limit: c.cfg.pacing.Imports}
+	resp, err := c.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	err = decode(resp, v, ok)
+	var api *APIError
+	if err == nil || errors.As(err, &api) && api.key != "" {
+		return err // a readable refusal is one, whatever its status
+	}
+	return outcomeUnknown(err)
+}
+
+// explainImport recognizes a taken path or name. The text may be in the
+// user's language, so this is at best.
+func explainImport(err error) error {
+	var api *APIError
+	if errors.As(err, &api) && (api.StatusCode == http.StatusBadRequest || api.StatusCode < 300) && strings.Contains(api.Message, "already been taken") {
+		api.kind = ErrProjectExists
+	}
+	return err
+}
+
+// checkNamespace makes sure that GitLab did not drop the namespace and create
+// the project in the user's own.
+func checkNamespace(imp *Import, opts ImportOptions) error {
+	want, ok := opts.Namespace.(NamespacePath)
+	if !ok {
+		return nil
+	}
+	got := path.Dir(string(imp.PathWithNamespace))
+	if strings.EqualFold(got, string(want)) {
+		return nil
+	}
+	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, printable(string(imp.PathWithNamespace), 300))
+}
+
+// GetImport returns the state of the project's import.
+//
+// GET /projects/:id/import, for users who can read the project:
+// https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-import
+func (c *Client) GetImport(ctx context.Context, p ProjectRef) (*Import, error) {
+	id, err := resolve(p)
+	if err != nil {
+		return nil, fmt.Errorf("get import: %w", err)
+	}
+	imp, err := c.getImport(ctx, id, p.String(), false)
+	if err != nil {
+		return nil, fmt.Errorf("get import of %s: %w", p, err)
+	}
+	return imp, nil
+}
+
+func (c *Client) getImport(ctx context.Context, id, label string, once bool) (*Import, error) {
+	imp := new(Import)
+	err := c.getJSON(ctx, &request{
+		url:     c.projectEndpoint(id, "import"),
+		project: label,
+		hints:   importHints,
+		once:    once,
+	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
+	if err != nil {
+		return nil, err
+	}
+	return imp, nil
+}
+
+// WatchImport polls the project's import and yields every answer, ending with
+// the terminal one or with an error. The error comes last, with a nil Import;
+// an import that failed is yielded first and then is an *ImportError. Watch a
+// new project by the ID that StartImport returned: with Overwrite, its path
+// still shows the old project. See WaitForImport for the errors.
+func (c *Client) WatchImport(ctx context.Context, p ProjectRef) iter.Seq2[*Import, error] {
+	id, err := resolve(p)
+	if err != nil {
+		return func(yield func(*Import, error) bool) {
+			yield(nil, fmt.Errorf("watch import: %w", err))
+		}
+	}
+	return c.watchImport(ctx, id, p.String())
+}
+
+func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*Import, error] {
+	return watch(ctx, c, job[Import]{
+		op:      "import",
+		project: label,
+		get: func(ctx context.Context) (*Import, error) {
+			return c.getImport(ctx, id, label, true)
+		},
+		status: func(i *Import) (string, bool) { return string(i.Status), i.Status.Known() },
+		judge: func(i *Import, s *sight) (bool, error) {
+			switch i.Status {
+			case ImportFinished:
+				if !i.Complete() {
+					c.cfg.logger.WarnContext(ctx, "import left relations out", "project", label, "failed_relations", len(i.FailedRelations))
+				}
+				return true, nil
+			case ImportFailed, ImportCanceled:
+				return false, &ImportError{i}
+			case ImportNone:
+				if s.overdue || s.seen && s.gone() {
+					return false, &ImportError{i}
+				}
+				return false, nil
+			}
+			s.running()
+			return false, nil
+		},
+	})
+}
+
+// WaitForImport waits until the project's import is finished. The error is an
+// *ImportError if it failed and a *WaitError if ctx ended first, or if polls
+// were refused or kept failing for Polling.Patience. A finished import may
+// still be incomplete; see Import.Complete. The last answer comes with the
+// error.
+func (c *Client) WaitForImport(ctx context.Context, p ProjectRef) (*Import, error) {
+	return last(c.WatchImport(ctx, p))
+}
+
+// Import uploads an archive, starts its import and waits for it. If the
+// namespace is a NamespacePath, it looks first whether the project's path is
+// free, and if the answer to the upload was lost, whether the project is
+// there. Errors are those of StartImport and WaitForImport.
+func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+	if _, err := opts.fields(); err != nil {
+		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
+	}
+	if _, err := src.check(); err != nil {
+		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
+	}
+	// Another error of the look may mean as little as a proxy in trouble.
+	if err := c.checkFree(ctx, opts, true); errors.Is(err, ErrProjectExists) || err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
+	}
+	started, err := c.startImportSurely(ctx, src, opts)
+	if err != nil {
+		return started, err
+	}
+	imp, err := last(c.watchImport(ctx, started.ID.String(), opts.label()))
+	if imp == nil {
+		imp = started
+	}
+	return imp, err
+}
+
+// checkFree looks whether the path of the project to be is taken. Where it
+// cannot be told, because only the namespace's ID is known, it is not.
+func (c *Client) checkFree(ctx context.Context, opts ImportOptions, once bool) error {
+	target, ok := opts.target()
+	if !ok || opts.Overwrite {
+		return nil
+	}
+	imp, err := c.lookUp(ctx, target, once)
+	if err != nil || imp == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s is project %d, created %s, import status %q", ErrProjectExists,
+		imp.label(), imp.ID, imp.CreatedAt.UTC().Format(time.RFC3339), imp.Status)
+}
+
+// lookUp returns the project at a path, or nil if there is none. The old path
+// of a renamed project is free.
+func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Import, error) {
+	imp, err := c.getImport(ctx, string(target), string(target), once)
+	var api *APIError
+	switch {
+	case errors.As(err, &api) && api.StatusCode == http.StatusNotFound && api.key == "message":
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !strings.EqualFold(string(imp.PathWithNamespace), string(target)):
+		return nil, nil
+	}
+	return imp, nil
+}
+
+// startImportSurely starts an import and, if the answer was lost, finds out
+// what became of it by looking at the path.
+func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+	started := c.clock.now().Add(-clockSlack)
+	imp, err := c.StartImport(ctx, src, opts)
+	target, ok := opts.target()
+	if !ok || opts.Overwrite {
+		return imp, err
+	}
+	var api *APIError
+	if errors.As(err, &api) && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.kind == nil {
+		// The path may be taken, and the text in the user's language.
+		if found, lerr := c.lookUp(ctx, target, true); lerr == nil && found != nil {
+			api.kind = ErrProjectExists
+		}
+	}
+	if !errors.Is(err, ErrOutcomeUnknown) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return imp, err
+	}
+	// GitLab may still be at it: its front server waits five minutes for it.
+	deadline := time.Now().Add(c.cfg.polling.Patience)
+	for n := 0; ; n++ {
+		found, lerr := c.lookUp(ctx, target, true)
+		switch {
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%w (%w)", err, contextError(ctx))
+		case lerr != nil && !transient(lerr):
+			return nil, fmt.Errorf("%w (looked for the project: %w)", err, lerr)
+		case found != nil && found.CreatedAt.Before(started):
+			return nil, fmt.Errorf("%w (%w: %s is an older project, %d)", err, ErrProjectExists, target, found.ID)
+		case found != nil && found.Status != ImportNone: // else not yet, or no import at all
+			c.cfg.logger.InfoContext(ctx, "the import was accepted, although its answer was lost", "project", string(target), "id", int64(found.ID))
+			return found, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, err
+		}
+		if serr := sleep(ctx, c.cfg.polling.Backoff.wait(n)); serr != nil {
+			return nil, fmt.Errorf("%w (%w)", err, serr)
+		}
+	}
+}
+
+// clockSlack allows for the server's clock being known to the second only.
+const clockSlack = 5 * time.Second

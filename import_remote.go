@@ -1,0 +1,157 @@
+package porter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"unicode/utf8"
+)
+
+// maxRemoteURL is the longest URL that today's GitLab takes.
+const maxRemoteURL = 2048
+
+// StartImportFromURL starts the import of an archive that GitLab fetches
+// itself. The URL must be https; GitLab asks for its headers first, which must
+// come within a second and name a Content-Length and one of the types
+// application/gzip, application/x-tar and application/x-gzip (Amazon S3 is
+// exempt, because a URL presigned for GET refuses that), and must not lead
+// into the instance's own network unless its administrators allow it. What is
+// wrong with it is told in the *APIError's Message. It must stay valid until
+// the import has begun, and be no longer than 2048 bytes, 512 before GitLab
+// 14.10. Override.Avatar cannot be sent this way.
+//
+// The error is otherwise one of those of StartImport.
+//
+// POST /projects/remote-import, GitLab 13.2 and later:
+// https://docs.gitlab.com/api/project_import_export/#import-a-file-from-a-remote-object-storage
+func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (*Import, error) {
+	if err := checkArchiveURL(archiveURL); err != nil {
+		return nil, startError(opts, err)
+	}
+	imp, err := c.remoteImport(ctx, "projects/remote-import", url.Values{"url": {archiveURL}}, archiveURL, opts)
+	return imp, startError(opts, err)
+}
+
+// checkArchiveURL refuses what GitLab would refuse. Its errors never repeat
+// the URL, which may be signed.
+func checkArchiveURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return errors.New("archive URL is empty")
+	case err != nil || !utf8.ValidString(s):
+		return errors.New("archive URL is malformed")
+	case u.Scheme != "https":
+		return errors.New("archive URL must begin with https://")
+	case u.Hostname() == "":
+		return errors.New("archive URL has no host")
+	case len(s) > maxRemoteURL:
+		return fmt.Errorf("archive URL is longer than the %d bytes that GitLab takes", maxRemoteURL)
+	}
+	return nil
+}
+
+// S3Object names an archive in Amazon S3 and the keys to read it with. GitLab
+// takes neither session tokens nor endpoints of other stores.
+type S3Object struct {
+	Region          string `json:"region"`
+	Bucket          string `json:"bucket_name"`
+	Key             string `json:"file_key"`
+	AccessKeyID     string `json:"access_key_id"`
+	SecretAccessKey string `json:"secret_access_key"`
+}
+
+// check refuses what GitLab would refuse, naming the field.
+func (o S3Object) check() error {
+	for _, f := range o.fields() {
+		if f.value == "" {
+			return fmt.Errorf("S3 object: %s is empty", f.name)
+		}
+		if checkText(f.name, f.value) != nil { // whose error repeats the value
+			return fmt.Errorf("S3 object: %s holds control characters or invalid UTF-8", f.name)
+		}
+	}
+	return nil
+}
+
+type s3Field struct{ name, value string }
+
+func (o S3Object) fields() []s3Field {
+	return []s3Field{
+		{"region", o.Region},
+		{"bucket_name", o.Bucket},
+		{"file_key", o.Key},
+		{"access_key_id", o.AccessKeyID},
+		{"secret_access_key", o.SecretAccessKey},
+	}
+}
+
+// String returns where the object is, and no keys.
+func (o S3Object) String() string {
+	return fmt.Sprintf("s3://%s/%s (%s)", o.Bucket, o.Key, o.Region)
+}
+
+// GoString returns where the object is, and no keys.
+func (o S3Object) GoString() string { return fmt.Sprintf("porter.S3Object{%s}", o) }
+
+// MarshalJSON leaves out the secret key.
+func (o S3Object) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{
+		"region": o.Region, "bucket_name": o.Bucket, "file_key": o.Key, "access_key_id": o.AccessKeyID,
+	})
+}
+
+// LogValue leaves out the secret key.
+func (o S3Object) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("region", o.Region),
+		slog.String("bucket_name", o.Bucket),
+		slog.String("file_key", o.Key),
+		slog.String("access_key_id", o.AccessKeyID),
+	)
+}
+
+// StartImportFromS3 starts the import of an archive that GitLab fetches from
+// Amazon S3. GitLab looks for the object at once; what is wrong with it is
+// told in the *APIError's Message. Override.Avatar cannot be sent this way.
+//
+// The error is otherwise one of those of StartImport.
+//
+// POST /projects/remote-import-s3, GitLab 14.9 and later:
+// https://docs.gitlab.com/api/project_import_export/#import-a-single-file-from-aws-s3
+func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts ImportOptions) (*Import, error) {
+	if err := obj.check(); err != nil {
+		return nil, startError(opts, err)
+	}
+	v := make(url.Values)
+	for _, f := range obj.fields() {
+		v.Set(f.name, f.value)
+	}
+	imp, err := c.remoteImport(ctx, "projects/remote-import-s3", v, obj.SecretAccessKey, opts)
+	return imp, startError(opts, err)
+}
+
+// remoteImport sends where the archive is, with the options, as a form that
+// holds a secret.
+func (c *Client) remoteImport(ctx context.Context, endpoint string, v url.Values, secret string, opts ImportOptions) (*Import, error) {
+	fields, err := opts.fields()
+	if err != nil {
+		return nil, err
+	}
+	if opts.Override != nil && opts.Override.Avatar != nil {
+		return nil, errors.New("override avatar: only the import of a file can send one")
+	}
+	for name, values := range fields {
+		v[name] = values
+	}
+	return c.postImport(ctx, &request{
+		url:     c.endpoint(endpoint),
+		secrets: []string{secret},
+		open: func(context.Context) (*payload, error) {
+			return newPayload("application/x-www-form-urlencoded", []byte(v.Encode())), nil
+		},
+	}, opts)
+}

@@ -1,0 +1,215 @@
+package porter_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+// TestNothingLeaks runs every operation to every kind of end, and counts the
+// goroutines and connections that are left.
+func TestNothingLeaks(t *testing.T) {
+	app := porter.ProjectPath("team/app")
+	archive := portertest.NewArchive(2 << 20)
+	into := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}
+	source := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	operations := map[string]func(ctx context.Context, t *testing.T, c *porter.Client) error{
+		"ScheduleExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			return c.ScheduleExport(ctx, app, nil)
+		},
+		"GetExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.GetExport(ctx, app)
+			return err
+		},
+		"WatchExport, left early": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			for _, err := range c.WatchExport(ctx, app) {
+				return err
+			}
+			return nil
+		},
+		"WaitForExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.WaitForExport(ctx, app)
+			return err
+		},
+		"OpenExport, read in part": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			r, err := c.OpenExport(ctx, app)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			_, err = io.CopyN(io.Discard, r, 100<<10)
+			return err
+		},
+		"DownloadExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.DownloadExport(ctx, app, io.Discard)
+			return err
+		},
+		"ExportTo": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.ExportTo(ctx, app, new(bytes.Buffer), nil)
+			return err
+		},
+		"ExportToFile": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.ExportToFile(ctx, app, filepath.Join(t.TempDir(), "app.tar.gz"), nil)
+			return err
+		},
+		"StartImport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.StartImport(ctx, source(), into)
+			return err
+		},
+		"StartImport, read once": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.StartImport(ctx, porter.ReaderSource(io.MultiReader(archive.NewReader()), -1), into)
+			return err
+		},
+		"Import": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.Import(ctx, source(), into)
+			return err
+		},
+		"Import of an export": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := c.Import(ctx, c.ExportSource(app), into)
+			return err
+		},
+		"Migrate": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: into, SpoolDir: t.TempDir()})
+			return err
+		},
+		"Migrate without spool": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: into, NoSpool: true})
+			return err
+		},
+	}
+	ends := []struct {
+		name    string
+		fault   portertest.Fault
+		timeout time.Duration
+		prepare func(*portertest.Server)
+	}{
+		{name: "well"},
+		{name: "refused", fault: portertest.Fault{Times: -1, Do: portertest.Respond(403, nil, "no")}},
+		{name: "refused early", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.RespondEarly(413, nil, "no")}},
+		{name: "answers cut", fault: portertest.Fault{Times: -1, Do: portertest.CutResponse(70 << 10)}},
+		{name: "every connection cut", fault: portertest.Fault{Times: -1, Do: portertest.LoseAnswer()}},
+		{name: "requests cut", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.CutRequest(70 << 10)}},
+		{name: "canceled in an answer", fault: portertest.Fault{Times: -1, Do: portertest.StallResponse(70<<10, 0)}, timeout: 100 * time.Millisecond},
+		{name: "canceled in a request", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.StallRequest(70<<10, 0)}, timeout: 100 * time.Millisecond},
+		{name: "canceled before an answer", fault: portertest.Fault{Times: -1, Do: portertest.HoldAnswer(0)}, timeout: 50 * time.Millisecond},
+		{name: "canceled while it waits", timeout: 100 * time.Millisecond, prepare: func(s *portertest.Server) {
+			s.Configure(portertest.Timing(portertest.Timings{Assemble: time.Hour, Import: time.Hour}))
+		}},
+		{name: "garbage", fault: portertest.Fault{Times: -1, Do: portertest.Respond(200, nil, "<html>")}, timeout: 200 * time.Millisecond},
+	}
+	runtime.GC()
+	for name, operation := range operations {
+		for _, end := range ends {
+			t.Run(name+" ends "+end.name, func(t *testing.T) {
+				before := goroutines()
+				s := portertest.NewServer(portertest.NoLimits())
+				defer s.Close()
+				s.AddProject(portertest.Project{Path: "team/app", Archive: archive})
+				s.AddGroup("new")
+				s.AddExport("team/app", "owner")
+				if end.prepare != nil {
+					end.prepare(s)
+				}
+				if end.fault.Times != 0 {
+					s.Inject(end.fault)
+				}
+				tr := s.Transport().Clone()
+				var conns atomic.Int32
+				tr.DialContext = countConns(&conns)
+				c := connect(t, s, porter.WithTransport(tr), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)),
+					porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond), Patience: 20 * time.Millisecond, Grace: 50 * time.Millisecond}))
+				ctx, cancel := t.Context(), context.CancelFunc(func() {})
+				if end.timeout > 0 {
+					ctx, cancel = context.WithTimeout(ctx, end.timeout)
+				}
+				start := time.Now()
+				err := operation(ctx, t, c)
+				took := time.Since(start)
+				cancel()
+				if end.name == "well" && err != nil {
+					t.Error(err)
+				}
+				if end.timeout > 0 && took > end.timeout+5*time.Second {
+					t.Errorf("returned after %v", took)
+				}
+				tr.CloseIdleConnections()
+				s.Close()
+				if !settles(func() bool { return conns.Load() == 0 }) {
+					t.Errorf("%d connections are open", conns.Load())
+				}
+				var left []string
+				if !settles(func() bool { left = newSince(before, goroutines()); return len(left) == 0 }) {
+					t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+				}
+			})
+		}
+	}
+}
+
+// goroutines returns the stacks of all goroutines by their IDs.
+func goroutines() map[string]string {
+	buf := make([]byte, 4<<20)
+	stacks := map[string]string{}
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
+		stacks[id] = stack
+	}
+	return stacks
+}
+
+// newSince returns the stacks of goroutines of this module or of net/http that
+// were not there before.
+func newSince(before, now map[string]string) []string {
+	var left []string
+	for id, stack := range now {
+		if before[id] == "" && (strings.Contains(stack, "/porter.") || strings.Contains(stack, "net/http.(*persistConn)")) && !strings.Contains(stack, "porter_test.goroutines") {
+			left = append(left, stack)
+		}
+	}
+	return left
+}
+
+// settles reports whether ok becomes true within a few seconds.
+func settles(ok func() bool) bool {
+	for range 500 {
+		if ok() {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+func countConns(n *atomic.Int32) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		n.Add(1)
+		return &countedConn{Conn: conn, n: n}, nil
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	n      *atomic.Int32
+	closed atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.n.Add(-1)
+	}
+	return c.Conn.Close()
+}

@@ -1,0 +1,261 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// MigrateOptions say how Migrate moves a project.
+type MigrateOptions struct {
+	Import     ImportOptions          // Path defaults to that of the source project
+	Export     *ScheduleExportOptions // nil for none; before 14.0 an upload target leaves nothing to move, and the error is ErrExportExpired
+	SpoolDir   string                 // holds the archive meanwhile; defaults to os.TempDir
+	NoSpool    bool                   // nothing on disk; a broken upload then downloads again
+	SkipVerify bool                   // do not check the archive on its way
+	Strict     bool                   // an incomplete import is an error
+}
+
+// Migration is what Migrate did.
+type Migration struct {
+	Source  Project
+	Import  *Import
+	Archive *ArchiveInfo // nil with SkipVerify
+	Bytes   int64        // of the archive
+	Elapsed time.Duration
+}
+
+// Migrate exports a project from one instance and imports it into another,
+// uploading while it downloads. It checks first that the destination is free,
+// if its namespace is a NamespacePath, and on the way that the archive is
+// whole: a damaged one never becomes a project. Run again after a failure, it
+// joins an export that is still under way.
+//
+// The error is ErrProjectExists if the destination is taken, an *ExportError
+// or *ImportError if GitLab failed, ErrNotArchive or ErrArchiveDamaged if the
+// archive is not sound, and else one of those of ScheduleExport,
+// WaitForExport, OpenExport, StartImport and WaitForImport. Once GitLab has
+// created the project, the Migration comes with the error.
+func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Migration, error) {
+	if from == nil || to == nil {
+		return nil, errors.New("migrate: client is nil")
+	}
+	id, err := resolve(p)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	m := &migration{from: from, to: to, label: p.String(), opts: opts, start: time.Now()}
+	result, err := m.run(withObserverLock(ctx), id)
+	if err != nil {
+		return result, fmt.Errorf("migrate %s: %w", p, err)
+	}
+	return result, nil
+}
+
+// migration is one call of Migrate.
+type migration struct {
+	from, to *Client
+	label    string // the source project as the caller gave it
+	opts     MigrateOptions
+	start    time.Time
+	result   Migration
+}
+
+func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
+	if m.opts.Import.Path != "" { // else it is known after the first request
+		if _, err := m.opts.Import.fields(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := m.opts.Export.encode(); err != nil {
+		return nil, err
+	}
+	var sp *spool
+	if !m.opts.NoSpool { // an unwritable folder is an error before the hours of exporting
+		var err error
+		if sp, err = newSpool(m.opts.SpoolDir); err != nil {
+			return nil, fmt.Errorf("spool: %w", err)
+		}
+		defer sp.close()
+	}
+
+	before, err := m.from.getExport(ctx, id, m.label, false)
+	if err != nil {
+		return nil, fmt.Errorf("export of %s: %w", m.label, err)
+	}
+	if m.opts.Import.Path == "" {
+		m.opts.Import.Path = before.Path
+		if _, err := m.opts.Import.fields(); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.to.checkFree(ctx, m.opts.Import, false); err != nil {
+		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
+	}
+	exp, err := m.from.makeExport(ctx, before, m.label, m.opts.Export)
+	if err != nil {
+		return nil, err
+	}
+	m.result.Source = exp.Project
+
+	var imp *Import
+	if m.opts.NoSpool {
+		imp, err = m.direct(ctx, exp.ID.String())
+	} else {
+		imp, err = m.spooled(ctx, exp.ID.String(), sp)
+		sp.close() // the import may take hours yet
+	}
+	if imp != nil {
+		m.result.Import = imp
+	}
+	if err == nil {
+		imp, err = last(m.to.watchImport(ctx, imp.ID.String(), m.opts.Import.label()))
+		if imp != nil {
+			m.result.Import = imp
+		}
+	}
+	if err == nil && m.opts.Strict && !imp.Complete() {
+		err = &ImportError{imp}
+	}
+	m.result.Elapsed = time.Since(m.start)
+	if m.result.Import == nil {
+		return nil, err
+	}
+	return &m.result, err
+}
+
+// spooled moves the archive through a file: one goroutine downloads it, one
+// verifies it, and this one uploads it, each as fast as it can. A repeated
+// upload reads the file again, so it costs no second download.
+func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import, error) {
+	dctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	r, err := m.from.openExportReader(dctx, id, m.label)
+	if err != nil {
+		return nil, err
+	}
+	wg.Go(func() {
+		defer r.Close()
+		n, err := gather(sp, r)
+		if werr := (*writeError)(nil); errors.As(err, &werr) {
+			err = fmt.Errorf("spool: %w", werr.err)
+		}
+		m.result.Bytes = n
+		sp.end(err)
+	})
+	if m.opts.SkipVerify {
+		sp.approve(nil)
+	} else {
+		wg.Go(func() {
+			info, err := VerifyArchive(sp.reader(dctx, false))
+			if err != nil {
+				err = fmt.Errorf("export of %s: %w", m.label, err)
+			}
+			m.result.Archive = info
+			sp.approve(err)
+			if err != nil {
+				cancel() // what is not sound need not be had whole
+			}
+		})
+	}
+
+	size := r.Size()
+	if size < 0 { // GitLab is told the length, so it must be known
+		if size, err = sp.whole(ctx); err != nil {
+			return nil, err
+		}
+	}
+	imp, err := m.to.startImportSurely(ctx, Source{
+		Name: defaultFileName,
+		Size: size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.reader(ctx, true), nil },
+	}, m.opts.Import)
+	cancel()
+	wg.Wait()
+	return imp, err
+}
+
+// direct feeds the upload from the download, with nothing on disk.
+func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
+	return m.to.startImportSurely(ctx, Source{
+		Name: defaultFileName,
+		Size: -1,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			r, err := m.from.openExportReader(ctx, id, m.label)
+			if err != nil {
+				return nil, err
+			}
+			d := &directReader{ExportReader: r, m: m}
+			if !m.opts.SkipVerify {
+				d.verify()
+			}
+			return d, nil
+		},
+	}, m.opts.Import)
+}
+
+// A directReader hands an archive to an upload and to its verification, and
+// ends only if the archive is sound.
+type directReader struct {
+	*ExportReader
+	m        *migration
+	bytes    int64
+	pipe     *io.PipeWriter // to the verification, nil without one
+	verified chan verification
+	err      error
+}
+
+// A verification is how verifying an archive ended.
+type verification struct {
+	info *ArchiveInfo
+	err  error
+}
+
+func (d *directReader) verify() {
+	pr, pw := io.Pipe()
+	d.pipe, d.verified = pw, make(chan verification, 1)
+	go func() {
+		info, err := VerifyArchive(pr)
+		pr.CloseWithError(err)
+		d.verified <- verification{info, err}
+	}()
+}
+
+func (d *directReader) Read(b []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	n, err := d.ExportReader.Read(b)
+	d.bytes += int64(n)
+	if d.pipe != nil {
+		_, werr := d.pipe.Write(b[:n])
+		if werr != nil || err == io.EOF {
+			d.pipe.Close()
+			v := <-d.verified
+			if d.m.result.Archive = v.info; v.err != nil {
+				n, err = 0, fmt.Errorf("export of %s: %w", d.m.label, v.err)
+			}
+		}
+	}
+	if err == io.EOF {
+		d.m.result.Bytes = d.bytes
+	}
+	d.err = err
+	return n, err
+}
+
+// Close ends the download and its verification.
+func (d *directReader) Close() error {
+	err := d.ExportReader.Close()
+	if d.pipe != nil {
+		d.pipe.CloseWithError(os.ErrClosed)
+	}
+	return err
+}

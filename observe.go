@@ -1,0 +1,130 @@
+package porter
+
+import (
+	"context"
+	"time"
+)
+
+// An Event tells an observer what an operation is doing.
+type Event struct {
+	Kind    EventKind
+	Project string        // the project's path or ID as the caller gave it
+	Status  string        // the export or import status, for EventStatus
+	Bytes   int64         // transferred so far, for EventProgress; a retried transfer takes bytes back
+	Total   int64         // -1 if unknown, for EventProgress
+	Attempt int           // counted from 1, for EventRetry
+	Delay   time.Duration // for EventRetry and EventPaced
+	Err     error         // why, for EventRetry
+}
+
+// EventKind says what an Event reports.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventStatus   EventKind = "status"   // a poll returned
+	EventProgress EventKind = "progress" // bytes moved
+	EventRetry    EventKind = "retry"    // a request or transfer is tried again
+	EventPaced    EventKind = "paced"    // an operation waits for its turn
+)
+
+type observerLockKey struct{}
+
+// withObserverLock lets the two halves of one operation, which run at the
+// same time, report one event at a time.
+func withObserverLock(ctx context.Context) context.Context {
+	if ctx.Value(observerLockKey{}) != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, observerLockKey{}, newTellLock())
+}
+
+// A tellLock is a mutex that may be held while the observer is called. It is a
+// channel because a testing/synctest bubble does not count waiting for a
+// sync.Mutex as idle, and an observer may sleep.
+type tellLock chan struct{}
+
+func newTellLock() tellLock { return make(tellLock, 1) }
+
+func (l tellLock) Lock()   { l <- struct{}{} }
+func (l tellLock) Unlock() { <-l }
+
+// emit hands ev to the observer, if there is one.
+func (c *Client) emit(ctx context.Context, ev Event) {
+	if c.cfg.observer == nil {
+		return
+	}
+	if mu, ok := ctx.Value(observerLockKey{}).(tellLock); ok {
+		mu.Lock()
+		defer mu.Unlock()
+	}
+	c.cfg.observer(ev)
+}
+
+// progressInterval spaces progress events, so that a fast transfer does not
+// spend its time in the observer.
+const progressInterval = 100 * time.Millisecond
+
+// progress reports the bytes of one transfer.
+type progress struct {
+	c       *Client
+	ctx     context.Context
+	project string
+
+	mu    tellLock // the transport may still be reading when a request ends
+	ended bool
+	bytes int64
+	total int64
+	told  int64 // what the last event said
+	next  time.Time
+}
+
+func newProgress(ctx context.Context, c *Client, project string) *progress {
+	return &progress{c: c, ctx: ctx, project: project, mu: newTellLock()}
+}
+
+func (p *progress) add(n int64) {
+	if p.c.cfg.observer == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes += n
+	if now := time.Now(); now.After(p.next) || p.bytes == p.total {
+		p.next = now.Add(progressInterval)
+		p.tell()
+	}
+}
+
+// set starts a transfer, or takes the bytes of one back.
+func (p *progress) set(bytes, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes, p.total = bytes, total
+	p.tell()
+}
+
+// flush makes sure that the last event tells the last byte.
+func (p *progress) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told != p.bytes {
+		p.tell()
+	}
+}
+
+// end flushes, and nothing is reported any more.
+func (p *progress) end() {
+	p.flush()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+}
+
+func (p *progress) tell() {
+	if p.ended {
+		return
+	}
+	p.told = p.bytes
+	p.c.emit(p.ctx, Event{Kind: EventProgress, Project: p.project, Bytes: p.bytes, Total: p.total})
+}

@@ -1,0 +1,193 @@
+package porter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// A partFile is an archive that is not whole yet, beside its target: its bytes
+// in NAME.part, and in NAME.part.json what tells whether a server still holds
+// the same archive. The latter is locked as long as a process writes.
+type partFile struct {
+	target string
+	bytes  *os.File
+	state  *os.File // nil for a part file that nobody can continue
+	useful bool     // a later call may continue it
+}
+
+// partState is what NAME.part.json holds.
+type partState struct {
+	Project string `json:"project"` // the URL of its download
+	validator
+}
+
+const maxPartState = 64 << 10
+
+// errLocked reports that another process, or goroutine, holds a lock, or that
+// this file system has none.
+var errLocked = errors.New("locked")
+
+// checkTarget refuses a target before GitLab is asked for anything.
+func checkTarget(name string) error {
+	if name == "" {
+		return errors.New("file name is empty")
+	}
+	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", name)
+	}
+	dir := filepath.Dir(name)
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
+}
+
+// openPart opens the part file of target. If that is being written already,
+// it returns one with a name of its own, which begins empty.
+func openPart(target string) (*partFile, error) {
+	p := &partFile{target: target}
+	name, flags := target+".part", os.O_RDWR|os.O_CREATE
+	var err error
+	switch p.state, err = openLocked(target + ".part.json"); {
+	case errors.Is(err, errLocked):
+		name = target + "." + strconv.FormatUint(rand.Uint64(), 36) + ".part"
+		flags |= os.O_EXCL
+	case err != nil:
+		return nil, err
+	}
+	if p.bytes, err = os.OpenFile(name, flags, 0o666); err == nil {
+		return p, nil
+	}
+	if p.state == nil {
+		return nil, err
+	}
+	if fi, serr := p.state.Stat(); serr == nil && fi.Size() > 0 {
+		p.state.Close() // the bytes it tells of may open another time
+	} else {
+		p.dropState()
+	}
+	return nil, err
+}
+
+// resumable returns how much of the archive is there already, and what tells
+// it, if it belongs to project.
+func (p *partFile) resumable(project string) (int64, validator) {
+	if p.state == nil {
+		return 0, validator{}
+	}
+	var s partState
+	b, err := io.ReadAll(io.NewSectionReader(p.state, 0, maxPartState))
+	if err != nil || json.Unmarshal(b, &s) != nil {
+		return 0, validator{}
+	}
+	// Anyone may have written it, so it is believed no more than a server is.
+	v := validatorOf(http.Header{"Etag": {s.ETag}, "Last-Modified": {s.Modified}}, s.Size)
+	fi, err := p.bytes.Stat()
+	if err != nil || !v.resumable() || fi.Size() > v.Size {
+		return 0, validator{}
+	}
+	var magic [2]byte
+	if _, err := p.bytes.ReadAt(magic[:], 0); err != nil || !isGzip(magic[:]) {
+		return 0, validator{}
+	}
+	p.useful = true
+	if s.Project != project {
+		return 0, validator{}
+	}
+	// Of a part that is whole the last byte is asked for again, so that the
+	// server says whether it is still the same archive.
+	return min(fi.Size(), v.Size-1), v
+}
+
+// begin empties the part file and notes what it will hold.
+func (p *partFile) begin(project string, v validator) error {
+	p.useful = false
+	if err := p.continueAt(0); err != nil || p.state == nil {
+		return err
+	}
+	b, err := json.Marshal(partState{project, v})
+	if err != nil {
+		return err
+	}
+	if err := p.state.Truncate(0); err != nil {
+		return err
+	}
+	_, err = p.state.WriteAt(b, 0)
+	p.useful = err == nil && v.resumable()
+	return err
+}
+
+// continueAt makes the next write the one at off.
+func (p *partFile) continueAt(off int64) error {
+	if err := p.bytes.Truncate(off); err != nil {
+		return err
+	}
+	_, err := p.bytes.Seek(off, io.SeekStart)
+	return err
+}
+
+// finish gives a whole archive its name.
+func (p *partFile) finish() error {
+	err := errors.Join(p.bytes.Sync(), p.bytes.Close())
+	if err == nil {
+		err = os.Rename(p.bytes.Name(), p.target)
+	}
+	if err != nil {
+		return err
+	}
+	p.dropState()
+	syncDir(filepath.Dir(p.target))
+	return nil
+}
+
+// leave closes a part file for a later call to continue, or removes it if
+// none can.
+func (p *partFile) leave() {
+	fi, err := p.bytes.Stat()
+	if p.state == nil || !p.useful || err == nil && fi.Size() == 0 {
+		p.discard()
+		return
+	}
+	p.bytes.Close()
+	p.state.Close()
+}
+
+// discard removes a part file.
+func (p *partFile) discard() {
+	p.bytes.Close()
+	os.Remove(p.bytes.Name())
+	p.dropState()
+}
+
+// dropState removes the state while it is still locked, so that nobody finds
+// it without its bytes. Where an open file can't be removed, it is closed first.
+func (p *partFile) dropState() {
+	if p.state == nil {
+		return
+	}
+	err := os.Remove(p.state.Name())
+	p.state.Close()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		os.Remove(p.state.Name())
+	}
+}
+
+// syncDir makes a rename durable, where directories can be synced.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()
+		d.Close()
+	}
+}

@@ -1,0 +1,176 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// RelationImport is the state of a single-relation import.
+type RelationImport struct {
+	ID          int64                `json:"id"`
+	ProjectPath ProjectPath          `json:"project_path"`
+	Relation    Relation             `json:"relation"`
+	Status      RelationImportStatus `json:"status"`
+	CreatedAt   time.Time            `json:"created_at"`
+	UpdatedAt   time.Time            `json:"updated_at"`
+}
+
+// StartRelationImport uploads an archive and imports one relation of it into
+// an existing project, leaving out items that are already there. The archive
+// is a whole project export. It returns when GitLab has accepted it; wait with
+// WaitForRelationImport.
+//
+// The error is ErrNotFound if there is no such project (a renamed one is not
+// found by its old path), ErrConflict if another import into it is under way,
+// and otherwise one of those of StartImport. Imports of all kinds share one
+// rate limit.
+//
+// POST /projects/import-relation, GitLab 17.1 and later, needs the Maintainer role:
+// https://docs.gitlab.com/api/project_import_export/#import-project-relations
+func (c *Client) StartRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (*RelationImport, error) {
+	if _, err := resolve(p); err != nil {
+		return nil, fmt.Errorf("start relation import: %w", err)
+	}
+	if err := checkRelation(string(r)); err != nil {
+		return nil, fmt.Errorf("start relation import into %s: %w", p, err)
+	}
+	imp, err := c.startRelationImport(ctx, src, p, r)
+	if err != nil {
+		return nil, fmt.Errorf("start import of %s into %s: %w", r, p, err)
+	}
+	return imp, nil
+}
+
+// checkRelation leaves it to GitLab which relations there are.
+func checkRelation(name string) error {
+	if name == "" {
+		return errors.New("relation is empty")
+	}
+	return checkText("relation", name)
+}
+
+func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (*RelationImport, error) {
+	src, err := src.check()
+	if err != nil {
+		return nil, err
+	}
+	f := form{fields: url.Values{"path": {string(p)}, "relation": {string(r)}}, source: src}
+	imp := new(RelationImport)
+	err = c.postForImport(ctx, &request{
+		url:     c.endpoint("projects/import-relation"),
+		project: p.String(),
+		archive: true,
+		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, p.String()) },
+	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
+	if err == nil {
+		return imp, nil
+	}
+	// A project whose own import is scheduled, but not started, is no 409.
+	var api *APIError
+	if errors.As(err, &api) && api.StatusCode == http.StatusBadRequest && strings.Contains(api.Message, "ongoing import") {
+		api.kind = ErrConflict
+	}
+	return nil, err
+}
+
+// ListRelationImports returns all single-relation imports of the project, in
+// no particular order.
+//
+// GET /projects/:id/relation-imports, GitLab 17.1 and later, needs the Maintainer role:
+// https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-relation-imports
+func (c *Client) ListRelationImports(ctx context.Context, p ProjectRef) ([]*RelationImport, error) {
+	id, err := resolve(p)
+	if err != nil {
+		return nil, fmt.Errorf("list relation imports: %w", err)
+	}
+	list, err := c.listRelationImports(ctx, id, p.String(), false)
+	if err != nil {
+		return nil, fmt.Errorf("list relation imports of %s: %w", p, err)
+	}
+	return list, nil
+}
+
+func (c *Client) listRelationImports(ctx context.Context, id, label string, once bool) ([]*RelationImport, error) {
+	var list []*RelationImport
+	err := c.getJSON(ctx, &request{
+		url:     c.projectEndpoint(id, "relation-imports"),
+		project: label,
+		hints:   importHints,
+		once:    once,
+	}, &list, func() bool { return list != nil && allPresent(list) })
+	return list, err
+}
+
+// allPresent reports whether no element of a list was null.
+func allPresent[T any](list []*T) bool {
+	for _, t := range list {
+		if t == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// WaitForRelationImport waits until the single-relation import with the given
+// ID, which StartRelationImport returned, is finished. The error is a
+// *RelationImportError if it failed and a *WaitError if ctx ended first, if
+// polls were refused or kept failing for Polling.Patience, or, wrapping
+// ErrNotFound, if the project shows no such import for Polling.Grace or no
+// longer. An import still under way a day after it was created is a *WaitError
+// too: GitLab itself then takes it for dead. The last answer comes with the
+// error.
+func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int64) (*RelationImport, error) {
+	project, err := resolve(p)
+	if err != nil {
+		return nil, fmt.Errorf("wait for relation import: %w", err)
+	}
+	if id <= 0 {
+		return nil, fmt.Errorf("wait for relation import of %s: ID %d is not positive", p, id)
+	}
+	return last(watch(ctx, c, job[RelationImport]{
+		op:      "relation import",
+		project: p.String(),
+		// An import that is not listed is nil.
+		get: func(ctx context.Context) (*RelationImport, error) {
+			list, err := c.listRelationImports(ctx, project, p.String(), true)
+			i := slices.IndexFunc(list, func(imp *RelationImport) bool { return imp.ID == id })
+			if err != nil || i < 0 {
+				return nil, err
+			}
+			return list[i], nil
+		},
+		status: func(i *RelationImport) (string, bool) {
+			if i == nil {
+				return "none", true
+			}
+			return string(i.Status), i.Status.Known()
+		},
+		judge: func(i *RelationImport, s *sight) (bool, error) {
+			switch {
+			case i == nil:
+				if s.overdue || s.seen && s.gone() {
+					return false, &WaitError{Err: fmt.Errorf("%w: the project has no relation import %d", ErrNotFound, id)}
+				}
+				return false, nil
+			case i.Status == RelationImportFinished:
+				return true, nil
+			case i.Status == RelationImportFailed:
+				return false, &RelationImportError{i}
+			case !i.CreatedAt.IsZero() && c.clock.now().Sub(i.CreatedAt) > relationImportLife:
+				return false, &WaitError{Err: fmt.Errorf("created more than %v ago, so GitLab takes it for dead", relationImportLife)}
+			}
+			s.running()
+			return false, nil
+		},
+	}))
+}
+
+// relationImportLife is after how long an import under way no longer keeps
+// GitLab from taking another one.
+const relationImportLife = 24 * time.Hour

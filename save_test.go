@@ -1,0 +1,672 @@
+package porter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+// saveTarget returns the name of a file that is not there, in a folder of its own.
+func saveTarget(t *testing.T) string { return filepath.Join(t.TempDir(), "app.tar.gz") }
+
+// saveListing returns the names in the folder of a file.
+func saveListing(t *testing.T, name string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// saveCheck fails unless the file is the archive and stands alone in its folder.
+func saveCheck(t *testing.T, name string, a *portertest.Archive) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum(b) != a.SHA256() {
+		t.Errorf("the file has %d other bytes", len(b))
+	}
+	if left := saveListing(t, name); len(left) != 1 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// saveBroken downloads to a file until the connection breaks after n bytes.
+func saveBroken(t *testing.T, s *portertest.Server, mode portertest.DownloadMode, name string, n int64) {
+	t.Helper()
+	cut := s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Do: portertest.CutResponse(n)})
+	_, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || cut.Hits() != 1 {
+		t.Fatalf("a download broken off after %d bytes: %v", n, err)
+	}
+}
+
+func TestDownloadFile(t *testing.T) {
+	archive := portertest.NewArchive(2 << 20)
+	for name, mode := range dlModes {
+		t.Run(name, func(t *testing.T) {
+			s := dlServer(t, archive, portertest.Downloads(mode))
+			file := saveTarget(t)
+			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file)
+			if err != nil || n != archive.Size() {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+			saveCheck(t, file, archive)
+		})
+	}
+}
+
+func TestDownloadFileContinues(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	size := archive.Size()
+	for name, mode := range dlModes {
+		for _, at := range []int64{0, 1, 511, 512, 513, size / 2, size/2 + 4321, size - 1} {
+			t.Run(fmt.Sprintf("%s from %d", name, at), func(t *testing.T) {
+				s := dlServer(t, archive, portertest.Downloads(mode))
+				file := saveTarget(t)
+				saveBroken(t, s, mode, file, at)
+				want, from := []string{"app.tar.gz.part", "app.tar.gz.part.json"}, fmt.Sprintf("bytes=%d-", at)
+				if at < 512 { // nobody has seen yet that it is an archive
+					want, from = nil, ""
+				}
+				if diff := cmp.Diff(want, saveListing(t, file)); diff != "" {
+					t.Errorf("left:\n%s", diff)
+				}
+				n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+				if err != nil || n != size {
+					t.Fatalf("%d bytes, %v", n, err)
+				}
+				saveCheck(t, file, archive)
+				if diff := cmp.Diff([]string{"", from}, dlRanges(dlAsked(s, dlDeliverer(mode)))); diff != "" {
+					t.Errorf("ranges asked for:\n%s", diff)
+				}
+				for _, r := range dlAsked(s, dlDeliverer(mode))[1:] {
+					if (r.Header.Get("If-Range") != "") != (from != "") {
+						t.Errorf("If-Range %q", r.Header.Get("If-Range"))
+					}
+				}
+				if leaks := s.Leaks(); len(leaks) > 0 {
+					t.Errorf("credentials reached the storage: %+v", leaks)
+				}
+			})
+		}
+	}
+}
+
+// A part that is whole was not renamed: its last byte is asked for again, so
+// that the server says whether it is still the same archive.
+func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	for name, mode := range dlModes {
+		t.Run(name, func(t *testing.T) {
+			s := dlServer(t, archive, portertest.Downloads(mode))
+			file := saveTarget(t)
+			saveBroken(t, s, mode, file, archive.Size()-1)
+			if err := os.WriteFile(file+".part", dlBytes(t, archive), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+				t.Fatal(err)
+			}
+			saveCheck(t, file, archive)
+			asked := dlAsked(s, dlDeliverer(mode))
+			if last := asked[len(asked)-1]; last.Sent != 1 || last.Status != http.StatusPartialContent {
+				t.Errorf("was sent %d bytes with %d", last.Sent, last.Status)
+			}
+		})
+	}
+}
+
+func TestDownloadFileArchiveReplaced(t *testing.T) {
+	for name, mode := range dlModes {
+		for _, size := range []int64{1 << 20, 600 << 10, 400 << 10, 2 << 20} {
+			t.Run(fmt.Sprintf("%s by one of %d", name, size), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := dlServer(t, portertest.NewArchive(1<<20), portertest.Downloads(mode))
+					file := saveTarget(t)
+					saveBroken(t, s, mode, file, 500<<10)
+					time.Sleep(2 * time.Second) // dates have whole seconds
+					archive := portertest.NewArchive(size, portertest.ArchiveSeed(2))
+					s.ScriptExport("7", portertest.ExportScript{Archive: archive})
+					c := dlConnect(t, s)
+					if err := c.ScheduleExport(t.Context(), porter.ProjectID(7), nil); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(2 * time.Second)
+					n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+					if err != nil || n != size {
+						t.Fatalf("%d bytes, %v", n, err)
+					}
+					saveCheck(t, file, archive)
+					s.Close()
+				})
+			})
+		}
+	}
+}
+
+// Whatever is wrong with a part file, or with its state, the download begins anew.
+func TestDownloadFileUnusablePart(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	write := func(suffix, content string) func(t *testing.T, file string) {
+		return func(t *testing.T, file string) {
+			if err := os.WriteFile(file+suffix, []byte(content), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(suffix string) func(t *testing.T, file string) {
+		return func(t *testing.T, file string) {
+			if err := os.Remove(file + suffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	edit := func(old, new string) func(t *testing.T, file string) {
+		return func(t *testing.T, file string) {
+			b, err := os.ReadFile(file + ".part.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(b), old) {
+				t.Fatalf("no %s in the state %s", old, b)
+			}
+			write(".part.json", strings.Replace(string(b), old, new, 1))(t, file)
+		}
+	}
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, file string)
+	}{
+		{"no state", remove(".part.json")},
+		{"empty state", write(".part.json", "")},
+		{"truncated state", write(".part.json", `{"project":"http://gitlab.te`)},
+		{"state of something else", write(".part.json", `["a","b"]`)},
+		{"null state", write(".part.json", `null`)},
+		{"endless state", write(".part.json", `{"x":"`+strings.Repeat("x", 100<<10)+`"}`)},
+		{"other project", edit("projects/7/", "projects/8/")},
+		{"other instance", edit("gitlab.test", "gitlab.example.com")},
+		{"other size", edit(`"size":1048576`, `"size":1048577`)},
+		{"size below the part", edit(`"size":1048576`, `"size":1000`)},
+		{"size of zero", edit(`"size":1048576`, `"size":0`)},
+		{"size negative", edit(`"size":1048576`, `"size":-1`)},
+		{"size a text", edit(`"size":1048576`, `"size":"1048576"`)},
+		{"other ETag", edit(`"etag":"\"`, `"etag":"\"0`)},
+		{"weak ETag, no date", edit(`"etag":"\"`, `"last_modified":"","etag":"W/\"`)},
+		{"ETag that is several headers, no date", edit(`"etag":"\"`, `"etag":"\"a\r\nX-Evil: yes`)},
+		{"no bytes", remove(".part")},
+		{"empty part", write(".part", "")},
+		{"part of one byte", write(".part", "\x1f")},
+		{"part of something else", write(".part", strings.Repeat("x", 1000))},
+		{"part longer than the archive", write(".part", string(dlBytes(t, archive))+"more")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := dlServer(t, archive, portertest.Downloads(portertest.Redirected))
+			file := saveTarget(t)
+			saveBroken(t, s, portertest.Redirected, file, 500<<10)
+			if strings.Contains(tt.name, "no date") { // as from GitLab's own disk
+				edit(`"last_modified":"`, `"ignored":"`)(t, file)
+			}
+			tt.spoil(t, file)
+			if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+				t.Fatal(err)
+			}
+			saveCheck(t, file, archive)
+			asked := dlAsked(s, portertest.Storage)
+			if last := asked[len(asked)-1]; last.Status != http.StatusOK || last.Header.Get("X-Evil") != "" {
+				t.Errorf("the last request was %v: %d", last.Header, last.Status)
+			}
+		})
+	}
+}
+
+// What a server answers when it is asked to continue a part.
+func TestDownloadFileContinueAnswers(t *testing.T) {
+	const etag = `ETag: "v1"`
+	archive := portertest.NewArchive(30_000)
+	b := dlBytes(t, archive)
+	first := dlAnswer(200, b, 10_000, etag)
+	whole := dlAnswer(200, b, -1, etag)
+	part := func(from int, contentRange string, headers ...string) http.HandlerFunc {
+		return dlAnswer(206, b[from:], -1, append([]string{"Content-Range: " + contentRange}, headers...)...)
+	}
+	tests := []struct {
+		name   string
+		answer http.HandlerFunc
+		asked  []string
+	}{
+		{"the rest", part(10_000, "bytes 10000-29999/30000", etag), []string{"bytes=10000-"}},
+		{"the rest without validator", part(10_000, "bytes 10000-29999/30000"), []string{"bytes=10000-"}},
+		{"the rest of unknown size", part(10_000, "bytes 10000-29999/*", etag), []string{"bytes=10000-"}},
+		{"all of it", whole, []string{"bytes=10000-"}},
+		{"416", dlAnswer(416, nil, -1), []string{"bytes=10000-", ""}},
+		{"other ETag", part(10_000, "bytes 10000-29999/30000", `ETag: "v2"`), []string{"bytes=10000-", ""}},
+		{"other size", part(10_000, "bytes 10000-29999/30001", etag), []string{"bytes=10000-", ""}},
+		{"other place", part(9_000, "bytes 9000-29999/30000", etag), []string{"bytes=10000-", ""}},
+		{"no range", dlAnswer(206, b[10_000:], -1, etag), []string{"bytes=10000-", ""}},
+		{"503, then the rest", dlAnswer(503, nil, -1), []string{"bytes=10000-", "bytes=10000-"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			final := whole
+			if strings.HasPrefix(tt.name, "503") {
+				final = part(10_000, "bytes 10000-29999/30000", etag)
+			}
+			c, script := dlScripted(t, nil, first, dlAnswer(502, nil, -1), dlAnswer(502, nil, -1), dlAnswer(502, nil, -1), tt.answer, final)
+			file := saveTarget(t)
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+				t.Fatal("no error")
+			}
+			begun := len(script.asked)
+			script.answers = append(script.answers[:begun:begun], tt.answer, final)
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+				t.Fatal(err)
+			}
+			saveCheck(t, file, archive)
+			var asked []string
+			for _, h := range script.asked[begun:] {
+				asked = append(asked, h.Get("Range"))
+			}
+			if diff := cmp.Diff(tt.asked, asked); diff != "" {
+				t.Errorf("asked for:\n%s", diff)
+			}
+		})
+	}
+}
+
+// After a failure nothing stands under the file's name but what stood there.
+func TestDownloadFileFails(t *testing.T) {
+	const etag = `ETag: "v1"`
+	b := dlBytes(t, portertest.NewArchive(30_000))
+	first := dlAnswer(200, b, 10_000, etag)
+	both := []string{"app.tar.gz.part", "app.tar.gz.part.json"}
+	tests := []struct {
+		name    string
+		answers []http.HandlerFunc
+		want    error
+		left    []string
+	}{
+		{"refused", []http.HandlerFunc{dlAnswer(403, nil, -1)}, porter.ErrForbidden, nil},
+		{"expired", []http.HandlerFunc{dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired, nil},
+		{"no archive", []http.HandlerFunc{dlAnswer(200, []byte("hello"), -1)}, porter.ErrNotArchive, nil},
+		{"broken off for good", []http.HandlerFunc{first, dlAnswer(500, nil, -1)}, errDL500, both},
+		{"changed meanwhile", []http.HandlerFunc{first, dlAnswer(200, b, -1, `ETag: "v2"`)}, porter.ErrArchiveChanged, both},
+		{"expired meanwhile", []http.HandlerFunc{first, dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired, nil},
+		{"without validator", []http.HandlerFunc{dlAnswer(200, b, 10_000)}, io.ErrUnexpectedEOF, nil},
+		{"without length", []http.HandlerFunc{dlAnswer(200, b, 10_000, etag, "Chunked: yes"), dlAnswer(500, nil, -1)}, errDL500, nil},
+	}
+	for _, tt := range tests {
+		for _, existing := range []string{"", "an older archive"} {
+			t.Run(fmt.Sprintf("%s %v", tt.name, existing != ""), func(t *testing.T) {
+				file := saveTarget(t)
+				want := tt.left
+				if existing != "" {
+					want = append([]string{"app.tar.gz"}, want...)
+					if err := os.WriteFile(file, []byte(existing), 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c, _ := dlScripted(t, nil, tt.answers...)
+				_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+				if text, ok := tt.want.(dlText); ok && (err == nil || !strings.Contains(err.Error(), string(text))) || !ok && !errors.Is(err, tt.want) {
+					t.Errorf("error: %v", err)
+				}
+				if diff := cmp.Diff(want, saveListing(t, file)); diff != "" {
+					t.Errorf("left:\n%s", diff)
+				}
+				if got, _ := os.ReadFile(file); string(got) != existing {
+					t.Errorf("the file holds %q", got)
+				}
+			})
+		}
+	}
+}
+
+const errDL500 = dlText("500")
+
+// A part that can't be continued for a while is kept, and then is.
+func TestDownloadFileKeepsPart(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	saveBroken(t, s, portertest.FromDisk, file, 500<<10)
+	part := dlBytes(t, archive)[:500<<10]
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	tests := []struct {
+		name string
+		ctx  context.Context
+		do   portertest.Action
+	}{
+		{"unreachable", t.Context(), portertest.LoseAnswer()},
+		{"500", t.Context(), portertest.Respond(500, nil, "")},
+		{"429", t.Context(), portertest.Respond(429, nil, "")},
+		{"token expired", t.Context(), portertest.Respond(401, nil, "")},
+		{"page", t.Context(), portertest.Respond(200, nil, "<html>")},
+		{"not stored yet", t.Context(), portertest.Respond(404, nil, `{"message":"The project export file is not available yet"}`)},
+		{"canceled", canceled, portertest.Delay(0)},
+		{"broken off again", t.Context(), portertest.CutResponse(0)},
+	}
+	for _, tt := range tests {
+		in := s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: tt.do})
+		if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(tt.ctx, porter.ProjectID(7), file); err == nil {
+			t.Fatalf("%s: no error", tt.name)
+		}
+		in.Remove()
+		if got, err := os.ReadFile(file + ".part"); err != nil || !bytes.Equal(got, part) {
+			t.Fatalf("%s: the part has %d bytes now: %v", tt.name, len(got), err)
+		}
+	}
+	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	saveCheck(t, file, archive)
+	if ranges := dlRanges(dlAsked(s, portertest.GitLab)); ranges[len(ranges)-1] != "bytes=512000-" {
+		t.Errorf("asked for %q", ranges)
+	}
+}
+
+// A download that is canceled at any moment leaves a part that is continued.
+func TestDownloadFileCanceled(t *testing.T) {
+	archive := portertest.NewArchive(3 << 20)
+	for _, mode := range dlModes {
+		s := dlServer(t, archive, portertest.Downloads(mode))
+		file := saveTarget(t)
+		var reached int64
+		for _, at := range []int64{0, 100, 5000, 400_000, 1_000_000, 1, 1_700_000} {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := dlConnect(t, s, porter.WithTransport(&saveCanceler{s.Transport(), cancel, at}))
+			n, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file)
+			cancel()
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("canceled after %d: %v", at, err)
+			}
+			fi, err := os.Stat(file + ".part")
+			if reached+at < 512 {
+				if !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("canceled after %d: %v", at, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fi.Size() < reached || n != 0 && n != fi.Size() {
+				t.Errorf("a part of %d bytes became one of %d, and %d is told", reached, fi.Size(), n)
+			}
+			reached = fi.Size()
+		}
+		if reached < 2_000_000 {
+			t.Errorf("reached only %d bytes", reached)
+		}
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, file, archive)
+		var sent int64
+		for _, r := range dlAsked(s, dlDeliverer(mode)) {
+			if r.Header.Get("Range") == "" && r.Sent > 0 {
+				sent++
+			}
+		}
+		if sent > 3 { // the two that ended before it was seen to be an archive
+			t.Errorf("began anew %d times", sent)
+		}
+	}
+}
+
+// A saveCanceler cancels when so many bytes of an archive were read.
+type saveCanceler struct {
+	next   http.RoundTripper
+	cancel context.CancelFunc
+	at     int64
+}
+
+func (c *saveCanceler) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(r)
+	if err == nil && resp.StatusCode < 300 {
+		resp.Body = &saveCancelBody{resp.Body, c, 0}
+	}
+	return resp, err
+}
+
+type saveCancelBody struct {
+	io.ReadCloser
+	c    *saveCanceler
+	read int64
+}
+
+func (b *saveCancelBody) Read(p []byte) (int, error) {
+	if b.read >= b.c.at {
+		b.c.cancel()
+		return 0, context.Canceled
+	}
+	p = p[:min(int64(len(p)), b.c.at-b.read)]
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	return n, err
+}
+
+func TestDownloadFileTargets(t *testing.T) {
+	archive := portertest.NewArchive(30_000)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("refused before any request", func(t *testing.T) {
+		dir := t.TempDir()
+		must(os.Mkdir(filepath.Join(dir, "folder"), 0o777))
+		must(os.WriteFile(filepath.Join(dir, "file"), []byte("kept"), 0o666))
+		must(os.Mkdir(filepath.Join(dir, "a.gz.part"), 0o777))
+		must(os.Mkdir(filepath.Join(dir, "b.gz.part.json"), 0o777))
+		must(os.Mkdir(filepath.Join(dir, "c.gz.part"), 0o777))
+		must(os.WriteFile(filepath.Join(dir, "c.gz.part.json"), []byte("{}"), 0o666))
+		before := saveListing(t, filepath.Join(dir, "x"))
+		for name, want := range map[string]string{
+			"":                                    "file name is empty",
+			dir:                                   "is not a regular file",
+			filepath.Join(dir, "folder"):          "is not a regular file",
+			filepath.Join(dir, "missing", "a.gz"): "missing",
+			filepath.Join(dir, "file", "a.gz"):    "file",
+			filepath.Join(dir, "a.gz"):            "a.gz.part",
+			filepath.Join(dir, "b.gz"):            "b.gz.part.json",
+			filepath.Join(dir, "c.gz"):            "c.gz.part",
+			filepath.Join(dir, "nul\x00.gz"):      "invalid argument",
+			filepath.Join(dir, strings.Repeat("x", 300)): "name too long",
+		} {
+			s := dlServer(t, archive)
+			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
+			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" || !strings.HasPrefix(err.Error(), "download export of 7: ") {
+				t.Errorf("%q: error: %v", name, err)
+			}
+			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "folder"), nil); err == nil {
+				t.Error("ExportToFile: no error")
+			}
+			if n := len(s.Requests()); n != 0 {
+				t.Errorf("%q: made %d requests", name, n)
+			}
+		}
+		if diff := cmp.Diff(before, saveListing(t, filepath.Join(dir, "x"))); diff != "" {
+			t.Errorf("the folder changed:\n%s", diff)
+		}
+		if b, _ := os.ReadFile(filepath.Join(dir, "c.gz.part.json")); string(b) != "{}" {
+			t.Error("the state of a part that did not open is gone")
+		}
+	})
+	t.Run("read-only folder", func(t *testing.T) {
+		dir := t.TempDir()
+		must(os.Chmod(dir, 0o555))
+		if f, err := os.Create(filepath.Join(dir, "probe")); err == nil {
+			f.Close()
+			t.Skip("this user may write anywhere")
+		}
+		s := dlServer(t, archive)
+		_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "a.gz"))
+		if !errors.Is(err, fs.ErrPermission) || len(s.Requests()) != 0 {
+			t.Errorf("error: %v", err)
+		}
+	})
+	t.Run("becomes a folder meanwhile", func(t *testing.T) {
+		file := saveTarget(t)
+		s := dlServer(t, archive)
+		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) { os.Mkdir(file, 0o777) }))
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			t.Error("no error")
+		}
+		must(os.Remove(file)) // it is empty, so nothing was put there
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, file, archive)
+		if asked := dlAsked(s, portertest.GitLab); asked[1].Sent != 1 {
+			t.Errorf("was sent %d bytes again", asked[1].Sent)
+		}
+	})
+	t.Run("existing file", func(t *testing.T) {
+		file := saveTarget(t)
+		must(os.WriteFile(file, []byte("older"), 0o600))
+		s := dlServer(t, archive)
+		seen := false
+		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
+			b, err := os.ReadFile(file)
+			seen = true
+			if string(b) != "older" {
+				t.Errorf("meanwhile the file holds %d bytes: %v", len(b), err)
+			}
+		}))
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || !seen {
+			t.Fatal(err)
+		}
+		saveCheck(t, file, archive)
+	})
+	t.Run("mode", func(t *testing.T) {
+		file := saveTarget(t)
+		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(file + ".other")
+		must(err)
+		defer f.Close()
+		want, err := f.Stat()
+		must(err)
+		if got, err := os.Stat(file); err != nil || got.Mode() != want.Mode() {
+			t.Errorf("mode %v, but that of any new file is %v: %v", got.Mode(), want.Mode(), err)
+		}
+	})
+	t.Run("symbolic link", func(t *testing.T) {
+		file := saveTarget(t)
+		other := filepath.Join(t.TempDir(), "other.tar.gz")
+		must(os.WriteFile(other, []byte("kept"), 0o666))
+		for _, to := range []string{other, other + ".missing"} {
+			os.Remove(file)
+			if err := os.Symlink(to, file); err != nil {
+				t.Skip(err)
+			}
+			if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+				t.Fatal(err)
+			}
+			saveCheck(t, file, archive)
+			if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
+				t.Errorf("the link was not replaced: %v, %v", fi, err)
+			}
+		}
+		if diff := cmp.Diff([]string{"other.tar.gz"}, saveListing(t, other)); diff != "" {
+			t.Error(diff)
+		}
+		if b, _ := os.ReadFile(other); string(b) != "kept" {
+			t.Errorf("what the link pointed to holds %q", b)
+		}
+	})
+	t.Run("relative name", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz"); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, "app.tar.gz", archive)
+	})
+}
+
+// Of several downloads to the same name one continues the part; each ends with
+// the whole file, and the last one to end gives its own the name.
+func TestDownloadFileAtTheSameTime(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	saveBroken(t, s, portertest.FromDisk, file, 500<<10)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			if err != nil || n != archive.Size() {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	saveCheck(t, file, archive)
+	ranges := dlRanges(dlAsked(s, portertest.GitLab))
+	if n := len(slices.DeleteFunc(ranges, func(r string) bool { return r == "" })); n != 1 {
+		t.Errorf("%d downloads continued the part", n)
+	}
+}
+
+// One that fails beside another leaves the other's part alone, and none of its own.
+func TestDownloadFileFailsBesideAnother(t *testing.T) {
+	archive := portertest.NewArchive(2 << 20)
+	b := dlBytes(t, archive)
+	started, release := make(chan bool), make(chan bool)
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b[:1<<20])
+		close(started)
+		<-release
+		w.Write(b[1<<20:])
+	}
+	c, _ := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, slow, dlAnswer(200, b, 1<<20, `ETag: "v1"`))
+	file := saveTarget(t)
+	done := make(chan error)
+	go func() {
+		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+		done <- err
+	}()
+	<-started
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error: %v", err)
+	}
+	if diff := cmp.Diff([]string{"app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {
+		t.Errorf("left:\n%s", diff)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	saveCheck(t, file, archive)
+}

@@ -1,0 +1,207 @@
+package porter
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+)
+
+// wires are the round trippers that requests travel through, with what a
+// user's http.Client adds to them.
+type wires struct {
+	template http.Client
+	calls    http.RoundTripper
+	transfer http.RoundTripper
+}
+
+func newWires(cfg config) wires {
+	var w wires
+	if cfg.httpClient != nil {
+		w.template = *cfg.httpClient
+	}
+	w.template.Timeout = 0
+	rt := cfg.transport
+	if rt == nil {
+		rt = w.template.Transport
+	}
+	if rt != nil {
+		w.calls, w.transfer = rt, rt
+		return w
+	}
+	t := cleanhttp.DefaultPooledTransport()
+	t.MaxResponseHeaderBytes = 256 << 10
+	t.DialContext = lingering(t.DialContext)
+	w.calls = t
+	// Archives travel over HTTP/1.1: Go's HTTP/2 takes nearly twice the time.
+	bulk := t.Clone()
+	bulk.ForceAttemptHTTP2 = false
+	bulk.Protocols = new(http.Protocols)
+	bulk.Protocols.SetHTTP1(true)
+	bulk.DialTLSContext = dialTLS(bulk)
+	w.transfer = bulk
+	return w
+}
+
+// bind gives the client HTTP clients that add its credentials.
+func (c *Client) bind() {
+	wrap := func(rt http.RoundTripper) *http.Client {
+		hc := c.wires.template
+		hc.Transport = &originTransport{c: c, next: rt}
+		hc.CheckRedirect = redirectPolicy(c.wires.template.CheckRedirect)
+		return &hc
+	}
+	c.calls, c.transfer = wrap(c.wires.calls), wrap(c.wires.transfer)
+}
+
+// originTransport adds the client's credentials to requests to the origin of
+// the instance, redirected ones included, and to no others.
+type originTransport struct {
+	c    *Client
+	next http.RoundTripper
+}
+
+func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) {
+	req := orig.Clone(orig.Context())
+	req.Header.Set("User-Agent", t.c.cfg.userAgentHeader())
+	before := req.Clone(req.Context())
+	home := sameOrigin(req.URL, t.c.base)
+	hidden := secretsOf(req.Context())
+	if home && t.c.auth != nil {
+		if err := t.c.auth(req); err != nil {
+			if req.Body != nil {
+				req.Body.Close()
+			}
+			return nil, &authError{err}
+		}
+	}
+	hidden.addCredentials(before, req)
+	if orig.Response != nil || !home {
+		hidden.addURL(orig.URL) // where it was redirected to is signed
+	}
+	start := time.Now()
+	resp, err := t.next.RoundTrip(req)
+	t.log(req, orig.URL, time.Since(start), resp, err)
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = orig // without the credentials
+	if home {
+		t.c.clock.learn(resp.Header)
+		if resp.StatusCode/100 == 3 {
+			t.c.stayHome(resp, orig.URL, addedQuery(orig.URL, req.URL))
+		}
+	}
+	return resp, nil
+}
+
+// log logs a request. What it says is put together only if it is logged, as it
+// is a fifth of all that a small call allocates.
+func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration, resp *http.Response, err error) {
+	ctx, log := req.Context(), t.c.cfg.logger
+	if !log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	log = log.With("method", req.Method, "url", withoutQuery(u), "duration", took)
+	if err != nil {
+		log.DebugContext(ctx, "request failed", "error", safeText(req, err))
+		return
+	}
+	log.DebugContext(ctx, "request", "status", resp.StatusCode)
+}
+
+// movedProject matches where GitLab sends a GET that names a project by an old path.
+var movedProject = regexp.MustCompile(`/api/v4/(projects/[0-9]+/[^?#]*)$`)
+
+// stayHome mends where the instance redirects a request to. GitLab builds the
+// location of a renamed project on its configured external URL, and repeats
+// the query; but it is the same server, and only at the base URL that the
+// client was given are its credentials sent.
+func (c *Client) stayHome(resp *http.Response, from *url.URL, credentials url.Values) {
+	to, err := from.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		resp.Header.Del("Location") // net/http would quote it
+		return
+	}
+	if query, changed := without(to.Query(), credentials); changed {
+		to.RawQuery = query.Encode()
+		resp.Header.Set("Location", to.String())
+	}
+	if resp.StatusCode != http.StatusMovedPermanently || sameOrigin(to, c.base) {
+		return
+	}
+	m := movedProject.FindStringSubmatch(to.EscapedPath())
+	if m == nil {
+		return
+	}
+	here, err := c.base.Parse(m[1])
+	if err != nil || here.EscapedPath() == from.EscapedPath() {
+		return // it was not renamed; the instance really is elsewhere
+	}
+	here.RawQuery = to.RawQuery
+	resp.Header.Set("Location", here.String())
+}
+
+// without removes the values of unwanted from query.
+func without(query, unwanted url.Values) (_ url.Values, changed bool) {
+	for key, values := range unwanted {
+		if slices.Equal(query[key], values) {
+			delete(query, key)
+			changed = true
+		}
+	}
+	return query, changed
+}
+
+// sameOrigin reports whether scheme, host and port are the same.
+func sameOrigin(a, b *url.URL) bool {
+	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if strings.EqualFold(u.Scheme, "https") {
+		return "443"
+	}
+	return "80"
+}
+
+// maxRedirects bounds the redirects of one GET.
+const maxRedirects = 10
+
+// redirectPolicy follows redirects of a GET, and afterwards asks the user's
+// own policy. Others are answers: GitLab's redirect of a POST would turn it
+// into a GET of its start page.
+func redirectPolicy(user func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		last := via[len(via)-1]
+		switch {
+		case via[0].Method != http.MethodGet:
+			return http.ErrUseLastResponse
+		case len(via) > maxRedirects:
+			return &redirectError{fmt.Errorf("redirected more than %d times", maxRedirects)}
+		case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+			return &redirectError{fmt.Errorf("redirected to a %q URL", printable(req.URL.Scheme, 20))}
+		case last.URL.Scheme == "https" && req.URL.Scheme != "https":
+			return &redirectError{errors.New("redirected from https to " + withoutQuery(req.URL))}
+		}
+		req.Header.Del("Referer") // would carry the signature of a signed URL along
+		if user != nil {
+			if err := user(req, via); err != nil && err != http.ErrUseLastResponse {
+				return &redirectError{err}
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,57 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"sync"
+)
+
+// URLSource reads the archive from a URL, such as a presigned one, with hc
+// (nil is a pooled default). It resumes a broken connection as an ExportReader
+// does, and never sends GitLab credentials. A copy of hc is used, without its
+// Timeout. Its errors leave out the URL's query.
+func URLSource(rawURL string, hc *http.Client) Source {
+	cfg := defaultConfig()
+	cfg.httpClient = hc
+	cfg.unpaced = true
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		err = errors.New("malformed URL")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		err = errors.New("URL must begin with https:// or http://")
+	}
+	if err != nil {
+		err = fmt.Errorf("URL source: %w", err)
+		return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
+	}
+	c := newClient(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil, cfg)
+	if hc == nil {
+		c.wires = pooledWires()
+		c.bind()
+	}
+	name := defaultFileName
+	if base := path.Base(u.Path); checkFileName(base) == nil {
+		name = base
+	}
+	label := withoutQuery(u)
+	return Source{
+		Name: name,
+		Size: -1,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			d, err := openDownload(ctx, c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
+			if err != nil {
+				return nil, fmt.Errorf("download of %s: %w", label, err)
+			}
+			return newExportReader(d)
+		},
+	}
+}
+
+// pooledWires are those of all URL sources without a client of their own.
+var pooledWires = sync.OnceValue(func() wires { return newWires(defaultConfig()) })

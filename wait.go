@@ -1,0 +1,199 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// Polling says how a waiter polls. Zero fields take their defaults.
+type Polling struct {
+	// Backoff spaces the polls. The default grows from 2 to 30 seconds.
+	Backoff Backoff
+	// Grace is how long "none" or a stale "failed" is taken to mean that the
+	// job has not been picked up yet. The default is 10 minutes.
+	Grace time.Duration
+	// Patience is how long polls may keep failing with transient errors
+	// before the wait gives up. The default is 5 minutes.
+	Patience time.Duration
+}
+
+func (p *Polling) setDefaults() {
+	if p.Backoff == nil {
+		p.Backoff = ExponentialBackoff(2*time.Second, 30*time.Second)
+	}
+	if p.Grace == 0 {
+		p.Grace = 10 * time.Minute
+	}
+	if p.Patience == 0 {
+		p.Patience = 5 * time.Minute
+	}
+}
+
+// A job is something that GitLab does in the background, to be polled.
+type job[T any] struct {
+	op      string // for WaitError
+	project string // as the caller gave it
+	running bool   // it was seen running before the first poll
+	get     func(context.Context) (*T, error)
+	status  func(*T) (text string, known bool)
+	// judge says whether the job is done, or went wrong. A *WaitError it
+	// returns is completed by the waiter.
+	judge func(*T, *sight) (done bool, err error)
+}
+
+// A sight is what a waiter has seen of a job so far.
+type sight struct {
+	seen    bool // the job was seen running
+	overdue bool // it was not, and Grace is over
+	missing int  // looks in a row at which a job seen running was not there
+}
+
+// running notes that the job runs.
+func (s *sight) running() { s.seen, s.missing = true, 0 }
+
+// gone notes that a job seen running is not there, and reports whether a
+// second look, one poll later, said the same. The first may have been at a
+// replica that lags.
+func (s *sight) gone() bool {
+	s.missing++
+	return s.missing > 1
+}
+
+// watch polls a job and yields every answer, and if it fails an error at last.
+func watch[T any](ctx context.Context, c *Client, j job[T]) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		w := &waiter[T]{job: j, c: c, start: time.Now(), logged: make(map[string]bool)}
+		w.sight.seen = j.running
+		for n := 0; ctx.Err() == nil; n++ {
+			t, err := j.get(ctx)
+			w.polls++
+			delay := c.cfg.polling.Backoff.wait(n)
+			switch {
+			case ctx.Err() != nil && err != nil:
+				continue
+			case err != nil:
+				if delay, err = w.failed(ctx, err, delay); err != nil {
+					yield(nil, err)
+					return
+				}
+			default:
+				w.answered(ctx, t)
+				if !yield(t, nil) {
+					return
+				}
+				if done, err := w.verdict(t); err != nil {
+					yield(nil, err)
+					return
+				} else if done {
+					return
+				}
+			}
+			if sleep(ctx, untilNextPoll(ctx, delay)) != nil {
+				break
+			}
+		}
+		yield(nil, w.ended(contextError(ctx)))
+	}
+}
+
+// A waiter is one run of watch.
+type waiter[T any] struct {
+	job[T]
+	c        *Client
+	start    time.Time
+	sight    sight
+	last     string // the last status
+	polls    int
+	failures int       // in a row
+	failing  time.Time // since when
+	logged   map[string]bool
+}
+
+// answered notes the answer of a poll.
+func (w *waiter[T]) answered(ctx context.Context, t *T) {
+	w.failures = 0
+	status, known := w.status(t)
+	log := w.c.cfg.logger.With("project", w.project, "status", printable(status, 64))
+	if status != w.last {
+		log.InfoContext(ctx, w.op+" status")
+	}
+	if !known && !w.logged[status] {
+		w.logged[status] = true
+		log.WarnContext(ctx, "unknown status taken for a running job")
+	}
+	w.last = status
+	w.c.emit(ctx, Event{Kind: EventStatus, Project: w.project, Status: status})
+}
+
+// failed notes that a poll failed with err. It returns when to look again, or
+// the error that ends the wait.
+func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) (time.Duration, error) {
+	if w.failures == 0 {
+		w.failing = time.Now()
+	}
+	w.failures++
+	if !transient(err) || time.Since(w.failing) >= w.c.cfg.polling.Patience {
+		return 0, w.ended(err)
+	}
+	var api *APIError
+	if errors.As(err, &api) {
+		delay = untilNextPoll(ctx, max(delay, api.RetryAfter))
+	}
+	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", delay)
+	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: delay, Err: err})
+	return delay, nil
+}
+
+// verdict judges the answer of a poll.
+func (w *waiter[T]) verdict(t *T) (done bool, err error) {
+	w.sight.overdue = !w.sight.seen && time.Since(w.start) >= w.c.cfg.polling.Grace
+	done, err = w.judge(t, &w.sight)
+	var wait *WaitError
+	if errors.As(err, &wait) {
+		return false, w.ended(wait.Err)
+	}
+	return done, err
+}
+
+// ended says why the wait ended before the job did.
+func (w *waiter[T]) ended(err error) error {
+	return &WaitError{
+		Op:      w.op,
+		Project: w.project,
+		Status:  w.last,
+		Polls:   w.polls,
+		Elapsed: time.Since(w.start),
+		Err:     err,
+	}
+}
+
+// lastLook is how long before the context's deadline the last poll is placed.
+const lastLook = time.Second
+
+// untilNextPoll moves a poll that would come too late for the context's
+// deadline to just before it.
+func untilNextPoll(ctx context.Context, delay time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return delay
+	}
+	left := time.Until(deadline)
+	if delay > left-lastLook && left > lastLook {
+		return left - lastLook
+	}
+	return delay
+}
+
+// last returns a job's last answer, and the error that the wait ended with.
+func last[T any](seq iter.Seq2[*T, error]) (*T, error) {
+	var answer *T
+	for t, err := range seq {
+		if err != nil {
+			return answer, err
+		}
+		answer = t
+	}
+	return answer, nil
+}
