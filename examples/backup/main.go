@@ -1,0 +1,179 @@
+// Command backup exports a GitLab project to a file.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/cli"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+const help = `Backup exports a GitLab project to a file, and checks that the file is a whole
+project export.
+
+  backup [flags] PROJECT
+
+PROJECT is the full path or the ID of a project. Without -url nothing real is
+touched: a generated project of a simulated instance is exported.
+
+Examples:
+  backup
+      a simulation
+  backup -url https://gitlab.example.com group/app
+      exports group/app to app.tar.gz
+  backup -url https://gitlab.example.com -o app.tar.gz -resume group/app
+      downloads what an interrupted run has left, without a new export
+
+Environment:
+  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer there
+
+Exit codes: 0 saved, 1 failed, 2 wrong usage, 130 interrupted.
+`
+
+func main() { cli.Main(run) }
+
+type options struct {
+	url           string
+	project       string
+	output        string
+	resume        bool
+	archive       string
+	timeout, poll time.Duration
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
+	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
+	fs.StringVar(&o.output, "o", "", "`file` to write (default the project's name with .tar.gz)")
+	fs.BoolVar(&o.resume, "resume", false, "download the finished export of an earlier run, from where that was interrupted")
+	fs.StringVar(&o.archive, "archive", "", "archive `file` to export in a simulation (default a generated one)")
+	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
+	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
+	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
+		return code
+	}
+	o.project = fs.Arg(0)
+	switch {
+	case fs.NArg() > 1:
+		return cli.Misused(fs, stderr, "more than one project")
+	case o.url == "" && o.project != "":
+		return cli.Misused(fs, stderr, "a project, but no -url")
+	case o.url == "":
+		return simulate(ctx, o, stdout, stderr)
+	case o.project == "":
+		return cli.Misused(fs, stderr, "no project")
+	case o.archive != "":
+		return cli.Misused(fs, stderr, "-archive is for simulations, without -url")
+	}
+	if o.output == "" {
+		o.output = path.Base(o.project) + ".tar.gz"
+	}
+	return backup(ctx, o, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+}
+
+// simulate exports a project of a simulated instance, to a temporary file
+// unless another is named.
+func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
+	archive, err := demo.Archive(o.archive)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return cli.Failure
+	}
+	defer archive.Close()
+	gitlab := demo.Server()
+	defer gitlab.Close()
+	gitlab.AddProject(portertest.Project{Path: "team/app", Archive: archive})
+	fmt.Fprintf(stdout, "No -url given: exporting a project of %s from a simulated instance.\n", cli.Size(archive.Size()))
+
+	o.url, o.project = gitlab.URL, "team/app"
+	if o.resume {
+		gitlab.AddExport("team/app", "owner")
+	}
+	if o.poll == 0 {
+		o.poll = demo.Poll
+	}
+	if o.output == "" {
+		dir, err := os.MkdirTemp("", "backup-")
+		if err != nil {
+			fmt.Fprintln(stderr, "error:", err)
+			return cli.Failure
+		}
+		defer func() {
+			os.RemoveAll(dir)
+			fmt.Fprintln(stdout, "Removed the file, because this was a simulation without -o.")
+		}()
+		o.output = filepath.Join(dir, "app.tar.gz")
+	}
+	return backup(ctx, o, porter.PrivateToken(portertest.Token), stdout, stderr)
+}
+
+func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.Writer) int {
+	display := cli.NewDisplay(stdout)
+	defer display.Close()
+	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
+	if err != nil {
+		fmt.Fprintln(stderr, "error: -url:", err)
+		return cli.BadUsage
+	}
+	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	if o.resume {
+		_, err = client.DownloadExportFile(wctx, cli.Project(o.project), o.output)
+	} else {
+		_, err = client.ExportToFile(wctx, cli.Project(o.project), o.output, nil)
+	}
+	display.Close()
+
+	var failed *porter.ExportError
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(stderr, "Interrupted:", err)
+		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again to join it, or with -resume to download it once it is finished.")
+		return cli.Interrupted
+	case errors.As(err, &failed):
+		fmt.Fprintln(stderr, "The export failed:", failed)
+		return cli.Failure
+	case err != nil:
+		cli.Explain(stderr, err)
+		return cli.Failure
+	}
+
+	info, sum, size, err := check(o.output)
+	if err != nil {
+		fmt.Fprintf(stderr, "error: %s: %v\n", o.output, err)
+		return cli.Failure
+	}
+	fmt.Fprintf(stdout, "Saved %s to %s: %s, %d entries, exported by GitLab %s.\nSHA-256: %s\n",
+		o.project, o.output, cli.Size(size), info.Entries, info.GitLabVersion, sum)
+	return cli.OK
+}
+
+// check reads the file once, verifying and hashing it.
+func check(name string) (info *porter.ArchiveInfo, sum string, size int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if info, err = porter.VerifyArchive(io.TeeReader(f, h)); err != nil {
+		return nil, "", 0, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, "", 0, err
+	}
+	return info, fmt.Sprintf("%x", h.Sum(nil)), fi.Size(), nil
+}

@@ -1,0 +1,99 @@
+// Package cli holds what the example programs have in common.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+)
+
+// Exit codes.
+const (
+	OK          = 0
+	Failure     = 1
+	BadUsage    = 2
+	Incomplete  = 3
+	Interrupted = 130
+)
+
+// Main runs a program until it ends or the user interrupts it.
+func Main(run func(ctx context.Context, args []string, stdout, stderr io.Writer) int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for an orderly end
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Parse parses flags and arguments. If the program is not to go on, exit is
+// true and code what to exit with.
+func Parse(fs *flag.FlagSet, args []string, help string, stdout, stderr io.Writer) (code int, exit bool) {
+	fs.SetOutput(io.Discard)
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, help, "\nFlags:\n")
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+		return OK, true
+	case err != nil:
+		return Misused(fs, stderr, err.Error()), true
+	}
+	return OK, false
+}
+
+// Misused tells what is wrong with the command line.
+func Misused(fs *flag.FlagSet, stderr io.Writer, text string) int {
+	fmt.Fprintf(stderr, "%s: %s (-h for help)\n", fs.Name(), text)
+	return BadUsage
+}
+
+// Polling are a client's options for looking at a job every so often; 0 is the
+// client's own choice.
+func Polling(every time.Duration) []porter.Option {
+	if every <= 0 {
+		return nil
+	}
+	return []porter.Option{porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(every)})}
+}
+
+// WithTimeout returns a context that ends after d, unless d is 0.
+func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("-timeout of %s is over", d))
+}
+
+// Project returns a reference to the project with an ID or a full path.
+func Project(s string) porter.ProjectRef {
+	if id, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return porter.ProjectID(id)
+	}
+	return porter.ProjectPath(s)
+}
+
+// Explain prints why an operation failed, and what can be done about it.
+func Explain(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, "error:", err)
+	for _, advice := range []struct {
+		err  error
+		text string
+	}{
+		{porter.ErrUnauthorized, "The token is wrong, expired or revoked."},
+		{porter.ErrProjectExists, "Choose another -path or -namespace, or replace the project with -overwrite."},
+		{porter.ErrOutcomeUnknown, "Look on GitLab whether the project is there before trying again."},
+	} {
+		if errors.Is(err, advice.err) {
+			fmt.Fprintln(stderr, advice.text)
+			return
+		}
+	}
+}

@@ -1,0 +1,179 @@
+// Command relations imports again what an import left out.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/cli"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
+	"github.com/seed-5d77b939/porter/portertest"
+)
+
+const help = `Relations looks which relations an import left out, such as merge requests, and
+imports them again from the same archive. Items that are there already are left
+alone. GitLab can do so for issues, merge requests, milestones and pipelines.
+
+  relations [flags] ARCHIVE PROJECT
+
+ARCHIVE is the file that the project was imported from, PROJECT the project's
+full path. Without -url nothing real is touched: a simulated instance is used,
+on which an import has lost merge requests.
+
+Examples:
+  relations
+      a simulation
+  relations -url https://gitlab.example.com app.tar.gz team/app
+      imports again what the last import of team/app reports as failed
+  relations -relation issues app.tar.gz team/app
+      imports the issues, whatever is reported
+
+Environment:
+  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer there
+
+Exit codes: 0 all relations were imported, 1 failed, 2 wrong usage,
+130 interrupted.
+`
+
+func main() { cli.Main(run) }
+
+type options struct {
+	url           string
+	archive       string
+	project       string
+	relation      string
+	timeout, poll time.Duration
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	fs := flag.NewFlagSet("relations", flag.ContinueOnError)
+	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
+	fs.StringVar(&o.relation, "relation", "", "the only `relation` to import: issues, merge_requests, milestones or ci_pipelines (default those that failed)")
+	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
+	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
+	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
+		return code
+	}
+	o.archive, o.project = fs.Arg(0), fs.Arg(1)
+	switch {
+	case fs.NArg() > 2:
+		return cli.Misused(fs, stderr, "more than an archive and a project")
+	case o.url == "" && fs.NArg() > 0:
+		return cli.Misused(fs, stderr, "an archive, but no -url")
+	case o.url == "":
+		return simulate(ctx, o, stdout, stderr)
+	case fs.NArg() < 2:
+		return cli.Misused(fs, stderr, "no archive or no project")
+	}
+	source, err := porter.FileSource(o.archive)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return cli.BadUsage
+	}
+	return reimport(ctx, o, source, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+}
+
+// simulate imports a project that loses merge requests on a simulated
+// instance, and imports those again.
+func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
+	archive := portertest.NewArchive(4 << 20)
+	gitlab := demo.Server()
+	defer gitlab.Close()
+	gitlab.AddGroup("team")
+	gitlab.ScriptImport("team/app", portertest.ImportScript{FailedRelations: []portertest.FailedRelation{
+		{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"},
+		{RelationName: "merge_requests", LineNumber: 40, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::QueryCanceled"},
+	}})
+	fmt.Fprintln(stdout, "No -url given: importing into a simulated instance, which loses two merge requests.")
+
+	o.url, o.project = gitlab.URL, "team/app"
+	if o.poll == 0 {
+		o.poll = demo.Poll
+	}
+	token := porter.PrivateToken(portertest.Token)
+	source := porter.ReaderSource(archive.NewReader(), archive.Size())
+	client, err := porter.NewClient(o.url, token, cli.Polling(o.poll)...)
+	if err == nil {
+		_, err = client.Import(ctx, source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+	}
+	if err != nil {
+		cli.Explain(stderr, err)
+		return cli.Failure
+	}
+	return reimport(ctx, o, source, token, stdout, stderr)
+}
+
+func reimport(ctx context.Context, o options, source porter.Source, auth porter.Auth, stdout, stderr io.Writer) int {
+	display := cli.NewDisplay(stdout)
+	defer display.Close()
+	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("relation import", "upload")))...)
+	if err != nil {
+		fmt.Fprintln(stderr, "error: -url:", err)
+		return cli.BadUsage
+	}
+	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	n, err := reimportAll(wctx, client, o, source, stdout)
+	display.Close()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(stderr, "Interrupted:", err)
+		fmt.Fprintln(stderr, "GitLab goes on with an import that it has begun.")
+		return cli.Interrupted
+	case err != nil:
+		cli.Explain(stderr, err)
+		return cli.Failure
+	case n == 0:
+		fmt.Fprintf(stdout, "The import of %s reports nothing as failed.\n", o.project)
+	}
+	return cli.OK
+}
+
+// reimportAll imports one relation after the other, because GitLab takes only
+// one at a time. It returns how many.
+func reimportAll(ctx context.Context, client *porter.Client, o options, source porter.Source, stdout io.Writer) (int, error) {
+	project := porter.ProjectPath(o.project)
+	relations := []porter.Relation{porter.Relation(o.relation)}
+	if o.relation == "" {
+		imp, err := client.GetImport(ctx, project)
+		if err != nil {
+			return 0, err
+		}
+		relations = failed(imp, stdout)
+	}
+	for _, r := range relations {
+		imp, err := client.StartRelationImport(ctx, source, project, r)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := client.WaitForRelationImport(ctx, project, imp.ID); err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(stdout, "Imported the %s of %s again.\n", r, project)
+	}
+	return len(relations), nil
+}
+
+// failed returns the relations of which an import left something out, and
+// that can be imported again.
+func failed(imp *porter.Import, stdout io.Writer) []porter.Relation {
+	var relations []porter.Relation
+	for _, f := range imp.FailedRelations {
+		fmt.Fprintf(stdout, "Left out: %s, line %d (%s).\n", f.RelationName, f.LineNumber, f.ExceptionClass)
+		switch r := porter.Relation(f.RelationName); {
+		case slices.Contains(relations, r):
+		case r == porter.RelationIssues, r == porter.RelationMergeRequests, r == porter.RelationMilestones, r == porter.RelationPipelines:
+			relations = append(relations, r)
+		default:
+			fmt.Fprintf(stdout, "GitLab cannot import %s by itself.\n", r)
+		}
+	}
+	return relations
+}
