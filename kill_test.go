@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,7 +39,7 @@ func TestKillChild(t *testing.T) {
 	}
 }
 
-// A killChild is a running process that downloads.
+// A killChild is a running process.
 type killChild struct {
 	cmd    *exec.Cmd
 	output bytes.Buffer
@@ -45,12 +47,18 @@ type killChild struct {
 
 func killStart(t *testing.T, url, file string, env ...string) *killChild {
 	t.Helper()
+	return killStartTest(t, "TestKillChild", append([]string{"PORTER_TEST_CHILD_URL=" + url, "PORTER_TEST_CHILD_FILE=" + file}, env...)...)
+}
+
+// killStartTest starts this test binary again, to run one test.
+func killStartTest(t *testing.T, test string, env ...string) *killChild {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Skip(err)
 	}
-	p := &killChild{cmd: exec.Command(exe, "-test.run=^TestKillChild$", "-test.timeout=1m")}
-	p.cmd.Env = append(os.Environ(), append([]string{"PORTER_TEST_CHILD_URL=" + url, "PORTER_TEST_CHILD_FILE=" + file, "GOCOVERDIR=" + t.TempDir()}, env...)...)
+	p := &killChild{cmd: exec.Command(exe, "-test.run=^"+test+"$", "-test.timeout=1m")}
+	p.cmd.Env = append(append(os.Environ(), "GOCOVERDIR="+t.TempDir()), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -75,16 +83,26 @@ func (p *killChild) wait(t *testing.T) {
 // killAt kills the process once its part file has so many bytes.
 func (p *killChild) killAt(t *testing.T, part string, size int64) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		if fi, err := os.Stat(part); err == nil && fi.Size() >= size {
-			break
-		}
+	p.killWhen(t, func() bool {
+		fi, err := os.Stat(part)
+		return err == nil && fi.Size() >= size
+	})
+}
+
+// killWhen kills the process once it has come so far.
+func (p *killChild) killWhen(t *testing.T, reached func() bool) {
+	t.Helper()
+	waitUntil(t, reached)
+	p.kill()
+}
+
+func waitUntil(t *testing.T, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !reached(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.kill()
-			t.Fatalf("%s did not reach %d bytes\n%s", part, size, p.output.Bytes())
+			t.Fatal("this takes too long")
 		}
 	}
-	p.kill()
 }
 
 // A process that is killed loses next to nothing: the next one asks only for
@@ -213,4 +231,193 @@ func TestTwoProcessesDownload(t *testing.T) {
 	if n := sent.Load(); n != 2*archive.Size() {
 		t.Errorf("the two were sent %d bytes", n)
 	}
+}
+
+// TestKillMigrateChild is the other process that the tests below kill. It
+// migrates team/app into the group new.
+func TestKillMigrateChild(t *testing.T) {
+	url := os.Getenv("PORTER_TEST_CHILD_FROM")
+	if url == "" {
+		t.Skip("is run by other tests, as a process of its own")
+	}
+	client := func(url string) *porter.Client {
+		soon := porter.ConstantBackoff(5 * time.Millisecond)
+		c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+			porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")), porter.MigrateOptions{
+		Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
+		SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
+		NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A killMigration is two instances, between which processes migrate a project.
+type killMigration struct {
+	from, to *portertest.Server
+	archive  *portertest.Archive
+	spool    string // "" for none
+}
+
+func newKillMigration(t *testing.T, size int64, spool bool, timings portertest.Timings) *killMigration {
+	m := &killMigration{archive: portertest.NewArchive(size)}
+	timings.Store = 100 * time.Millisecond // so that a poll sees the export under way
+	m.from = portertest.NewServer(portertest.NoLimits(), portertest.Timing(timings))
+	t.Cleanup(m.from.Close)
+	m.to = portertest.NewServer(portertest.NoLimits(), portertest.Timing(timings))
+	t.Cleanup(m.to.Close)
+	m.from.AddProject(portertest.Project{Path: "team/app", Archive: m.archive})
+	m.to.AddGroup("new")
+	if spool {
+		m.spool = t.TempDir()
+	}
+	return m
+}
+
+func (m *killMigration) start(t *testing.T) *killChild {
+	return killStartTest(t, "TestKillMigrateChild", "PORTER_TEST_CHILD_FROM="+m.from.URL,
+		"PORTER_TEST_CHILD_TO="+m.to.URL, "PORTER_TEST_CHILD_SPOOL="+m.spool)
+}
+
+// check makes sure that the project was imported once and whole, and that the
+// killed left no file where files can do without a name.
+func (m *killMigration) check(t *testing.T) {
+	t.Helper()
+	if p := m.to.Projects(); len(p) != 1 || p[0].ArchiveSHA256 != m.archive.SHA256() || p[0].ImportStatus != "finished" {
+		t.Errorf("there are %d projects: %+v", len(p), p)
+	}
+	if m.spool != "" && runtime.GOOS != "windows" {
+		if left, err := os.ReadDir(m.spool); err != nil || len(left) > 0 {
+			t.Errorf("spool files left: %v %v", left, err)
+		}
+	}
+}
+
+func (m *killMigration) count(s *portertest.Server, method, path string) int {
+	n := 0
+	for _, r := range s.Requests() {
+		if r.Method == method && strings.HasSuffix(r.Path, path) {
+			n++
+		}
+	}
+	return n
+}
+
+// answered returns how many requests the source has answered.
+func (m *killMigration) answered() int {
+	n := 0
+	for _, r := range m.from.Requests() {
+		if r.Status != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// A migration that is killed goes on with the export under way, and is never
+// imported twice.
+func TestKilledMigrateContinues(t *testing.T) {
+	tests := []struct {
+		name    string
+		timings portertest.Timings
+		prepare func(m *killMigration)
+		killed  func(m *killMigration) bool
+		exports int
+		exists  bool // GitLab has taken the archive
+	}{
+		{
+			name:    "while it waits for the export",
+			timings: portertest.Timings{Assemble: time.Hour},
+			killed:  func(m *killMigration) bool { return m.count(m.from, "GET", "/export") > 1 },
+			exports: 1,
+		},
+		{
+			name: "in the middle of the archive",
+			prepare: func(m *killMigration) {
+				m.from.Inject(portertest.Fault{Path: "/export/download", Do: portertest.StallResponse(1_500_000, 0)})
+			},
+			killed: func(m *killMigration) bool {
+				posts := uploads(m.to)
+				return len(posts) > 0 && posts[0].BodyBytes > 1<<20
+			},
+			exports: 2,
+		},
+		{
+			name: "before the answer to the upload",
+			prepare: func(m *killMigration) {
+				m.to.Inject(portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)})
+			},
+			killed:  func(m *killMigration) bool { return len(m.to.Projects()) > 0 },
+			exports: 1,
+			exists:  true,
+		},
+		{
+			name:    "while it waits for the import",
+			timings: portertest.Timings{Import: time.Hour},
+			killed: func(m *killMigration) bool {
+				return len(m.to.Projects()) > 0 && m.count(m.to, "GET", "/import") > 1
+			},
+			exports: 1,
+			exists:  true,
+		},
+	}
+	for _, tt := range tests {
+		for _, spool := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, spool %v", tt.name, spool), func(t *testing.T) {
+				t.Parallel()
+				m := newKillMigration(t, 2<<20, spool, tt.timings)
+				if tt.prepare != nil {
+					tt.prepare(m)
+				}
+				m.start(t).killWhen(t, func() bool { return tt.killed(m) })
+				if got := len(m.to.Projects()) > 0; got != tt.exists {
+					t.Errorf("project exists: %v", got)
+				}
+				seen := m.answered()
+				again := m.start(t)
+				waitUntil(t, func() bool { return m.answered() > seen }) // it has found what is under way
+				m.from.Advance(2 * time.Hour)
+				m.to.Advance(2 * time.Hour)
+				if tt.exists {
+					if err := again.cmd.Wait(); err == nil || !bytes.Contains(again.output.Bytes(), []byte(porter.ErrProjectExists.Error())) {
+						t.Errorf("got %v\n%s", err, again.output.Bytes())
+					}
+				} else {
+					again.wait(t)
+				}
+				m.check(t)
+				if n := m.count(m.from, "POST", "/export"); n != tt.exports {
+					t.Errorf("exported %d times", n)
+				}
+			})
+		}
+	}
+}
+
+// Killed at any moment and as often as it may be, a migration imports once.
+func TestKilledMigrateAtAnyMoment(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	some := 30 * time.Millisecond
+	m := newKillMigration(t, 8<<20, true, portertest.Timings{Assemble: some, ImportQueue: some, Import: some})
+	for range 8 {
+		p := m.start(t)
+		time.Sleep(time.Duration(20+rnd.IntN(300)) * time.Millisecond)
+		p.kill()
+	}
+	last := m.start(t)
+	err := last.cmd.Wait()
+	if err != nil && !bytes.Contains(last.output.Bytes(), []byte(porter.ErrProjectExists.Error())) {
+		t.Errorf("%v\n%s", err, last.output.Bytes())
+	}
+	m.to.Advance(time.Minute)
+	m.check(t)
 }
