@@ -59,8 +59,9 @@ func (c *lingerConn) Close() error {
 
 const (
 	// maxPiece is how much of a body is written at a time. Compared to the
-	// 32 KiB of net/http, an upload takes 0.88 of the CPU time; with 1 MiB, 0.98.
-	maxPiece = 256 << 10
+	// 32 KiB of net/http, an upload takes 0.9 of the CPU time; with half or
+	// twice the size, 0.95.
+	maxPiece = 512 << 10
 	// minPiece is what a slow connection gets: a stall is noticed between two
 	// pieces, so one must not take as long as a stall.
 	minPiece  = 16 << 10
@@ -193,6 +194,9 @@ func (c *recordConn) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.holding = true
+	if c.held == nil {
+		c.held = make([]byte, 0, maxPiece+maxPiece/64) // what TLS adds is less than that
+	}
 }
 
 // release writes what was held.

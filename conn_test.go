@@ -34,7 +34,7 @@ func TestSendPieces(t *testing.T) {
 		size  int64
 		want  []int
 	}{
-		{"fast", []time.Duration{fast}, 1000 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 256 * k, 256 * k, 248 * k}},
+		{"fast", []time.Duration{fast}, 2000 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 256 * k, 512 * k, 512 * k, 480 * k}},
 		{"slow", []time.Duration{slow}, 70 * k, []int{16 * k, 16 * k, 16 * k, 16 * k, 6 * k}},
 		{"slower", []time.Duration{fast, fast, fast, slow}, 300 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 60 * k}},
 		{"slow at first", []time.Duration{slow, fast}, 100 * k, []int{16 * k, 16 * k, 32 * k, 36 * k}},

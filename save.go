@@ -16,6 +16,8 @@ import (
 // removed. A call that finds another one writing uses a part file of its own,
 // name.*.part, which it removes if it fails and which only a killed process
 // leaves behind. An existing file, or symbolic link, is replaced at the end.
+// Like other downloads, the file may not have reached the disk by then: a
+// program that must bear a loss of power opens it and calls its Sync.
 //
 // Errors are those of OpenExport and ExportReader.Read, and of the file system.
 func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string) (int64, error) {

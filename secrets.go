@@ -17,7 +17,7 @@ import (
 // object storage that refuses a signature quotes it.
 type secrets struct {
 	mu    sync.Mutex
-	texts map[string]bool
+	texts []string
 }
 
 // shortestSecret keeps values like "1" or "PUT" from being cut out of every message.
@@ -29,7 +29,7 @@ type secretsKey struct{}
 
 // withSecrets returns a context whose requests collect their secrets.
 func withSecrets(ctx context.Context) (context.Context, *secrets) {
-	s := &secrets{texts: make(map[string]bool)}
+	s := new(secrets)
 	return context.WithValue(ctx, secretsKey{}, s), s
 }
 
@@ -39,20 +39,13 @@ func secretsOf(ctx context.Context) *secrets {
 	return s
 }
 
-// add takes a text, in every form in which a server may send it back.
 func (s *secrets) add(text string) {
 	if s == nil || len(text) < shortestSecret {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	quoted, _ := json.Marshal(text) // a string never fails
-	for _, form := range []string{
-		text, url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text),
-		strings.Trim(string(quoted), `"`), strings.ReplaceAll(text, "/", `\/`),
-	} {
-		s.texts[form] = true
-	}
+	s.texts = append(s.texts, text)
 }
 
 // addURL takes what is secret of a URL.
@@ -116,24 +109,28 @@ func addedQuery(before, after *url.URL) url.Values {
 	return added
 }
 
-// longestFirst returns the secrets so that none hides another that contains it.
-func (s *secrets) longestFirst() []string {
+// forms returns the secrets in every form in which a server may send them
+// back, so sorted that none hides another that contains it.
+func (s *secrets) forms() []string {
 	if s == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	texts := make([]string, 0, len(s.texts))
-	for t := range s.texts {
-		texts = append(texts, t)
+	var forms []string
+	for _, text := range s.texts {
+		quoted, _ := json.Marshal(text) // a string never fails
+		forms = append(forms,
+			text, url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text),
+			strings.Trim(string(quoted), `"`), strings.ReplaceAll(text, "/", `\/`))
 	}
-	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
-	return texts
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	return slices.Compact(forms)
 }
 
 // scrub returns text without the secrets.
 func (s *secrets) scrub(text string) string {
-	texts := s.longestFirst()
+	texts := s.forms()
 	if len(texts) == 0 {
 		return text
 	}
@@ -148,7 +145,7 @@ func (s *secrets) scrub(text string) string {
 func (s *secrets) scrubCut(text string) string {
 	const shortest = 8 // longer than "Bearer"
 	text = s.scrub(text)
-	for _, t := range s.longestFirst() {
+	for _, t := range s.forms() {
 		for n := min(len(t)-1, len(text)); n >= shortest; n-- {
 			if strings.HasSuffix(text, t[:n]) {
 				return text[:len(text)-n] + redacted

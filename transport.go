@@ -70,8 +70,6 @@ type originTransport struct {
 
 func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) {
 	req := orig.Clone(orig.Context())
-	req.Header.Set("User-Agent", t.c.cfg.userAgentHeader())
-	before := req.Clone(req.Context())
 	home := sameOrigin(req.URL, t.c.base)
 	hidden := secretsOf(req.Context())
 	if home && t.c.auth != nil {
@@ -82,7 +80,10 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 			return nil, &authError{err}
 		}
 	}
-	hidden.addCredentials(before, req)
+	hidden.addCredentials(orig, req)
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", t.c.cfg.userAgentHeader())
+	}
 	if orig.Response != nil || !home {
 		hidden.addURL(orig.URL) // where it was redirected to is signed
 	}

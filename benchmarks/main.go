@@ -34,20 +34,11 @@ func main() {
 	rounds := flag.Int("rounds", 7, "runs of each client")
 	large := flag.Int64("large", 8192, "MiB of the archive that memory is measured with once more; 0 for none")
 	only := flag.String("only", "", "run only the tables whose name holds this")
-	dir := flag.String("dir", defaultDir(), "where archives are put; memory, so that no disk is measured")
+	dir := flag.String("dir", os.TempDir(), "where archives are put")
 	flag.Parse()
 	if err := run(*dir, *only, *size, *large, *rounds); err != nil {
 		log.Fatal(err)
 	}
-}
-
-// defaultDir is in memory where that can be had.
-func defaultDir() string {
-	const shm = "/dev/shm"
-	if fi, err := os.Stat(shm); err == nil && fi.IsDir() {
-		return shm
-	}
-	return os.TempDir()
 }
 
 func run(dir, only string, size, large int64, rounds int) (err error) {
@@ -171,11 +162,16 @@ type contestant struct {
 }
 
 // race runs the contestants in turns, so that whatever else the machine does
-// meets all of them, and returns the costs of each.
+// meets all of them, and returns the costs of each. Every other round goes
+// backwards, because the memory that a run leaves behind tells in the next.
 func (b *bench) race(contestants []contestant) ([][]cost, error) {
 	costs := make([][]cost, len(contestants))
 	for round := range b.rounds {
-		for i, c := range contestants {
+		for i := range contestants {
+			if round%2 == 1 {
+				i = len(contestants) - 1 - i
+			}
+			c := contestants[i]
 			if c.slow && round > 0 {
 				continue
 			}
