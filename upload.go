@@ -350,7 +350,7 @@ func (f form) open(ctx context.Context, c *Client, project string) (*payload, er
 	p.progress = newProgress(ctx, c, project)
 	p.progress.set(0, size)
 	archive := &exactReader{r: rc, left: size, progress: p.progress}
-	p.r = io.MultiReader(bytes.NewReader(head), archive, bytes.NewReader(tail))
+	p.r = io.MultiReader(bytes.NewReader(head), archive, &ending{tail})
 	// When the context ends, the transport waits for a Read under way all the same.
 	context.AfterFunc(sctx, func() { p.Close() })
 	return p, nil
@@ -418,6 +418,18 @@ func (e *exactReader) end() error {
 	return &sourceError{io.ErrNoProgress}
 }
 
+// An ending reports io.EOF together with its last byte. GitLab may answer once
+// it has that one, and then it must be known that nothing comes after it.
+type ending struct{ b []byte }
+
+func (e *ending) Read(b []byte) (int, error) {
+	n := copy(b, e.b)
+	if e.b = e.b[n:]; len(e.b) > 0 {
+		return n, nil
+	}
+	return n, io.EOF
+}
+
 // A payload is the body of one attempt of a POST, and knows how much of it
 // was taken. Its type hides the file in it from the transport.
 type payload struct {
@@ -460,12 +472,15 @@ func (p *payload) Read(b []byte) (int, error) {
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	p.mu.Lock()
-	stopped := p.stopped
+	stopped, whole := p.stopped, p.whole
 	if !stopped {
 		p.watch.disarm() // a slow source is no stall of the connection
 	}
 	p.mu.Unlock()
-	if stopped {
+	switch {
+	case stopped && whole: // an error would break the connection that the answer is on
+		return 0, io.EOF
+	case stopped:
 		return 0, errPayloadStopped
 	}
 	n, err := p.r.Read(b)
