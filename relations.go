@@ -151,14 +151,14 @@ func (r *RelationExport) UnmarshalJSON(b []byte) (err error) {
 }
 
 // UnmarshalJSON decodes GitLab's form, whose states are numbers.
-func (r *RelationBatch) UnmarshalJSON(b []byte) (err error) {
+func (b *RelationBatch) UnmarshalJSON(data []byte) (err error) {
 	type fields RelationBatch
 	w := struct {
 		*fields
 		Status json.RawMessage `json:"status"`
-	}{fields: (*fields)(r)}
-	if err = json.Unmarshal(b, &w); err == nil {
-		r.Status, err = decodeRelationStatus(w.Status, batchCodes)
+	}{fields: (*fields)(b)}
+	if err = json.Unmarshal(data, &w); err == nil {
+		b.Status, err = decodeRelationStatus(w.Status, batchCodes)
 	}
 	return err
 }
