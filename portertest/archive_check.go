@@ -69,6 +69,13 @@ const (
 	errNoVersion importError = "No such file or directory @ rb_sysopen - [FILTERED]"
 )
 
+// A formatMismatch is an archive of another format than is wanted.
+type formatMismatch struct{ want, was string }
+
+func (e formatMismatch) Error() string {
+	return fmt.Sprintf("Import version mismatch: Required %s but was %s", e.want, e.was)
+}
+
 // A jsonTreeError is a project tree in a single file, which GitLab wrote up to
 // version 12 and imported up to version 15.10.
 type jsonTreeError struct{ importError }
@@ -101,7 +108,7 @@ func checkArchive(r io.Reader, maxDecompressed int64) error {
 	case !gemVersion.MatchString(found.format):
 		return errVersionFormat
 	case strings.TrimSpace(found.format) != importFormat:
-		return importError(fmt.Sprintf("Import version mismatch: Required %s but was %s", importFormat, found.format))
+		return formatMismatch{importFormat, found.format}
 	case !found.tree && found.jsonTree:
 		return jsonTreeError{errImportFormat}
 	case !found.tree:

@@ -142,6 +142,15 @@ func (c *call) userProject(u *user) (*project, *reply) {
 	return p, nil
 }
 
+// maintainedProject is userProject for what only maintainers may do.
+func (c *call) maintainedProject(u *user) (*project, *reply) {
+	p, r := c.userProject(u)
+	if r == nil && p.role(u) < Maintainer {
+		r = message(http.StatusForbidden, "403 Forbidden")
+	}
+	return p, r
+}
+
 func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }

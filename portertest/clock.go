@@ -3,7 +3,9 @@ package portertest
 import "time"
 
 // timestamp is how the API writes times.
-const timestamp = "2006-01-02T15:04:05.000Z"
+func (s *Server) timestamp(t time.Time) string {
+	return t.In(s.cfg.zone).Format("2006-01-02T15:04:05.000Z07:00")
+}
 
 // Now returns the time by the server's clock.
 func (s *Server) Now() time.Time {

@@ -39,6 +39,10 @@ func (s *Server) planUpload(j *exportJob) {
 
 func (s *Server) deliver(j *exportJob) {
 	s.mu.Lock()
+	if !j.failed.IsZero() {
+		s.mu.Unlock()
+		return // before there was anything to send
+	}
 	u := Upload{Time: s.now(), Project: j.project.fullPath(), Method: j.run.UploadMethod, URL: j.run.UploadURL}
 	gone := !j.hasBytes(s.now())
 	typed := s.cfg.atLeast(12, 0)
@@ -60,7 +64,7 @@ func (s *Server) deliver(j *exportJob) {
 	defer s.mu.Unlock()
 	j.finished = s.now()
 	if u.OK && !s.cfg.atLeast(14, 0) {
-		j.removed = true
+		s.removeFiles(j.project, j.user) // not only j's, or an older one would come to light
 	}
 	s.uploads = append(s.uploads, u)
 }

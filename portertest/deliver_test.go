@@ -39,12 +39,14 @@ func TestAfterUpload(t *testing.T) {
 		{"14.0", FromDisk, 200, NoFault, true, "finished"},
 		{"13.12", FromDisk, 200, NoFault, true, "none"},
 		{"13.12", FromDisk, 403, NoFault, false, "finished"},
+		{"13.2", FromDisk, 200, NoFault, true, "none"},
 		{"12.8", FromDisk, 200, NoFault, true, "none"},
 		{"10.7", FromDisk, 500, NoFault, false, "finished"},
 	} {
 		t.Run(tt.version, func(t *testing.T) {
 			inMemory(t, []Option{Version(tt.version), Downloads(tt.mode)}, func(t *testing.T, s *Server) {
 				archive := widget(s)
+				s.AddExport("7", "owner") // not to come to light again
 				s.ScriptExport("7", ExportScript{Fault: tt.fault})
 				if tt.answer != 200 {
 					s.Inject(Fault{Origin: Storage, Method: "PUT", Do: Respond(tt.answer, nil, "")})

@@ -50,10 +50,11 @@ func (c *call) deliverFile(f *storedFile) *reply {
 	case f.lost:
 		return message(http.StatusNotFound, "404 Not Found")
 	}
-	signed := s.signedURL(http.MethodGet, f.key, s.now(), signedFor)
 	if s.cfg.mode == Proxied {
-		return &reply{send: func(w http.ResponseWriter, r *http.Request) { s.proxy(w, r, signed) }}
+		signed := s.signedURL(c.r.Method, f.key, s.now(), signedFor)
+		return sends(func(w http.ResponseWriter, r *http.Request) { s.proxy(w, r, signed) })
 	}
+	signed := s.signedURL(http.MethodGet, f.key, s.now(), signedFor)
 	r := text(http.StatusFound, "This resource has been moved temporarily to "+signed)
 	if c.r.Method != http.MethodGet {
 		r = text(http.StatusSeeOther, "An alternate resource is located at "+signed)
@@ -73,19 +74,19 @@ func (s *Server) fromDisk(f *storedFile) *reply {
 	if !s.cfg.atLeast(11, 3) {
 		contentType = "application/gzip"
 	}
-	return &reply{send: func(w http.ResponseWriter, r *http.Request) {
+	return sends(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", contentType)
 		h.Set("Content-Disposition", disposition)
 		h.Set("Content-Transfer-Encoding", "binary")
 		h.Set("ETag", diskETag)
 		http.ServeContent(w, r, "", f.stored, f.content.NewReader())
-	}}
+	})
 }
 
-// proxy passes a download through from the object storage.
+// proxy passes a download, or its headers alone, through from the object storage.
 func (s *Server) proxy(w http.ResponseWriter, r *http.Request, signed string) {
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, signed, nil)
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, signed, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -197,6 +197,16 @@ func TestDownloadProxied(t *testing.T) {
 			h.Get("Last-Modified") == "" || h.Get("Content-Length") != "20480" || h.Get("Accept-Ranges") != "bytes" {
 			t.Errorf("headers: %v", h)
 		}
+		head := do(t, s, request{method: "HEAD", path: "projects/7/export/download", header: asOwner})
+		if head.status != 200 || head.header.Get("Etag") != h.Get("Etag") || head.header.Get("Content-Length") != "20480" {
+			t.Errorf("HEAD: got %d %v", head.status, head.header)
+		}
+		rs := s.Requests()
+		for _, r := range rs[len(rs)-2:] { // GitLab's and the storage's
+			if r.Sent != 0 || r.Status != 200 {
+				t.Errorf("HEAD: %s sent %d bytes with %d", r.Origin, r.Sent, r.Status)
+			}
+		}
 		b := download(t, s, "Range", "bytes=100-", "If-Range", h.Get("Etag"))
 		if b.status != 206 || b.body != smallOf(archive)[100:] {
 			t.Errorf("range: got %d and %d bytes", b.status, len(b.body))

@@ -23,24 +23,20 @@ func (c *call) scheduleExport() *reply {
 	if r := s.exportLimited(u, p); r != nil {
 		return r
 	}
-	now := s.now()
 	if s.cfg.atLeast(13, 3) {
-		for _, j := range s.exportsOf(p, u) {
-			j.removed = j.removed || j.hasFile(now)
-		}
+		s.removeFiles(p, u)
 	}
-	if run.UploadURL != "" {
-		if problem := blockedURL(run.UploadURL); problem != "" {
-			return message(http.StatusBadRequest, object{{"url", []string{problem}}})
-		}
+	if problems := s.uploadProblems(run); problems != nil {
+		return message(http.StatusBadRequest, problems)
 	}
 	if limit := s.cfg.maxExport; limit > 0 && s.cfg.atLeast(15, 0) && s.statisticsSize(p) > limit {
-		return message(http.StatusBadRequest, "The project size exceeds the export limit.")
+		return s.serviceError(http.StatusBadRequest, "The project size exceeds the export limit.")
 	}
+	now := s.now()
 	if s.cfg.atLeast(18, 5) {
 		for _, j := range s.exportsOf(p, u) {
 			if j.active(now) {
-				return message(http.StatusBadRequest, "An export is already running or queued for this project. Please try again once it's done.")
+				return s.serviceError(http.StatusBadRequest, "An export is already running or queued for this project. Please try again once it's done.")
 			}
 		}
 	}
@@ -52,22 +48,14 @@ func (c *call) scheduleExport() *reply {
 }
 
 // exportProject is the gate before all three endpoints.
-func (c *call) exportProject() (*user, *project, *reply) {
+func (c *call) exportProject() (u *user, p *project, r *reply) {
 	if c.s.cfg.exportsOff {
 		return nil, nil, message(http.StatusNotFound, "404 Not Found")
 	}
-	u, r := c.authenticate()
-	if r != nil {
-		return nil, nil, r
+	if u, r = c.authenticate(); r == nil {
+		p, r = c.maintainedProject(u)
 	}
-	p, r := c.userProject(u)
-	if r != nil {
-		return nil, nil, r
-	}
-	if p.role(u) < Maintainer {
-		return nil, nil, message(http.StatusForbidden, "403 Forbidden")
-	}
-	return u, p, nil
+	return u, p, r
 }
 
 func (c *call) exportParams() (ExportRun, *reply) {
@@ -85,23 +73,35 @@ func (c *call) exportParams() (ExportRun, *reply) {
 			method = http.MethodPut
 		}
 		if !c.s.cfg.atLeast(14, 0) {
-			method = strings.ToUpper(method)
-			if run.UploadURL != "" && method != http.MethodPut && method != http.MethodPost {
-				return run, message(http.StatusBadRequest, object{{"http_method", []string{"invalid. Only PUT and POST methods allowed."}}})
-			}
-		} else if method != http.MethodPut && method != http.MethodPost {
+			method = strings.ToUpper(method) // and looked at later
+		} else if !uploadMethod(method) {
 			return run, apiError(http.StatusBadRequest, "upload[http_method] does not have a valid value")
 		}
 		run.UploadMethod = method
 	default:
-		if present(up) {
-			return run, apiError(http.StatusBadRequest, "upload is invalid")
-		}
+		return run, apiError(http.StatusBadRequest, "upload is invalid")
 	}
 	if run.UploadURL == "" {
 		run.UploadMethod = ""
 	}
 	return run, nil
+}
+
+func uploadMethod(m string) bool { return m == http.MethodPut || m == http.MethodPost }
+
+// uploadProblems returns what GitLab has against an upload, by field.
+func (s *Server) uploadProblems(run ExportRun) object {
+	if run.UploadURL == "" {
+		return nil
+	}
+	var problems object
+	if problem := blockedURL(run.UploadURL); problem != "" {
+		problems = append(problems, member{"url", []string{s.translate(problem)}})
+	}
+	if !uploadMethod(run.UploadMethod) {
+		problems = append(problems, member{"http_method", []string{s.translate("invalid. Only PUT and POST methods allowed.")}})
+	}
+	return problems
 }
 
 // blockedURL returns what GitLab has against a URL to upload to.
@@ -127,6 +127,14 @@ func (s *Server) exportsOf(p *project, u *user) []*exportJob {
 		}
 	}
 	return jobs
+}
+
+// removeFiles deletes the exported files that u can see.
+func (s *Server) removeFiles(p *project, u *user) {
+	now := s.now()
+	for _, j := range s.exportsOf(p, u) {
+		j.removed = j.removed || j.hasFile(now)
+	}
 }
 
 // exportState computes a project's export status as u sees it.
@@ -182,7 +190,7 @@ func (c *call) exportStatus() *reply {
 		return r
 	}
 	status := c.s.exportState(p, u)
-	body := append(identity(p), member{"export_status", status})
+	body := append(c.s.identity(p), member{"export_status", status})
 	if status == "finished" {
 		root := c.s.externalURL()
 		body = append(body, member{"_links", object{
@@ -194,7 +202,7 @@ func (c *call) exportStatus() *reply {
 }
 
 // identity is how every answer about a project begins.
-func identity(p *project) object {
+func (s *Server) identity(p *project) object {
 	return object{
 		{"id", p.id},
 		{"description", orNull(p.description)},
@@ -202,7 +210,7 @@ func identity(p *project) object {
 		{"name_with_namespace", p.ns.fullName() + " / " + p.name},
 		{"path", p.path},
 		{"path_with_namespace", p.fullPath()},
-		{"created_at", p.created.UTC().Format(timestamp)},
+		{"created_at", s.timestamp(p.created)},
 	}
 }
 

@@ -207,6 +207,18 @@ func (s *Server) plan(j *exportJob, now time.Time) {
 	}
 }
 
+// failExports makes the exports of a blocked user end as failed, once GitLab
+// comes to assemble them.
+func (s *Server) failExports(u *user) {
+	now := s.now()
+	for _, j := range s.exports {
+		if j.user == u && now.Before(j.row) && s.cfg.atLeast(17, 3) {
+			j.failed = j.row
+			j.row, j.bytes, j.finished = time.Time{}, time.Time{}, time.Time{}
+		}
+	}
+}
+
 // onGrid returns when a check finds work done that takes d, checks being made
 // at first and then every step.
 func onGrid(d, first, step time.Duration) time.Duration {

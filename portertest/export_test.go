@@ -213,6 +213,8 @@ func TestScheduleOrder(t *testing.T) {
 	const (
 		badMethod = `{"error":"upload[http_method] does not have a valid value"}`
 		badURL    = `{"message":{"url":["is blocked: Only allowed schemes are http, https"]}}`
+		badOld    = `{"message":{"http_method":["invalid. Only PUT and POST methods allowed."]}}`
+		bothBad   = `{"message":{"url":["is blocked: Only allowed schemes are http, https"],"http_method":["invalid. Only PUT and POST methods allowed."]}}`
 		tooBig    = `{"message":"The project size exceeds the export limit."}`
 	)
 	form := func(kv ...string) string {
@@ -238,6 +240,10 @@ func TestScheduleOrder(t *testing.T) {
 		{"over the limit, bad URL", []Option{Limits(RateLimits{Exports: 1})}, Token, form("upload[url]", "ftp://x"), 429, tooMany, true, 0},
 		{"bad URL, too big", []Option{MaxExportSize(100)}, Token, form("upload[url]", "ftp://x"), 400, badURL, false, 0},
 		{"bad URL before 13.3", []Option{Version("13.2")}, Token, form("upload[url]", "ftp://x"), 400, badURL, true, 0},
+		{"bad method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400, badOld, false, 0},
+		{"bad method before 13.3", []Option{Version("13.2")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400, badOld, true, 0},
+		{"bad URL and method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "ftp://x", "upload[http_method]", "GET"), 400, bothBad, false, 0},
+		{"over the limit, bad method before 14.0", []Option{Version("13.12"), Limits(RateLimits{Exports: 1})}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 429, tooMany, true, 0},
 		{"too big", []Option{MaxExportSize(100)}, Token, "", 400, tooBig, false, 0},
 		{"just small enough", []Option{MaxExportSize(20 << 10)}, Token, "", 202, accepted, false, 1},
 		{"too big, 15.0", []Option{Version("15.0"), MaxExportSize(100)}, Token, "", 400, tooBig, false, 0},
@@ -348,6 +354,45 @@ func TestExportIsPerUser(t *testing.T) {
 	}
 }
 
+// TestBlockedMeanwhile checks what becomes of the export of a user who is
+// blocked while it runs.
+func TestBlockedMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		after   time.Duration // scheduling
+		want    string
+		uploads int
+	}{
+		{"18.9", 500 * time.Millisecond, "failed", 0},
+		{"18.9", 2500 * time.Millisecond, "failed", 0},
+		{"18.9", 3500 * time.Millisecond, "finished", 1}, // assembled already
+		{"17.3", 2500 * time.Millisecond, "failed", 0},
+		{"17.2", 2500 * time.Millisecond, "finished", 1},
+	} {
+		t.Run(fmt.Sprint(tt.version, " ", tt.after), func(t *testing.T) {
+			inMemory(t, []Option{Version(tt.version)}, func(t *testing.T, s *Server) {
+				s.AddUser(User{Username: "max", Token: "max"})
+				s.AddProject(Project{Path: "acme/widget", ID: 7, Members: map[string]Role{"max": Maintainer}})
+				body := `{"upload":{"url":"` + s.StorageURL + `/x"}}`
+				do(t, s, request{method: "POST", path: "projects/7/export", header: as("max", "Content-Type", jsonType), body: strings.NewReader(body)}).want(t, 202, accepted)
+				time.Sleep(tt.after)
+				s.AddUser(User{Username: "max", Token: "max", Blocked: true})
+				if a := do(t, s, request{method: "GET", path: "projects/7/export", header: as("max")}); a.status != 403 {
+					t.Errorf("blocked: got %d %s", a.status, a.body)
+				}
+				time.Sleep(time.Minute)
+				s.AddUser(User{Username: "max", Token: "max"})
+				if got := exportStatusOf(t, s, "max"); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+				if u := s.Uploads(); len(u) != tt.uploads {
+					t.Errorf("uploads: %+v", u)
+				}
+			})
+		})
+	}
+}
+
 func TestExportExpires(t *testing.T) {
 	inMemory(t, []Option{NoLimits()}, func(t *testing.T, s *Server) {
 		widget(s)
@@ -395,6 +440,8 @@ func TestScheduleParameters(t *testing.T) {
 		{"upload without URL", "18.9", jsonType, `{"upload":{"http_method":"POST"}}`, 202, accepted, ExportRun{}},
 		{"empty URL", "18.9", formType, `upload[url]=&upload[http_method]=POST`, 202, accepted, ExportRun{}},
 		{"upload is no hash", "18.9", formType, `upload=x`, 400, `{"error":"upload is invalid"}`, ExportRun{}},
+		{"upload is empty", "18.9", formType, `upload=`, 400, `{"error":"upload is invalid"}`, ExportRun{}},
+		{"upload is empty, JSON", "18.9", jsonType, `{"upload":""}`, 400, `{"error":"upload is invalid"}`, ExportRun{}},
 		{"upload is null", "18.9", jsonType, `{"upload":null}`, 202, accepted, ExportRun{}},
 		{"lower-case method", "18.9", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400, `{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
 		{"lower-case method, 14.0", "14.0", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400, `{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
@@ -405,6 +452,12 @@ func TestScheduleParameters(t *testing.T) {
 		{"10.6 knows no parameters", "10.6", formType, `description=d&upload[url]=http://x.test/y`, 202, accepted, ExportRun{}},
 		{"broken JSON", "18.9", jsonType, `{"description":`, 400, `{"error":"message body does not match declared format"}`, ExportRun{}},
 		{"multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd\r\n--b--\r\n", 202, accepted, ExportRun{Description: "d"}},
+		{"NUL in JSON", "18.9", jsonType, `{"description":"a\u0000b"}`, 400, "Bad Request", ExportRun{}},
+		{"NUL in a hash", "18.9", jsonType, `{"upload":{"x":"\u0000"}}`, 400, "Bad Request", ExportRun{}},
+		{"NUL in a list", "18.9", jsonType, `{"x":[1,["\u0000"]]}`, 400, "Bad Request", ExportRun{}},
+		{"NUL in a key", "18.9", jsonType, `{"x":{"\u0000":1}}`, 400, "Bad Request", ExportRun{}},
+		{"JSON that is not UTF-8", "18.9", jsonType, "{\"description\":\"a\xffb\"}", 400, "Bad Request", ExportRun{}},
+		{"form that is not UTF-8", "18.9", formType, "x[y][]=%ff", 400, "Bad Request", ExportRun{}},
 		{"broken multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd", 400, "Bad Request", ExportRun{}},
 		{"multipart without a boundary", "18.9", "multipart/form-data", "x", 400, "Bad Request", ExportRun{}},
 		{"query", "18.9", "", "", 202, accepted, ExportRun{Description: "q"}},

@@ -184,24 +184,12 @@ func (c *call) locked(f func(*call) *reply) *reply {
 
 // app is GitLab itself, behind the front server.
 func (c *call) app() *reply {
-	extra, r := c.throttled()
-	if r == nil {
-		r = c.appUnthrottled()
-	}
-	for k, v := range extra {
-		r.header[k] = v
-	}
-	return r
+	return c.throttled((*call).appUnthrottled)
 }
 
 func (c *call) appUnthrottled() *reply {
-	if !wellFormed(c.r.URL.EscapedPath()) || !wellFormed(c.r.URL.RawQuery) {
+	if !wellFormed(c.r.URL.EscapedPath()) || !wellFormed(c.r.URL.RawQuery) || !clean(c.params) {
 		return text(http.StatusBadRequest, "Bad Request")
-	}
-	for _, f := range c.fields {
-		if !clean(f.name) || !clean(f.value) {
-			return text(http.StatusBadRequest, "Bad Request")
-		}
 	}
 	if r := c.writeRefused(); r != nil {
 		return r
@@ -217,7 +205,23 @@ func wellFormed(escaped string) bool {
 	return err != nil || clean(s)
 }
 
-func clean(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+// clean reports whether all text in a parameter, names included, is free of
+// what a database would not take.
+func clean(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return utf8.ValidString(v) && !strings.Contains(v, "\x00")
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !clean(item) })
+	case map[string]any:
+		for name, value := range v {
+			if !clean(name) || !clean(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // noRoute tells a wrong method from a wrong path.
 func (c *call) noRoute() *reply {

@@ -40,6 +40,9 @@ func (c *call) importFile() *reply {
 	if r := s.importLimited(u); r != nil {
 		return r
 	}
+	if c.upload == nil {
+		return message(http.StatusBadRequest, "The file is invalid")
+	}
 	if r := c.refuseArchiveName(); r != nil {
 		return r
 	}
@@ -47,22 +50,24 @@ func (c *call) importFile() *reply {
 }
 
 // fileProblem is what validation says of the parameter file. A part without a
-// file name is a plain field.
+// file name is a plain field, which old versions find out only later.
 func (c *call) fileProblem() string {
 	switch {
 	case c.upload != nil:
 		return ""
-	case c.params["file"] != nil:
+	case c.params["file"] == nil:
+		return "file is missing"
+	case c.s.cfg.atLeast(12, 9):
 		return "file is invalid"
 	}
-	return "file is missing"
+	return ""
 }
 
 func (c *call) refuseArchiveName() *reply {
 	if !c.s.cfg.atLeast(12, 9) || archiveName(c.upload.name) {
 		return nil
 	}
-	return message(http.StatusUnprocessableEntity, object{{"error", "You need to upload a GitLab project export archive (ending in .gz)."}})
+	return message(http.StatusUnprocessableEntity, object{{"error", c.s.translate("You need to upload a GitLab project export archive (ending in .gz).")}})
 }
 
 // archiveName reports whether GitLab takes a file of that name. A name that is
@@ -192,7 +197,7 @@ func (c *call) createImport(u *user, req *importRequest, up *upload) *reply {
 		name = path
 	}
 	if problem := s.refuseProject(u, ns, path, name); problem != "" {
-		return message(http.StatusBadRequest, problem)
+		return s.serviceError(http.StatusBadRequest, problem)
 	}
 	now := s.now()
 	p := s.newProject(ns, path, name)
@@ -284,13 +289,13 @@ func (s *Server) importBody(p *project, u *user) object {
 		status, problem = j.status(now), j.errorAt(now)
 		kind, correlation = "gitlab_project", j.correlation
 		for _, f := range j.failuresAt(now) {
-			failed = append(failed, f.body(v))
+			failed = append(failed, s.failureBody(f))
 		}
 	}
 	if problem != "" && v.atLeast(16, 4) && p.role(u) < Maintainer {
 		problem = "Ask a maintainer to check the import status for more details."
 	}
-	body := append(identity(p), member{"import_status", status})
+	body := append(s.identity(p), member{"import_status", status})
 	if v.atLeast(14, 6) {
 		body = append(body, member{"import_type", kind})
 	}
@@ -309,7 +314,8 @@ func (s *Server) importBody(p *project, u *user) object {
 	return body
 }
 
-func (f failure) body(v version) object {
+func (s *Server) failureBody(f failure) object {
+	v := s.cfg.version
 	var msg, line any
 	if !v.atLeast(16, 4) {
 		msg = f.ExceptionMessage
@@ -319,7 +325,7 @@ func (f failure) body(v version) object {
 	}
 	o := object{
 		{"id", f.id},
-		{"created_at", f.at.Format(timestamp)},
+		{"created_at", s.timestamp(f.at)},
 		{"exception_class", f.ExceptionClass},
 		{"source", f.Source},
 		{"exception_message", msg},

@@ -2,6 +2,7 @@ package portertest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -33,7 +34,7 @@ func (s *Server) limited(key string, limit int) *reply {
 	if limit <= 0 || s.count(key, time.Minute) <= limit {
 		return nil
 	}
-	r := message(http.StatusTooManyRequests, object{{"error", "This endpoint has been requested too many times. Try again later."}})
+	r := message(http.StatusTooManyRequests, object{{"error", s.translate("This endpoint has been requested too many times. Try again later.")}})
 	if s.cfg.atLeast(18, 5) {
 		r.header.Set("Retry-After", "60")
 	}
@@ -69,9 +70,23 @@ func (s *Server) importLimited(u *user) *reply {
 	return s.limited(fmt.Sprintf("project_import:%d", u.id), s.cfg.limits.Imports)
 }
 
-// throttled counts a request against the global throttle. It returns headers
-// for the answer, and the refusal if the request is over the limit.
-func (c *call) throttled() (http.Header, *reply) {
+// throttled counts a request against the global throttle and has f answer it,
+// unless it is over the limit. f may leave the answer to others.
+func (c *call) throttled(f func(*call) *reply) *reply {
+	h, r := c.countGlobally()
+	if r != nil {
+		return r
+	}
+	r = f(c)
+	if r != nil && r.status != http.StatusTooManyRequests {
+		maps.Copy(r.header, h)
+	}
+	return r
+}
+
+// countGlobally returns headers for the answer, and the refusal if the request
+// is over the limit.
+func (c *call) countGlobally() (http.Header, *reply) {
 	t := c.s.cfg.throttle
 	if t.n <= 0 || t.period <= 0 {
 		return nil, nil
@@ -101,9 +116,7 @@ func (c *call) throttled() (http.Header, *reply) {
 		r.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(reset.Sub(now).Seconds()))))
 	}
 	if c.s.cfg.atLeast(13, 8) {
-		for k, v := range h {
-			r.header[k] = v
-		}
+		maps.Copy(r.header, h)
 		r.header.Set("RateLimit-ResetTime", reset.Format(http.TimeFormat))
 	}
 	return nil, r

@@ -100,6 +100,11 @@ func TestImportLimit(t *testing.T) {
 		}
 		importAs(t, s, Token, plain("path", "a"), file("x.zip", "x")).want(t, 429, tooMany)
 	})
+	inMemory(t, []Option{Version("12.8"), Limits(RateLimits{Imports: 1})}, func(t *testing.T, s *Server) {
+		// Once, what is wrong with the file was found out last.
+		importAs(t, s, Token, plain("path", "a"), plain("file", "x")).want(t, 400, `{"message":"The file is invalid"}`)
+		importAs(t, s, Token, plain("path", "a"), plain("file", "x")).want(t, 429, tooMany)
+	})
 }
 
 // TestLimitWindow checks that windows follow the clock's minutes, that refused
@@ -219,4 +224,27 @@ func TestGlobalThrottle(t *testing.T) {
 			t.Errorf("anonymous: %v", a.header)
 		}
 	})
+}
+
+// TestThrottleHeaders checks which answers tell how far the global throttle is.
+func TestThrottleHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		sent    bool
+	}{{"18.9", true}, {"18.6", true}, {"18.5", false}} {
+		inMemory(t, []Option{Version(tt.version), GlobalThrottle(100, time.Hour)}, func(t *testing.T, s *Server) {
+			widget(s)
+			s.AddExport("7", "owner")
+			check := func(name string, a answer, status int, sent bool) {
+				t.Helper()
+				if a.status != status || (a.header.Get("RateLimit-Limit") != "") != sent {
+					t.Errorf("%s, %s: got %d, RateLimit-Limit %q", tt.version, name, a.status, a.header.Get("RateLimit-Limit"))
+				}
+			}
+			check("download", download(t, s), 200, tt.sent)
+			check("application limit", download(t, s), 429, false)
+			check("refused before the upload", importAs(t, s, "x", gz(plain("path", "new"))...), 401, tt.sent)
+			check("upload", importAs(t, s, Token, gz(plain("path", "new"))...), 201, tt.sent)
+		})
+	}
 }

@@ -15,6 +15,7 @@ type config struct {
 	http2    bool
 	root     string
 	external string
+	zone     *time.Location
 
 	mode     DownloadMode
 	timings  Timings
@@ -30,11 +31,13 @@ type config struct {
 	readOnly    bool
 	maintenance bool
 	restricted  []string
+	localized   bool
 }
 
 func defaultConfig() config {
 	return config{
 		version:   version{18, 9},
+		zone:      time.UTC,
 		maxRemote: 10 << 30,
 		limits:    RateLimits{Exports: 6, Downloads: 1, Imports: 6},
 		timings: Timings{
@@ -96,6 +99,16 @@ func RelativeRoot(path string) Option {
 func ExternalURL(url string) Option {
 	return func(c *config) { c.external = strings.TrimRight(url, "/") }
 }
+
+// TimeZone makes the API write times with the offset of a zone, as it does on
+// instances that are configured so. The default is UTC.
+func TimeZone(z *time.Location) Option { return func(c *config) { c.zone = z } }
+
+// Localized words messages as for a user of another language: what services
+// and rate limits have to say, with an accent on every small vowel. Answers
+// that GitLab does not translate stay in English, such as "404 Not Found" and
+// those to parameters that do not validate.
+func Localized() Option { return func(c *config) { c.localized = true } }
 
 // DownloadMode says where archives are stored and who serves them.
 type DownloadMode int

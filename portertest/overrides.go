@@ -1,13 +1,15 @@
 package portertest
 
 import (
-	"fmt"
+	"maps"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
+
+// expirationPolicy is the one field of override_params that is a hash.
+const expirationPolicy = "container_expiration_policy_attributes"
 
 // The fields of override_params that GitLab knows; all others are dropped.
 var (
@@ -30,8 +32,9 @@ var (
 	overrideStrings = []string{
 		"description", "ci_config_path", "suggestion_commit_message", "merge_commit_template", "squash_commit_template",
 		"issue_branch_template", "repository_storage", "merge_request_title_regex", "merge_request_title_regex_description",
+		expirationPolicy + "[cadence]", expirationPolicy + "[older_than]", expirationPolicy + "[name_regex]", expirationPolicy + "[name_regex_keep]",
 	}
-	overrideInts  = []string{"build_timeout"}
+	overrideInts  = []string{"build_timeout", expirationPolicy + "[keep_n]"}
 	overrideBools = []string{
 		"service_desk_enabled", "issues_enabled", "merge_requests_enabled", "wiki_enabled", "jobs_enabled", "snippets_enabled",
 		"emails_disabled", "emails_enabled", "show_default_award_emojis", "show_diff_preview_in_email",
@@ -40,10 +43,9 @@ var (
 		"container_registry_enabled", "lfs_enabled", "public_builds", "public_jobs", "request_access_enabled",
 		"only_allow_merge_if_pipeline_succeeds", "allow_merge_on_skipped_pipeline",
 		"only_allow_merge_if_all_discussions_are_resolved", "printing_merge_request_link_enabled", "auto_devops_enabled",
-		"autoclose_referenced_issues", "mr_default_target_self",
+		"autoclose_referenced_issues", "mr_default_target_self", expirationPolicy + "[enabled]",
 	}
-	overrideLists  = []string{"tag_list", "topics"}
-	expirationKeys = []string{"cadence", "keep_n", "older_than", "name_regex", "name_regex_keep", "enabled"}
+	overrideLists = []string{"tag_list", "topics"}
 )
 
 func init() {
@@ -62,48 +64,51 @@ func overrides(v any) (url.Values, []string) {
 	if !ok {
 		return nil, []string{"override_params is invalid"}
 	}
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
 	vals, problems := url.Values{}, []string(nil)
-	for _, k := range keys {
-		got, problem := override(k, m[k])
+	check := func(key, name string, v any) {
+		got, problem := override(key, v)
 		switch {
 		case problem != "":
-			problems = append(problems, fmt.Sprintf("override_params[%s] %s", k, problem))
+			problems = append(problems, name+" "+problem)
 		case got != nil:
-			for sub, val := range got {
-				vals[k+sub] = val
+			vals[key] = got
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		name := "override_params[" + k + "]"
+		hash, ok := m[k].(map[string]any)
+		switch {
+		case ok && k == expirationPolicy:
+			for _, sub := range slices.Sorted(maps.Keys(hash)) {
+				check(k+"["+sub+"]", name+"["+sub+"]", hash[sub])
 			}
+		case !strings.Contains(k, "["): // or JSON could have a field of the hash outside of it
+			check(k, name, m[k])
 		}
 	}
 	return vals, problems
 }
 
-// override returns the values of one field by suffix, nil if the field is
-// unknown.
-func override(key string, v any) (map[string][]string, string) {
+// override returns the values of one field, nil if the field is unknown.
+func override(key string, v any) ([]string, string) {
 	const invalid = "is invalid"
 	s, plain := scalar(v)
-	one := map[string][]string{"": {s}}
 	switch {
 	case overrideEnums[key] != nil:
 		if !plain || !slices.Contains(overrideEnums[key], s) {
 			return nil, "does not have a valid value"
 		}
-		return one, ""
+		return []string{s}, ""
 	case slices.Contains(overrideStrings, key):
 		if !plain && v != nil {
 			return nil, invalid
 		}
-		return one, ""
+		return []string{s}, ""
 	case slices.Contains(overrideInts, key):
 		if _, err := strconv.Atoi(s); !plain || err != nil && s != "" {
 			return nil, invalid
 		}
-		return one, ""
+		return []string{s}, ""
 	case slices.Contains(overrideBools, key):
 		b, ok := boolean(v)
 		if !ok && present(v) {
@@ -112,21 +117,11 @@ func override(key string, v any) (map[string][]string, string) {
 		if !ok {
 			return nil, ""
 		}
-		return map[string][]string{"": {strconv.FormatBool(b)}}, ""
+		return []string{strconv.FormatBool(b)}, ""
 	case slices.Contains(overrideLists, key):
-		return map[string][]string{"": list(v)}, ""
-	case key == "container_expiration_policy_attributes":
-		sub, ok := v.(map[string]any)
-		if !ok {
-			return nil, invalid
-		}
-		vals := map[string][]string{}
-		for k, v := range sub {
-			if s, plain := scalar(v); plain && slices.Contains(expirationKeys, k) {
-				vals["["+k+"]"] = []string{s}
-			}
-		}
-		return vals, ""
+		return list(v), ""
+	case key == expirationPolicy:
+		return nil, invalid // not a hash
 	}
 	return nil, ""
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxForm is how much of a body that is not an upload is read.
@@ -54,6 +55,9 @@ func (c *call) parseBody() *reply {
 	}
 	c.params = nest(c.fields)
 	if isJSON(c.r) && len(body) > 0 {
+		if !utf8.Valid(body) { // which decoding would cover up
+			return text(http.StatusBadRequest, "Bad Request")
+		}
 		dec := json.NewDecoder(strings.NewReader(string(body)))
 		dec.UseNumber()
 		var doc map[string]any

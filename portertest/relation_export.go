@@ -156,22 +156,15 @@ func (s *Server) relationRow(p *project, u *user, relation string) *relationExpo
 
 // relationsProject is the gate before all three endpoints. Unlike that of
 // project exports it looks at the token before the switch.
-func (c *call) relationsProject() (*user, *project, *reply) {
-	u, r := c.authenticate()
-	if r != nil {
-		return nil, nil, r
+func (c *call) relationsProject() (u *user, p *project, r *reply) {
+	switch u, r = c.authenticate(); {
+	case r != nil:
+	case !c.s.cfg.relations:
+		r = message(http.StatusNotFound, "404 Not Found")
+	default:
+		p, r = c.maintainedProject(u)
 	}
-	if !c.s.cfg.relations {
-		return nil, nil, message(http.StatusNotFound, "404 Not Found")
-	}
-	p, r := c.userProject(u)
-	if r != nil {
-		return nil, nil, r
-	}
-	if p.role(u) < Maintainer {
-		return nil, nil, message(http.StatusForbidden, "403 Forbidden")
-	}
-	return u, p, nil
+	return u, p, r
 }
 
 // relationExportStatus answers GET /projects/:id/export_relations/status.
@@ -215,7 +208,7 @@ func (e *relationExport) body(s *Server) object {
 	if problem != "" {
 		status, batch = relationFailed, relationFailed
 	}
-	at := updated.Format(timestamp)
+	at := s.timestamp(updated)
 	o := object{{"relation", e.relation}, {"status", status}, {"error", orNull(problem)}, {"updated_at", at}}
 	if !s.cfg.atLeast(16, 2) {
 		return o
@@ -247,7 +240,7 @@ func (c *call) downloadRelation() *reply {
 	if r != nil {
 		return r
 	}
-	relation, batch, r := c.relationFileParams()
+	relation, batched, batch, r := c.relationFileParams()
 	if r != nil {
 		return r
 	}
@@ -255,11 +248,11 @@ func (c *call) downloadRelation() *reply {
 	switch {
 	case row == nil:
 		return message(http.StatusNotFound, "Export not found")
-	case batch > 0 && !row.batched:
+	case batched && !row.batched:
 		return message(http.StatusBadRequest, "Export is not batched")
-	case batch == 0 && row.batched:
+	case !batched && row.batched:
 		return message(http.StatusBadRequest, "Export is batched")
-	case batch > len(row.files):
+	case batch < 1 || batch > len(row.files):
 		return message(http.StatusNotFound, "Batch not found")
 	}
 	ready := reached(row.ended, c.s.now()) && row.what.Error == ""
@@ -269,7 +262,7 @@ func (c *call) downloadRelation() *reply {
 	case !ready:
 		return message(http.StatusNotFound, "Export file not found")
 	}
-	return c.deliverFile(row.file(max(batch-1, 0)))
+	return c.deliverFile(row.file(batch - 1))
 }
 
 // file returns a file of a finished run.
@@ -281,8 +274,9 @@ func (e *relationExport) file(i int) *storedFile {
 	return f
 }
 
-// relationFileParams reads which file is asked for; batch 0 is a whole relation.
-func (c *call) relationFileParams() (relation string, batch int, r *reply) {
+// relationFileParams reads which file is asked for. A relation that is not
+// batched has a single one.
+func (c *call) relationFileParams() (relation string, batched bool, batch int, r *reply) {
 	var problems []string
 	relation, sent := c.param("relation")
 	switch {
@@ -292,7 +286,7 @@ func (c *call) relationFileParams() (relation string, batch int, r *reply) {
 		problems = append(problems, "relation is not portable")
 	}
 	if !c.s.cfg.atLeast(16, 2) {
-		return relation, 0, invalid(problems)
+		return relation, false, 1, invalid(problems)
 	}
 	raw, hasBatched := c.params["batched"]
 	number, hasNumber := c.param("batch_number")
@@ -300,7 +294,7 @@ func (c *call) relationFileParams() (relation string, batch int, r *reply) {
 	if hasBatched && !ok {
 		problems = append(problems, "batched is invalid")
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(number))
+	batch, err := strconv.Atoi(strings.TrimSpace(number))
 	if hasNumber && err != nil {
 		problems = append(problems, "batch_number is invalid")
 	}
@@ -308,9 +302,7 @@ func (c *call) relationFileParams() (relation string, batch int, r *reply) {
 		problems = append(problems, "batched, batch_number provide all or none of parameters")
 	}
 	if !batched {
-		n = 0
-	} else if n < 1 && len(problems) == 0 {
-		return "", 0, message(http.StatusNotFound, "Batch not found")
+		batch = 1
 	}
-	return relation, n, invalid(problems)
+	return relation, batched, batch, invalid(problems)
 }

@@ -26,6 +26,7 @@ func TestRelationExport(t *testing.T) {
 				}
 				get(t, s, relationsPath+"/status").want(t, 200, "[]")
 				get(t, s, relationsPath+"/status?relation=labels").want(t, 404, `{"message":"Export not found"}`)
+				get(t, s, relationsPath+"/download?relation=labels&batched=true&batch_number=0").want(t, 404, `{"message":"Export not found"}`)
 				post(t, s, relationsPath, "", "").want(t, 202, accepted)
 				get(t, s, relationsPath+"/status").want(t, 200, "[]")
 				time.Sleep(1500 * time.Millisecond)
@@ -81,8 +82,10 @@ func TestRelationExport(t *testing.T) {
 					"":                {status: 400, body: `{"error":"relation is missing"}`},
 					"relation=nope":   {status: 400, body: `{"error":"relation is not portable"}`},
 					"relation=issues": {status: 400, body: `{"message":"Export is batched"}`},
+					"relation=self&batched=true&batch_number=0":    {status: 400, body: `{"message":"Export is not batched"}`},
 					"relation=self&batched=true&batch_number=1":    {status: 400, body: `{"message":"Export is not batched"}`},
 					"relation=issues&batched=true&batch_number=3":  {status: 404, body: `{"message":"Batch not found"}`},
+					"relation=issues&batched=true&batch_number=-1": {status: 404, body: `{"message":"Batch not found"}`},
 					"relation=issues&batched=true&batch_number=0":  {status: 404, body: `{"message":"Batch not found"}`},
 					"relation=issues&batched=true":                 {status: 400, body: `{"error":"batched, batch_number provide all or none of parameters"}`},
 					"relation=issues&batched=true&batch_number=no": {status: 400, body: `{"error":"batch_number is invalid"}`},

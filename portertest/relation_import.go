@@ -30,15 +30,15 @@ func (t *tracker) status(now time.Time) (string, time.Time) {
 	return "created", t.created
 }
 
-func (t *tracker) body(now time.Time) object {
-	status, updated := t.status(now)
+func (s *Server) trackerBody(t *tracker) object {
+	status, updated := t.status(s.now())
 	return object{
 		{"id", t.id},
 		{"project_path", t.project.fullPath()},
 		{"relation", t.relation},
 		{"status", status},
-		{"created_at", t.created.Format(timestamp)},
-		{"updated_at", updated.Format(timestamp)},
+		{"created_at", s.timestamp(t.created)},
+		{"updated_at", s.timestamp(updated)},
 	}
 }
 
@@ -65,19 +65,19 @@ func (c *call) importRelation() *reply {
 	p, now := s.projectAt(path), s.now()
 	switch {
 	case p == nil:
-		return message(http.StatusNotFound, "Project not found")
+		return s.serviceError(http.StatusNotFound, "Project not found")
 	case !slices.Contains(importableRelations, relation):
-		return message(http.StatusBadRequest, "Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines")
+		return s.serviceError(http.StatusBadRequest, "Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines")
 	case p.role(u) < Maintainer:
-		return message(http.StatusForbidden, "You are not authorized to perform this action")
+		return s.serviceError(http.StatusForbidden, "You are not authorized to perform this action")
 	case s.importing(p, now):
-		return message(http.StatusConflict, "A relation import is already in progress for this project")
+		return s.serviceError(http.StatusConflict, "A relation import is already in progress for this project")
 	case p.imp != nil && p.imp.status(now) == "scheduled":
-		return message(http.StatusBadRequest, "Relation import could not be created: Relation import tracker cannot be created for project with ongoing import")
+		return s.serviceError(http.StatusBadRequest, "Relation import could not be created: Relation import tracker cannot be created for project with ongoing import")
 	}
 	t := s.track(p, relation, now)
 	t.failed = t.failed || c.upload.problem != nil
-	return jsonReply(http.StatusCreated, t.body(now))
+	return jsonReply(http.StatusCreated, s.trackerBody(t))
 }
 
 func (c *call) relationParams() (path, relation string, r *reply) {
@@ -146,7 +146,7 @@ func (c *call) listRelationImports() *reply {
 	list := []object{}
 	for _, t := range c.s.trackers {
 		if t.project == p {
-			list = append(list, t.body(c.s.now()))
+			list = append(list, c.s.trackerBody(t))
 		}
 	}
 	return jsonReply(http.StatusOK, list)

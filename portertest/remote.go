@@ -41,23 +41,26 @@ func (c *call) importURL() *reply {
 		return r
 	}
 	if problem := c.s.blockedFile(raw); problem != "" {
-		return message(http.StatusBadRequest, problem)
+		return c.s.serviceError(http.StatusBadRequest, problem)
 	}
 	// GitLab asks the other server while its client waits.
-	return &reply{send: func(w http.ResponseWriter, r *http.Request) {
+	return sends(func(w http.ResponseWriter, r *http.Request) {
 		c.importChecked(u, req, raw).write(w, r)
-	}}
+	})
 }
 
 func (c *call) importChecked(u *user, req *importRequest, raw string) *reply {
 	size, contentType, amazon, err := c.s.head(raw)
 	return c.locked(func(c *call) *reply {
+		var unresolved *net.DNSError
 		switch {
+		case errors.As(err, &unresolved):
+			return c.s.serviceError(http.StatusBadRequest, "File url is blocked: Host cannot be resolved or invalid")
 		case err != nil:
-			return message(http.StatusBadRequest, "Failed to retrieve headers: "+err.Error())
+			return c.s.serviceError(http.StatusBadRequest, "Failed to retrieve headers: "+rubyError(err).Error())
 		case !amazon:
 			if problem := c.s.unfitFile(size, contentType); problem != "" {
-				return message(http.StatusBadRequest, problem)
+				return c.s.serviceError(http.StatusBadRequest, problem)
 			}
 		}
 		return c.createImport(u, req, &upload{from: raw})
@@ -112,10 +115,12 @@ func (s *Server) unfitFile(size int64, contentType string) string {
 	return ""
 }
 
+// humanSize writes a size with three significant digits, as Rails does.
 func humanSize(n int64) string {
 	for i, unit := range []string{"GiB", "MiB", "KiB"} {
 		if one := int64(1) << (30 - 10*i); n >= one {
-			return strconv.FormatFloat(float64(n)/float64(one), 'g', 3, 64) + " " + unit
+			rounded, _ := strconv.ParseFloat(strconv.FormatFloat(float64(n)/float64(one), 'g', 3, 64), 64)
+			return strconv.FormatFloat(rounded, 'f', -1, 64) + " " + unit
 		}
 	}
 	return fmt.Sprintf("%d B", n)
@@ -133,7 +138,7 @@ func (s *Server) head(raw string) (size int64, contentType string, amazon bool, 
 	req.Header.Set("User-Agent", "GitLab")
 	resp, err := s.outbound.RoundTrip(req)
 	if err != nil {
-		return 0, "", false, rubyError(err)
+		return 0, "", false, err
 	}
 	resp.Body.Close()
 	amazon = resp.Header.Get("Server") == "AmazonS3" && resp.Header.Get("X-Amz-Request-Id") != ""
@@ -179,19 +184,19 @@ func (c *call) importS3() *reply {
 	case r != nil:
 		return r
 	case blank != "":
-		return message(http.StatusBadRequest, blank)
+		return c.s.serviceError(http.StatusBadRequest, blank)
 	}
 	key, bucket := obj["file_key"], obj["bucket_name"]
 	if obj["access_key_id"] != AccessKeyID || obj["secret_access_key"] != SecretAccessKey {
-		return message(http.StatusBadRequest, fmt.Sprintf("Failed to open '%s' in '%s': The AWS Access Key Id you provided does not exist in our records.", key, bucket))
+		return c.s.serviceError(http.StatusBadRequest, fmt.Sprintf("Failed to open '%s' in '%s': The AWS Access Key Id you provided does not exist in our records.", key, bucket))
 	}
 	path := "/" + bucket + "/" + strings.TrimPrefix(key, "/")
 	o := c.s.objects[path]
 	if o == nil {
-		return message(http.StatusBadRequest, fmt.Sprintf("File not found '%s' in '%s'", key, bucket))
+		return c.s.serviceError(http.StatusBadRequest, fmt.Sprintf("File not found '%s' in '%s'", key, bucket))
 	}
 	if problem := c.s.unfitFile(o.Size, o.ContentType); problem != "" {
-		return message(http.StatusBadRequest, problem)
+		return c.s.serviceError(http.StatusBadRequest, problem)
 	}
 	return c.createImport(u, req, &upload{from: c.s.signedURL(http.MethodGet, path, c.s.now(), 28*time.Hour)})
 }

@@ -78,6 +78,7 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"big", "18.9", u("/big"), 400, `{"message":"Content length is too big (should be at most 10 GiB)"}`},
 		{"type", "18.9", u("/text"), 400, `{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
 		{"dead", "18.9", `"path":"new","url":"` + dead.URL + `"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
+		{"no such host", "18.9", `"path":"new","url":"https://` + strings.Repeat("x", 64) + `.test/"`, 400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`},
 		{"namespace before URL", "18.9", `"path":"new","namespace":"nope","url":"http://x.test/"`, 404, noNamespace},
 		{"path after URL", "18.9", `"path":".","url":"http://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
 	} {
@@ -97,6 +98,16 @@ func TestRemoteImportRefusals(t *testing.T) {
 		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"https://x.test/"}`).want(t, 403, forbidden)
 		do(t, s, request{method: "POST", path: "projects/remote-import"}).want(t, 401, unauthorized)
 	})
+}
+
+func TestHumanSize(t *testing.T) {
+	for n, want := range map[int64]string{
+		1: "1 B", 1023: "1023 B", 1 << 10: "1 KiB", 1536 << 10: "1.5 MiB", 1000 << 20: "1000 MiB", 1023 << 20: "1020 MiB", 10 << 30: "10 GiB", 2 << 40: "2050 GiB",
+	} {
+		if got := humanSize(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
 }
 
 // TestRemoteImportFails checks what becomes of an import whose archive GitLab

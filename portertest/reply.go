@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // reply is an answer that has been decided on and not been sent yet.
@@ -40,6 +41,11 @@ func newReply(status int, contentType string, body []byte) *reply {
 	return r
 }
 
+// sends is a reply that send writes once GitLab's state is no longer locked.
+func sends(send func(http.ResponseWriter, *http.Request)) *reply {
+	return &reply{header: http.Header{}, send: send}
+}
+
 func jsonReply(status int, v any) *reply {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -50,8 +56,24 @@ func jsonReply(status int, v any) *reply {
 	return newReply(status, "application/json", bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
-// message is how API helpers and services answer.
+// message is how API helpers answer.
 func message(status int, v any) *reply { return jsonReply(status, object{{"message", v}}) }
+
+// serviceError is how services refuse.
+func (s *Server) serviceError(status int, msg string) *reply {
+	return message(status, s.translate(msg))
+}
+
+// translate is where GitLab words a message in the user's language.
+func (s *Server) translate(msg string) string {
+	if !s.cfg.localized {
+		return msg
+	}
+	return foreign.Replace(msg)
+}
+
+// foreign keeps a message readable, but hides it from a search for English.
+var foreign = strings.NewReplacer("a", "á", "e", "é", "i", "í", "o", "ó", "u", "ú")
 
 // apiError is how parameter validation and routing answer.
 func apiError(status int, text string) *reply { return jsonReply(status, object{{"error", text}}) }

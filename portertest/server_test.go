@@ -160,6 +160,11 @@ func TestMistakesPanic(t *testing.T) {
 		"version":           func() { Version("banana") },
 		"version too old":   func() { Version("10.5") },
 		"version too short": func() { Version("18") },
+		"version too new":   func() { Version("18.10") },
+		"major too new":     func() { Version("99.0") },
+		"no such version":   func() { Version("11.99") },
+		"minor too high":    func() { Version("17.20") },
+		"negative minor":    func() { Version("18.-1") },
 		"nameless user":     func() { s.AddUser(User{Token: "x"}) },
 		"no namespace":      func() { s.AddProject(Project{Path: "b"}) },
 		"path taken":        func() { s.AddProject(Project{Path: "A/B"}) },
@@ -184,13 +189,62 @@ func TestMistakesPanic(t *testing.T) {
 	}
 }
 
+func TestTimeZone(t *testing.T) {
+	inMemory(t, []Option{TimeZone(time.FixedZone("", -(3*3600 + 30*60))), RelationExports()}, func(t *testing.T, s *Server) {
+		widget(s)
+		if got := get(t, s, "projects/7/export").member(t, "created_at"); got != "1999-02-14T04:45:30.123-03:30" {
+			t.Errorf("created_at of a project is %s", got)
+		}
+		s.ScriptImport("", ImportScript{FailedRelations: []FailedRelation{{RelationName: "issues"}}})
+		importAs(t, s, Token, gz(plain("path", "new"))...)
+		post(t, s, relationsPath, "", "")
+		time.Sleep(time.Minute)
+		relationAs(t, s, Token, gz(plain("path", "acme/tools/widget"), plain("relation", "issues"))...)
+		for path, want := range map[string]string{
+			"projects/owner%2Fnew/import":             `"created_at":"1999-12-31T20:30:02.000-03:30","exception_class"`,
+			"projects/7/relation-imports":             `"created_at":"1999-12-31T20:31:00.000-03:30","updated_at":"1999-12-31T20:31:00.000-03:30"`,
+			relationsPath + "/status?relation=labels": `"updated_at":"1999-12-31T20:30:04.000-03:30"`,
+		} {
+			if a := get(t, s, path); !strings.Contains(a.body, want) {
+				t.Errorf("%s: got %s", path, a.body)
+			}
+		}
+	})
+}
+
+// TestLocalized checks which messages are translated.
+func TestLocalized(t *testing.T) {
+	inMemory(t, []Option{Localized(), Limits(RateLimits{Exports: 2})}, func(t *testing.T, s *Server) {
+		widget(s)
+		get(t, s, "projects/9/export").want(t, 404, noProject)
+		get(t, s, "projects/7/export/download").want(t, 404, gone)
+		do(t, s, request{method: "GET", path: "projects/7/export", header: as("x")}).want(t, 401, unauthorized)
+		post(t, s, "projects/7/export", formType, "upload=x").want(t, 400, `{"error":"upload is invalid"}`)
+		post(t, s, "projects/7/export", formType, "upload[url]=ftp://x").want(t, 400, `{"message":{"url":["ís blóckéd: Only állówéd schémés áré http, https"]}}`)
+		schedule(t, s)
+		post(t, s, "projects/7/export", "", "").want(t, 429, `{"message":{"error":"Thís éndpóínt hás béén réqúéstéd tóó mány tímés. Try ágáín látér."}}`)
+		s.Configure(NoLimits())
+		time.Sleep(3500 * time.Millisecond)
+		get(t, s, "projects/7/export/download").want(t, 404, notYet)
+		post(t, s, "projects/7/export", "", "").want(t, 400, `{"message":"An éxpórt ís álréády rúnníng ór qúéúéd fór thís prójéct. Pléásé try ágáín óncé ít's dóné."}`)
+		s.Configure(MaxExportSize(1))
+		post(t, s, "projects/7/export", "", "").want(t, 400, `{"message":"Thé prójéct sízé éxcééds thé éxpórt límít."}`)
+		in := plain("namespace", "acme/tools")
+		importAs(t, s, Token, gz(plain("path", "widget"), in)...).want(t, 400, `{"message":"Páth hás álréády béén tákén"}`)
+		importAs(t, s, Token, gz(plain("path", "new"), plain("namespace", "nope"))...).want(t, 404, noNamespace)
+		importAs(t, s, Token, plain("path", "new"), file("x.zip", "x")).want(t, 422, `{"message":{"error":"Yóú nééd tó úplóád á GítLáb prójéct éxpórt árchívé (éndíng ín .gz)."}}`)
+		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"http://x.test"}`).want(t, 400, `{"message":"Fílé úrl ís blóckéd: Only állówéd schémés áré https"}`)
+		relationAs(t, s, Token, gz(plain("path", "a/b"), plain("relation", "issues"))...).want(t, 404, `{"message":"Prójéct nót fóúnd"}`)
+	})
+}
+
 func TestVersions(t *testing.T) {
 	for _, tt := range []struct {
 		v            string
 		major, minor int
 		want         bool
 	}{
-		{"18.9", 18, 9, true}, {"18.9.2", 18, 10, false}, {"v18.10", 18, 9, true}, {"13.12", 14, 0, false}, {"13.12", 13, 2, true}, {"13.2", 13, 12, false},
+		{"18.9", 18, 9, true}, {"18.9.2", 18, 10, false}, {"v18.9", 18, 9, true}, {"13.12", 14, 0, false}, {"13.12", 13, 2, true}, {"13.2", 13, 12, false},
 	} {
 		v, err := parseVersion(tt.v)
 		if err != nil || v.atLeast(tt.major, tt.minor) != tt.want {
@@ -206,6 +260,7 @@ func TestArchiveFormats(t *testing.T) {
 		{"11.1", "0.2.4", ""},
 		{"11.0", "0.2.4", "Import version mismatch: Required 0.2.3 but was 0.2.4"},
 		{"11.0", "0.2.3", ""},
+		{"11.0", "0.2.3\n", ""},
 		{"10.8", "0.2.3", ""},
 		{"10.7", "0.2.3", "Import version mismatch: Required 0.2.2 but was 0.2.3"},
 		{"10.6", "0.2.2", ""},

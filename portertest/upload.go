@@ -29,7 +29,7 @@ var errEntityTooLarge = errors.New("entity is too large")
 // GitLab sees anything of it.
 func (c *call) accelerated() *reply {
 	if c.s.version().atLeast(12, 9) {
-		if r := c.locked((*call).authorizeUpload); r != nil {
+		if r := c.locked((*call).preflight); r != nil {
 			return r
 		}
 	}
@@ -44,12 +44,11 @@ func (c *call) accelerated() *reply {
 	return r
 }
 
-// authorizeUpload is the front server's question whether it may take the file,
-// asked with the request's headers before any of its body is read.
+// preflight is the front server's question whether it may take the file, asked
+// with the request's headers before any of its body is read.
+func (c *call) preflight() *reply { return c.throttled((*call).authorizeUpload) }
+
 func (c *call) authorizeUpload() *reply {
-	if _, r := c.throttled(); r != nil {
-		return r
-	}
 	if r := c.writeRefused(); r != nil {
 		return r
 	}

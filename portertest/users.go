@@ -40,7 +40,8 @@ type User struct {
 	Lacks []string
 
 	// Blocked users are refused, and so are those with a reason in Denied,
-	// such as "You must accept the Terms of Service …".
+	// such as "You must accept the Terms of Service …". Blocking a user lets
+	// the exports fail that the user has running, from GitLab 17.3 on.
 	Blocked bool
 	Denied  string
 
@@ -97,6 +98,7 @@ func (s *Server) addUser(u User) *user {
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
 	if u.Blocked {
 		usr.denied = "Your account has been blocked."
+		s.failExports(usr)
 	}
 	scopes := u.Scopes
 	if scopes == nil {

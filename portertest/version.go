@@ -9,6 +9,9 @@ import (
 // version is a GitLab release; patch levels make no difference here.
 type version struct{ major, minor int }
 
+// lastMinors has the last release of each major version.
+var lastMinors = map[int]int{10: 8, 11: 11, 12: 10, 13: 12, 14: 10, 15: 11, 16: 11, 17: 11, 18: 9}
+
 func parseVersion(s string) (version, error) {
 	parts := strings.Split(strings.TrimPrefix(s, "v"), ".")
 	if len(parts) < 2 {
@@ -24,6 +27,9 @@ func parseVersion(s string) (version, error) {
 	}
 	if !v.atLeast(10, 6) {
 		return version{}, fmt.Errorf("portertest: GitLab %s had no import/export API; the first was 10.6", s)
+	}
+	if last, ok := lastMinors[v.major]; !ok || v.minor < 0 || v.minor > last {
+		return version{}, fmt.Errorf("portertest: GitLab %s is not known", s)
 	}
 	return v, nil
 }
@@ -49,21 +55,20 @@ func (v version) archiveFormat() string {
 // archiveProblem is what this release has against an archive of which
 // CheckArchive said err.
 func (v version) archiveProblem(err error) error {
-	if _, ok := err.(jsonTreeError); ok && !v.atLeast(15, 11) {
-		err = nil
-	}
 	want, was := v.archiveFormat(), importFormat
-	if want == importFormat {
-		return err
-	}
-	if err != nil {
-		var mismatch bool
-		if was, mismatch = strings.CutPrefix(err.Error(), "Import version mismatch: Required "+importFormat+" but was "); !mismatch {
+	switch e := err.(type) {
+	case nil:
+	case formatMismatch:
+		was = e.was
+	case jsonTreeError:
+		if v.atLeast(15, 11) {
 			return err
 		}
+	default:
+		return err
 	}
-	if was == want {
+	if strings.TrimSpace(was) == want {
 		return nil
 	}
-	return importError(fmt.Sprintf("Import version mismatch: Required %s but was %s", want, was))
+	return formatMismatch{want, was}
 }
