@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -24,8 +25,9 @@ project export.
 
   backup [flags] PROJECT
 
-PROJECT is the full path or the ID of a project. Without -url nothing real is
-touched: a generated project of a simulated instance is exported.
+PROJECT is the full path or the ID of a project. Without -url and GITLAB_URL
+nothing real is touched: a generated project of a simulated instance is
+exported.
 
 Examples:
   backup
@@ -36,7 +38,8 @@ Examples:
       downloads what an interrupted run has left, without a new export
 
 Environment:
-  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer there
+  GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
+                            Maintainer there
 
 Exit codes: 0 saved, 1 failed, 2 wrong usage, 130 interrupted.
 `
@@ -73,14 +76,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.url == "":
 		return simulate(ctx, o, stdout, stderr)
 	case o.project == "":
-		return cli.Misused(fs, stderr, "no project")
+		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no project is named")
 	case o.archive != "":
 		return cli.Misused(fs, stderr, "-archive is for simulations, without -url")
+	}
+	token, err := cli.Token("GITLAB_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
 	}
 	if o.output == "" {
 		o.output = path.Base(o.project) + ".tar.gz"
 	}
-	return backup(ctx, o, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+	return backup(ctx, o, token, stdout, stderr)
 }
 
 // simulate exports a project of a simulated instance, to a temporary file
@@ -156,7 +163,7 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 		return cli.Failure
 	}
 	fmt.Fprintf(stdout, "Saved %s to %s: %s, %d entries, exported by GitLab %s.\nSHA-256: %s\n",
-		o.project, o.output, cli.Size(size), info.Entries, info.GitLabVersion, sum)
+		o.project, o.output, cli.Size(size), info.Entries, cmp.Or(info.GitLabVersion, "of unknown version"), sum)
 	return cli.OK
 }
 

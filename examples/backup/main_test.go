@@ -156,8 +156,9 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"-h"}, 0, "Exit codes: 0 saved, 1 failed, 2 wrong usage"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
+		{[]string{"-poll", "-1s"}, 2, "-poll must not be negative"},
 		{[]string{"group/app"}, 2, "no -url"},
-		{[]string{"-url", "http://localhost:1"}, 2, "no project"},
+		{[]string{"-url", "http://localhost:1"}, 2, "-url is given, but no project is named"},
 		{[]string{"-url", "http://localhost:1", "a/b", "c/d"}, 2, "more than one project"},
 		{[]string{"-url", "http://localhost:1", "-archive", "x.gz", "a/b"}, 2, "simulations"},
 		{[]string{"-url", "localhost", "a/b"}, 2, "-url: "},
@@ -186,5 +187,23 @@ func TestInterrupt(t *testing.T) {
 	code, out := call(ctx, "-url", s.URL, "-poll", "5ms", "-o", filepath.Join(t.TempDir(), "app.tar.gz"), "group/app")
 	if code != 130 || !strings.Contains(out, "GitLab goes on") {
 		t.Errorf("exit code %d, want 130\n%s", code, out)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("GITLAB_URL", "http://localhost:1")
+	t.Setenv("GITLAB_TOKEN", "")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "-url was taken from GITLAB_URL, but no project is named"},
+		{[]string{"-resume"}, "-url was taken from GITLAB_URL, but no project is named"},
+		{[]string{"a/b"}, "GITLAB_TOKEN is not set"},
+	} {
+		code, out := call(t.Context(), tt.args...)
+		if code != 2 || !strings.Contains(out, tt.want) {
+			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, out)
+		}
 	}
 }

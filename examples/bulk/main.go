@@ -31,8 +31,8 @@ stay within GitLab's rate limits.
   bulk [flags] [PROJECT...]
 
 A PROJECT is the full path or the ID of a project; -list names a file with one
-on each line. Without -url nothing real is touched: projects of a simulated
-instance are exported.
+on each line. Without -url and GITLAB_URL nothing real is touched: projects of
+a simulated instance are exported.
 
 Examples:
   bulk
@@ -42,7 +42,8 @@ Examples:
       leaves out projects whose file is there already, as after an interruption
 
 Environment:
-  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer of them all
+  GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
+                            Maintainer of them all
 
 Exit codes: 0 all saved, 1 some failed, 2 wrong usage, 130 interrupted.
 `
@@ -87,9 +88,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.url == "":
 		return simulate(ctx, o, stdout, stderr)
 	case len(o.projects) == 0:
-		return cli.Misused(fs, stderr, "no projects")
+		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no projects are named")
 	}
-	return bulk(ctx, o, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+	token, err := cli.Token("GITLAB_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
+	}
+	return bulk(ctx, o, token, stdout, stderr)
 }
 
 // simulate exports projects of a simulated instance, to a temporary folder

@@ -107,3 +107,20 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("exit code %d, want 130\n%s", code, out)
 	}
 }
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("GITLAB_URL", "http://localhost:1")
+	t.Setenv("GITLAB_TOKEN", "")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "-url was taken from GITLAB_URL, but no projects are named"},
+		{[]string{"a/b"}, "GITLAB_TOKEN is not set"},
+	} {
+		code, out := call(t.Context(), tt.args...)
+		if code != 2 || !strings.Contains(out, tt.want) {
+			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, out)
+		}
+	}
+}

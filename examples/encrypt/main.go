@@ -26,8 +26,9 @@ identity can read (https://age-encryption.org).
 
   encrypt [flags] PROJECT
 
-PROJECT is the full path or the ID of a project. Without -url nothing real is
-touched: a project of a simulated instance is exported and decrypted again.
+PROJECT is the full path or the ID of a project. Without -url and GITLAB_URL
+nothing real is touched: a project of a simulated instance is exported and
+decrypted again.
 
 Examples:
   encrypt
@@ -36,7 +37,8 @@ Examples:
       exports group/app to app.tar.gz.age; age -d -i key.txt decrypts it
 
 Environment:
-  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer there
+  GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
+                            Maintainer there
 
 Exit codes: 0 saved, 1 failed, 2 wrong usage, 130 interrupted.
 `
@@ -44,11 +46,11 @@ Exit codes: 0 saved, 1 failed, 2 wrong usage, 130 interrupted.
 func main() { cli.Main(run) }
 
 type options struct {
-	url       string
-	project   string
-	output    string
-	recipient age.Recipient
-	poll      time.Duration
+	url           string
+	project       string
+	output        string
+	recipients    []age.Recipient
+	timeout, poll time.Duration
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -56,12 +58,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("encrypt", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
 	fs.StringVar(&o.output, "o", "", "`file` to write (default the project's name with .tar.gz.age)")
+	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
 	recipient := fs.String("r", "", "`recipient` to encrypt to, beginning with age1")
 	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
 		return code
 	}
 	o.project = fs.Arg(0)
+	if *recipient != "" {
+		r, err := age.ParseX25519Recipient(*recipient)
+		if err != nil {
+			return cli.Misused(fs, stderr, "-r: "+err.Error())
+		}
+		o.recipients = append(o.recipients, r)
+	}
 	switch {
 	case fs.NArg() > 1:
 		return cli.Misused(fs, stderr, "more than one project")
@@ -70,16 +80,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.url == "":
 		return simulate(ctx, o, stdout, stderr)
 	case o.project == "":
-		return cli.Misused(fs, stderr, "no project")
+		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no project is named")
+	case len(o.recipients) == 0:
+		return cli.Misused(fs, stderr, "no -r")
 	}
-	var err error
-	if o.recipient, err = age.ParseX25519Recipient(*recipient); err != nil {
-		return cli.Misused(fs, stderr, "-r: "+err.Error())
+	token, err := cli.Token("GITLAB_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
 	}
 	if o.output == "" {
 		o.output = path.Base(o.project) + ".tar.gz.age"
 	}
-	return encrypt(ctx, o, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+	return encrypt(ctx, o, token, stdout, stderr)
 }
 
 // simulate encrypts an export of a simulated instance with a new key, decrypts
@@ -104,7 +116,8 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(stdout, "No -url given: exporting a project of %s from a simulated instance.\n", cli.Size(archive.Size()))
 
-	o.url, o.project, o.recipient = gitlab.URL, "team/app", identity.Recipient()
+	o.url, o.project = gitlab.URL, "team/app"
+	o.recipients = append(o.recipients, identity.Recipient())
 	if o.output == "" {
 		o.output = filepath.Join(dir, "app.tar.gz.age")
 	}
@@ -134,7 +147,9 @@ func encrypt(ctx context.Context, o options, auth porter.Auth, stdout, stderr io
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
 	}
-	err = export(ctx, client, o)
+	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	err = export(wctx, client, o)
 	display.Close()
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -162,7 +177,7 @@ func export(ctx context.Context, client *porter.Client, o options) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	w, err := age.Encrypt(f, o.recipient)
+	w, err := age.Encrypt(f, o.recipients...)
 	if err != nil {
 		return err
 	}

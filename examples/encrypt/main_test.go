@@ -14,6 +14,9 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
+// key is a recipient.
+const key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
 func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
@@ -82,6 +85,14 @@ func TestEncrypt(t *testing.T) {
 	}
 }
 
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	code, out := call(t.Context(), "-timeout", "50ms", "-r", key)
+	if code != 1 || !strings.Contains(out, "-timeout of 50ms is over") {
+		t.Errorf("exit code %d, want 1\n%s", code, out)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -91,15 +102,33 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"-h"}, 0, "Exit codes: 0 saved, 1 failed, 2 wrong usage"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
+		{[]string{"-r", "bogus"}, 2, "-r: "},
 		{[]string{"a/b"}, 2, "no -url"},
 		{[]string{"-url", "http://localhost:1"}, 2, "no project"},
 		{[]string{"-url", "http://localhost:1", "a/b", "c/d"}, 2, "more than one project"},
-		{[]string{"-url", "http://localhost:1", "a/b"}, 2, "-r: "},
+		{[]string{"-url", "http://localhost:1", "a/b"}, 2, "no -r"},
 		{[]string{"-url", "http://localhost:1", "-r", "age1", "a/b"}, 2, "-r: "},
 	} {
 		code, out := call(t.Context(), tt.args...)
 		if code != tt.code || !strings.Contains(out, tt.want) {
 			t.Errorf("%q: exit code %d, want %d with %q\n%s", tt.args, code, tt.code, tt.want, out)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("GITLAB_URL", "http://localhost:1")
+	t.Setenv("GITLAB_TOKEN", "")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "-url was taken from GITLAB_URL, but no project is named"},
+		{[]string{"-r", key, "a/b"}, "GITLAB_TOKEN is not set"},
+	} {
+		code, out := call(t.Context(), tt.args...)
+		if code != 2 || !strings.Contains(out, tt.want) {
+			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, out)
 		}
 	}
 }

@@ -23,8 +23,8 @@ project, uploads the archive while it is downloading, and waits for the import.
   migrate [flags] PROJECT
 
 PROJECT is the full path or the ID of a project on the source. Without -from and
--to nothing real is touched: a generated archive is moved between two simulated
-instances.
+-to, given or taken from the environment, nothing real is touched: a generated
+archive is moved between two simulated instances.
 
 Examples:
   migrate
@@ -35,8 +35,10 @@ Examples:
       takes the instances from the environment, and gives up after six hours
 
 Environment:
-  GITLAB_URL, GITLAB_TOKEN            the source, and a token of a Maintainer there
-  GITLAB_DEST_URL, GITLAB_DEST_TOKEN  the destination, and a personal access token
+  GITLAB_URL, GITLAB_TOKEN            the source unless -from is given, and a
+                                      token of a Maintainer there
+  GITLAB_DEST_URL, GITLAB_DEST_TOKEN  the destination unless -to is given, and a
+                                      personal access token
 
 Exit codes: 0 moved, 1 failed, 2 wrong usage, 3 moved but some items are
 missing, 130 interrupted.
@@ -76,14 +78,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return cli.Misused(fs, stderr, "a project, but neither -from nor -to")
 	case simulated:
 		return simulate(ctx, o, stdout, stderr)
-	case o.from == "" || o.to == "":
-		return cli.Misused(fs, stderr, "only one of -from and -to")
+	case o.to == "":
+		return cli.Misused(fs, stderr, cli.Given(fs, "from", "GITLAB_URL")+", but -to is missing")
+	case o.from == "":
+		return cli.Misused(fs, stderr, cli.Given(fs, "to", "GITLAB_DEST_URL")+", but -from is missing")
 	case o.project == "":
-		return cli.Misused(fs, stderr, "no project")
+		return cli.Misused(fs, stderr, cli.Given(fs, "from", "GITLAB_URL")+", but no project is named")
 	case o.archive != "":
 		return cli.Misused(fs, stderr, "-archive is for simulations, without -from and -to")
 	}
-	return migrate(ctx, o, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), porter.PrivateToken(os.Getenv("GITLAB_DEST_TOKEN")), stdout, stderr)
+	fromToken, err := cli.Token("GITLAB_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
+	}
+	toToken, err := cli.Token("GITLAB_DEST_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
+	}
+	return migrate(ctx, o, fromToken, toToken, stdout, stderr)
 }
 
 // simulate migrates between two simulated instances and compares what went in
@@ -174,7 +186,7 @@ func report(ctx context.Context, m *porter.Migration, err error, stdout, stderr 
 		cli.Explain(stderr, err)
 		return cli.Failure
 	}
-	fmt.Fprintf(stdout, "Moved %s to %s (ID %s) in %s: %s, exported by a GitLab %s.\n", m.Source.PathWithNamespace,
+	fmt.Fprintf(stdout, "Moved %s to %s (ID %s) in %s: %s, exported by GitLab %s.\n", m.Source.PathWithNamespace,
 		m.Import.PathWithNamespace, m.Import.ID, m.Elapsed.Round(100*time.Millisecond), cli.Size(m.Bytes), cmp.Or(m.Archive.GitLabVersion, "of unknown version"))
 	if m.Import.Complete() {
 		return cli.OK

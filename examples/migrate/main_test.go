@@ -89,7 +89,7 @@ func TestEnds(t *testing.T) {
 	}{
 		{
 			name:  "moved",
-			want:  []string{"Moved group/app to new/app"},
+			want:  []string{"Moved group/app to new/app", "exported by GitLab 1"},
 			moved: "new/app",
 		},
 		{
@@ -205,7 +205,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-h"}, 0, "Exit codes: 0 moved, 1 failed, 2 wrong usage, 3 moved but"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
 		{[]string{"group/app"}, 2, "neither -from nor -to"},
-		{[]string{"-from", "http://localhost:1", "group/app"}, 2, "only one of"},
+		{[]string{"-from", "http://localhost:1", "group/app"}, 2, "-from is given, but -to is missing"},
 		{[]string{"-from", "http://localhost:1", "-to", "http://localhost:1"}, 2, "no project"},
 		{[]string{"-from", "http://localhost:1", "-to", "http://localhost:1", "a/b", "c/d"}, 2, "more than one project"},
 		{[]string{"-from", "http://localhost:1", "-to", "http://localhost:1", "-archive", "x.gz", "a/b"}, 2, "simulations"},
@@ -275,6 +275,35 @@ func TestInterrupt(t *testing.T) {
 			code, out := call(ctx, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-poll", "5ms", "group/app")
 			if code != 130 || !strings.Contains(out, tt.want) {
 				t.Errorf("exit code %d, want 130 with %q\n%s", code, tt.want, out)
+			}
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		unset []string
+		args  []string
+		want  string
+	}{
+		{"no destination", []string{"GITLAB_DEST_URL"}, nil, "-from was taken from GITLAB_URL, but -to is missing"},
+		{"no source", []string{"GITLAB_URL"}, nil, "-to was taken from GITLAB_DEST_URL, but -from is missing"},
+		{"no project", nil, nil, "-from was taken from GITLAB_URL, but no project is named"},
+		{"no token", []string{"GITLAB_TOKEN"}, []string{"a/b"}, "GITLAB_TOKEN is not set"},
+		{"no other token", []string{"GITLAB_DEST_TOKEN"}, []string{"a/b"}, "GITLAB_DEST_TOKEN is not set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GITLAB_URL", "http://localhost:1")
+			t.Setenv("GITLAB_DEST_URL", "http://localhost:2")
+			t.Setenv("GITLAB_TOKEN", portertest.Token)
+			t.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
+			for _, name := range tt.unset {
+				t.Setenv(name, "")
+			}
+			code, out := call(t.Context(), tt.args...)
+			if code != 2 || !strings.Contains(out, tt.want) {
+				t.Errorf("exit code %d, want 2 with %q\n%s", code, tt.want, out)
 			}
 		})
 	}

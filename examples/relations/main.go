@@ -23,8 +23,8 @@ alone. GitLab can do so for issues, merge requests, milestones and pipelines.
   relations [flags] ARCHIVE PROJECT
 
 ARCHIVE is the file that the project was imported from, PROJECT the project's
-full path. Without -url nothing real is touched: a simulated instance is used,
-on which an import has lost merge requests.
+full path. Without -url and GITLAB_URL nothing real is touched: a simulated
+instance is used, on which an import has lost merge requests.
 
 Examples:
   relations
@@ -35,10 +35,11 @@ Examples:
       imports the issues, whatever is reported
 
 Environment:
-  GITLAB_URL, GITLAB_TOKEN  the instance, and a token of a Maintainer there
+  GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
+                            Maintainer there
 
-Exit codes: 0 all relations were imported, 1 failed, 2 wrong usage,
-130 interrupted.
+Exit codes: 0 all relations were imported, 1 failed, 2 wrong usage, 3 some
+relations are of a kind that GitLab cannot import by itself, 130 interrupted.
 `
 
 func main() { cli.Main(run) }
@@ -70,14 +71,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.url == "":
 		return simulate(ctx, o, stdout, stderr)
 	case fs.NArg() < 2:
-		return cli.Misused(fs, stderr, "no archive or no project")
+		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no archive or no project is named")
+	}
+	token, err := cli.Token("GITLAB_TOKEN")
+	if err != nil {
+		return cli.Misused(fs, stderr, err.Error())
 	}
 	source, err := porter.FileSource(o.archive)
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return cli.BadUsage
 	}
-	return reimport(ctx, o, source, porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), stdout, stderr)
+	return do(ctx, o, token, func(ctx context.Context, client *porter.Client) (bool, error) {
+		return reimport(ctx, client, o, source, stdout)
+	}, stdout, stderr)
 }
 
 // simulate imports a project that loses merge requests on a simulated
@@ -97,30 +104,29 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	if o.poll == 0 {
 		o.poll = demo.Poll
 	}
-	token := porter.PrivateToken(portertest.Token)
 	source := porter.ReaderSource(archive.NewReader(), archive.Size())
-	client, err := porter.NewClient(o.url, token, cli.Polling(o.poll)...)
-	if err == nil {
-		_, err = client.Import(ctx, source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
-	}
-	if err != nil {
-		cli.Explain(stderr, err)
-		return cli.Failure
-	}
-	return reimport(ctx, o, source, token, stdout, stderr)
+	return do(ctx, o, porter.PrivateToken(portertest.Token), func(ctx context.Context, client *porter.Client) (bool, error) {
+		_, err := client.Import(ctx, source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+		if err != nil {
+			return false, err
+		}
+		return reimport(ctx, client, o, source, stdout)
+	}, stdout, stderr)
 }
 
-func reimport(ctx context.Context, o options, source porter.Source, auth porter.Auth, stdout, stderr io.Writer) int {
+// do calls work with a client and says how that ended. Work reports whether
+// everything could be imported.
+func do(ctx context.Context, o options, auth porter.Auth, work func(context.Context, *porter.Client) (bool, error), stdout, stderr io.Writer) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("relation import", "upload")))...)
+	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	n, err := reimportAll(wctx, client, o, source, stdout)
+	complete, err := work(wctx, client)
 	display.Close()
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -130,50 +136,56 @@ func reimport(ctx context.Context, o options, source porter.Source, auth porter.
 	case err != nil:
 		cli.Explain(stderr, err)
 		return cli.Failure
-	case n == 0:
-		fmt.Fprintf(stdout, "The import of %s reports nothing as failed.\n", o.project)
+	case !complete:
+		return cli.Incomplete
 	}
 	return cli.OK
 }
 
-// reimportAll imports one relation after the other, because GitLab takes only
-// one at a time. It returns how many.
-func reimportAll(ctx context.Context, client *porter.Client, o options, source porter.Source, stdout io.Writer) (int, error) {
+// reimport imports one relation after the other, because GitLab takes only one
+// at a time. It reports whether that was all that an import left out.
+func reimport(ctx context.Context, client *porter.Client, o options, source porter.Source, stdout io.Writer) (complete bool, err error) {
 	project := porter.ProjectPath(o.project)
 	relations := []porter.Relation{porter.Relation(o.relation)}
+	var others []porter.Relation
 	if o.relation == "" {
 		imp, err := client.GetImport(ctx, project)
 		if err != nil {
-			return 0, err
+			return false, err
 		}
-		relations = failed(imp, stdout)
+		if len(imp.FailedRelations) == 0 {
+			fmt.Fprintf(stdout, "The import of %s reports nothing as failed.\n", project)
+		}
+		relations, others = failed(imp, stdout)
 	}
 	for _, r := range relations {
 		imp, err := client.StartRelationImport(ctx, source, project, r)
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		if _, err := client.WaitForRelationImport(ctx, project, imp.ID); err != nil {
-			return 0, err
+			return false, err
 		}
 		fmt.Fprintf(stdout, "Imported the %s of %s again.\n", r, project)
 	}
-	return len(relations), nil
+	for _, r := range others {
+		fmt.Fprintf(stdout, "GitLab cannot import %s by itself.\n", r)
+	}
+	return len(others) == 0, nil
 }
 
-// failed returns the relations of which an import left something out, and
-// that can be imported again.
-func failed(imp *porter.Import, stdout io.Writer) []porter.Relation {
-	var relations []porter.Relation
+// failed returns the relations of which an import left something out: those
+// that can be imported again, and the others.
+func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Relation) {
 	for _, f := range imp.FailedRelations {
 		fmt.Fprintf(stdout, "Left out: %s, line %d (%s).\n", f.RelationName, f.LineNumber, f.ExceptionClass)
 		switch r := porter.Relation(f.RelationName); {
-		case slices.Contains(relations, r):
+		case slices.Contains(relations, r), slices.Contains(others, r):
 		case r == porter.RelationIssues, r == porter.RelationMergeRequests, r == porter.RelationMilestones, r == porter.RelationPipelines:
 			relations = append(relations, r)
 		default:
-			fmt.Fprintf(stdout, "GitLab cannot import %s by itself.\n", r)
+			others = append(others, r)
 		}
 	}
-	return relations
+	return relations, others
 }

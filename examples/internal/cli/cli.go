@@ -46,6 +46,17 @@ func Parse(fs *flag.FlagSet, args []string, help string, stdout, stderr io.Write
 	case err != nil:
 		return Misused(fs, stderr, err.Error()), true
 	}
+	var negative string
+	fs.Visit(func(f *flag.Flag) {
+		if v, ok := f.Value.(flag.Getter); ok {
+			if d, ok := v.Get().(time.Duration); ok && d < 0 {
+				negative = f.Name
+			}
+		}
+	})
+	if negative != "" {
+		return Misused(fs, stderr, "-"+negative+" must not be negative"), true
+	}
 	return OK, false
 }
 
@@ -53,6 +64,27 @@ func Parse(fs *flag.FlagSet, args []string, help string, stdout, stderr io.Write
 func Misused(fs *flag.FlagSet, stderr io.Writer, text string) int {
 	fmt.Fprintf(stderr, "%s: %s (-h for help)\n", fs.Name(), text)
 	return BadUsage
+}
+
+// Given begins a complaint about what is missing beside a flag. It tells those
+// who did not set the flag of the variable that did.
+func Given(fs *flag.FlagSet, name, variable string) string {
+	text := fmt.Sprintf("-%s was taken from %s", name, variable)
+	fs.Visit(func(f *flag.Flag) {
+		if f.Name == name {
+			text = fmt.Sprintf("-%s is given", name)
+		}
+	})
+	return text
+}
+
+// Token returns the token in an environment variable.
+func Token(variable string) (porter.Auth, error) {
+	token := os.Getenv(variable)
+	if token == "" {
+		return nil, fmt.Errorf("%s is not set", variable)
+	}
+	return porter.PrivateToken(token), nil
 }
 
 // Polling are a client's options for looking at a job every so often; 0 is the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,8 +94,8 @@ func (d *Display) showBar(transfer string, ev porter.Event) {
 		bar = d.bars.New(0, mpb.BarStyle().Rbound("|").Lbound("|"),
 			mpb.PrependDecorators(decor.Name(transfer, decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(
-				decor.Counters(decor.SizeB1024(0), "% .1f / % .1f", decor.WCSyncSpace),
-				decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
+				decor.Meta(decor.Counters(decor.SizeB1024(0), "% .1f / % .1f", decor.WCSyncSpace), inBytes.Replace),
+				decor.Meta(decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace), inBytes.Replace),
 			))
 		d.bar[transfer] = bar
 	}
@@ -132,5 +133,9 @@ func (d *Display) endBars() {
 	clear(d.bar)
 }
 
+// inBytes corrects the unit of small sizes, for which decor writes b, as if
+// they were bits.
+var inBytes = strings.NewReplacer(" b", " B")
+
 // Size formats a number of bytes.
-func Size(n int64) string { return fmt.Sprintf("% .1f", decor.SizeB1024(n)) }
+func Size(n int64) string { return inBytes.Replace(fmt.Sprintf("% .1f", decor.SizeB1024(n))) }
