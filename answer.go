@@ -3,6 +3,7 @@ package porter
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -17,6 +18,17 @@ import (
 	"unicode"
 	"unicode/utf8"
 )
+
+// answerOf returns the answer that err is, nil if it is none. One that the
+// source of an upload got from another server is not GitLab's to this request.
+func answerOf(err error) *APIError {
+	var source *sourceError
+	var api *APIError
+	if errors.As(err, &source) || !errors.As(err, &api) {
+		return nil
+	}
+	return api
+}
 
 // newAPIError reads resp's body, bounded, and makes an error of it.
 // It closes the body.

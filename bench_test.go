@@ -112,18 +112,9 @@ func benchConnect(tb testing.TB, s *httptest.Server, opts ...Option) *Client {
 	if s.Certificate() != nil {
 		pool := x509.NewCertPool()
 		pool.AddCert(s.Certificate())
-		for _, rt := range []http.RoundTripper{c.wires.calls, c.wires.transfer} {
-			t := rt.(*http.Transport)
-			if t.TLSClientConfig == nil {
-				t.TLSClientConfig = new(tls.Config)
-			}
-			t.TLSClientConfig.RootCAs = pool
-		}
+		c.bare.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
-	tb.Cleanup(func() {
-		c.wires.calls.(*http.Transport).CloseIdleConnections()
-		c.wires.transfer.(*http.Transport).CloseIdleConnections()
-	})
+	tb.Cleanup(c.bare.CloseIdleConnections)
 	return c
 }
 

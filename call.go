@@ -45,6 +45,17 @@ func decode(resp *http.Response, v any, ok func() bool) error {
 	return nil
 }
 
+// accepted takes in the answer to a job that was scheduled, which says no more
+// than that. What it holds is read, so that the connection can be used again.
+func accepted(resp *http.Response) error {
+	if resp.StatusCode != http.StatusAccepted {
+		return unexpected(resp)
+	}
+	io.CopyN(io.Discard, resp.Body, maxErrorBody)
+	resp.Body.Close()
+	return nil
+}
+
 // unexpected makes an error of a success that was none.
 func unexpected(resp *http.Response) error {
 	defer resp.Body.Close()

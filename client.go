@@ -20,14 +20,14 @@ import (
 // user. It is safe for concurrent use and paces itself, so that any number of
 // goroutines stay within GitLab's per-user limits.
 type Client struct {
-	base     *url.URL // ends in /api/v4/
-	auth     Auth
-	cfg      config
-	wires    wires        // shared with derived clients, as are clock and pacer
-	calls    *http.Client // for small requests
-	transfer *http.Client // for archives
-	clock    *serverClock
-	pacer    *pacer
+	base  *url.URL // ends in /api/v4/
+	auth  Auth
+	cfg   config
+	bare  http.Client // without credentials; shared with derived clients, as are clock and pacer
+	clock *serverClock
+	pacer *pacer
+	http  *http.Client // bare with credentials
+	agent string       // the User-Agent
 }
 
 // NewClient returns a client for the instance at baseURL, which may be the
@@ -47,7 +47,7 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 }
 
 func newClient(base *url.URL, auth Auth, cfg config) *Client {
-	c := &Client{base: base, auth: auth, cfg: cfg, wires: newWires(cfg), clock: new(serverClock)}
+	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(serverClock)}
 	c.pacer = newPacer(c.clock)
 	c.bind()
 	return c
@@ -63,7 +63,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("derive client: %w", err)
 	}
 	if d.cfg.rewired {
-		d.wires = newWires(d.cfg)
+		d.bare = newHTTPClient(d.cfg)
 	}
 	d.bind()
 	return &d, nil
@@ -81,13 +81,17 @@ func (c *Client) GoString() string { return c.String() }
 // parseBaseURL checks and completes what a user gives as the instance. Its
 // errors never repeat it, because it may hold a password.
 func parseBaseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("not a URL")
+	if strings.ContainsFunc(s, unicode.IsSpace) {
+		return nil, errors.New("must not hold white space")
 	}
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
+	scheme, _, _ := strings.Cut(strings.ToLower(s), "://")
+	if scheme != "http" && scheme != "https" {
 		return nil, errors.New("must begin with https:// or http://")
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("not a URL")
 	case u.Hostname() == "":
 		return nil, errors.New("has no host")
 	case u.User != nil:
@@ -107,11 +111,11 @@ func parseBaseURL(s string) (*url.URL, error) {
 	if strings.Count(path, "/api/v4/") > 1 {
 		return nil, errors.New("must end at the instance's root or its /api/v4")
 	}
-	base, err := url.Parse(u.Scheme + "://" + u.Host + path)
+	decoded, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
-	return base, nil
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: decoded, RawPath: path}, nil
 }
 
 // Auth adds credentials to a request to the GitLab instance. It is never
@@ -303,7 +307,9 @@ func WithPolling(p Polling) Option {
 // WithStallTimeout sets how long a transfer may move no byte, or a request go
 // unanswered, before its connection is given up and the transfer resumed or
 // the request retried. The default is 2 minutes; 0 switches it off. It never
-// limits how long a transfer may take as a whole.
+// limits how long a transfer may take as a whole. The answer to a POST that was
+// sent whole may take three times as long, because GitLab's front server waits
+// five minutes for it; then its outcome is unknown, and it is not retried.
 func WithStallTimeout(d time.Duration) Option {
 	return func(cfg *config) error {
 		if d < 0 {
@@ -459,10 +465,13 @@ func checkPath(what, p string) error {
 
 // resolve checks a reference and returns it as GitLab's :id, not escaped.
 func resolve(p ProjectRef) (string, error) {
-	if p == nil {
+	switch p.(type) {
+	case nil:
 		return "", errors.New("project reference is nil")
+	case ProjectID, ProjectPath:
+		return p.projectRef()
 	}
-	return p.projectRef()
+	return "", fmt.Errorf("project reference is a %T; give a ProjectID or a ProjectPath", p) // a pointer to one, say
 }
 
 // Project is what every import and export answer says of its project.

@@ -34,6 +34,8 @@ func TestBaseURL(t *testing.T) {
 		{in: "http://gitlab.example.com:8080", want: "http://gitlab.example.com:8080/api/v4/"},
 		{in: "HTTPS://gitlab.example.com", want: "https://gitlab.example.com/api/v4/"},
 		{in: "https://[::1]:8443/gitlab", want: "https://[::1]:8443/gitlab/api/v4/"},
+		{in: "http://[fe80::1%25eth0]:8080", want: "http://[fe80::1%25eth0]:8080/api/v4/"},
+		{in: "https://gitlab.example.com/a%2Fb", want: "https://gitlab.example.com/a%2Fb/api/v4/"},
 		{in: "", err: "must begin with https:// or http://"},
 		{in: "gitlab.example.com", err: "must begin with"},
 		{in: "gitlab.example.com:8080", err: "must begin with"},
@@ -43,7 +45,7 @@ func TestBaseURL(t *testing.T) {
 		{in: "https://", err: "has no host"},
 		{in: "https:///gitlab", err: "has no host"},
 		{in: "https://:443", err: "has no host"},
-		{in: "https:gitlab.example.com", err: "has no host"},
+		{in: "https:gitlab.example.com", err: "must begin with"},
 		{in: "https://user:SECRET@gitlab.example.com", err: "must not hold a user or password"},
 		{in: "https://SECRET@gitlab.example.com", err: "must not hold a user or password"},
 		{in: "https://user:SECRET@", err: "has no host"},
@@ -56,9 +58,11 @@ func TestBaseURL(t *testing.T) {
 		{in: "https://gitlab.example.com/api/v4/projects/SECRET", err: "must end at the instance's root"},
 		{in: "https://gitlab.example.com:SECRET", err: "not a URL"},
 		{in: "https://user:SECRET%zz@gitlab.example.com", err: "not a URL"},
-		{in: "https://gitlab.example.com\n", err: "not a URL"},
-		{in: " https://gitlab.example.com", err: "not a URL"},
-		{in: "https://git lab.example.com", err: "not a URL"},
+		{in: "10.0.0.1:80", err: "must begin with"},
+		{in: "https://gitlab.example.com\n", err: "white space"},
+		{in: " https://gitlab.example.com", err: "white space"},
+		{in: "https://git lab.example.com", err: "white space"},
+		{in: "https://gitlab.example.com/%zz", err: "not a URL"},
 		{in: "https://[::1", err: "not a URL"},
 	}
 	for _, tt := range tests {
@@ -300,12 +304,14 @@ func TestProjectRefs(t *testing.T) {
 			return err
 		},
 	}
+	validID := porter.ProjectID(1) // only its pointer is no reference
 	bad := []porter.ProjectRef{
 		nil, porter.ProjectID(0), porter.ProjectID(-1), porter.ProjectPath(""), porter.ProjectPath("app"), porter.ProjectPath("42"),
 		porter.ProjectPath("/"), porter.ProjectPath("/group/app"), porter.ProjectPath("group/app/"), porter.ProjectPath("group//app"),
 		porter.ProjectPath("."), porter.ProjectPath("../app"), porter.ProjectPath("group/.."), porter.ProjectPath("group/./app"),
 		porter.ProjectPath("group%2Fapp"), porter.ProjectPath("group%2fsub/app"), porter.ProjectPath("group/my app"),
 		porter.ProjectPath("group/app\n"), porter.ProjectPath("group/\x00app"), porter.ProjectPath("group/\xffapp"),
+		&validID, (*porter.ProjectID)(nil), (*porter.ProjectPath)(nil), struct{ porter.ProjectPath }{"group/app"},
 	}
 	for name, method := range methods {
 		for _, p := range bad {
@@ -343,10 +349,12 @@ func TestProjectPathIsEscaped(t *testing.T) {
 }
 
 func TestNamespaceRefs(t *testing.T) {
+	valid := porter.NamespacePath("group") // only its pointer is no reference
 	bad := []porter.NamespaceRef{
 		porter.NamespaceID(0), porter.NamespaceID(-7), porter.NamespacePath(""), porter.NamespacePath("/group"), porter.NamespacePath("group/"),
 		porter.NamespacePath("a//b"), porter.NamespacePath(".."), porter.NamespacePath("a/../b"), porter.NamespacePath("a%2Fb"),
 		porter.NamespacePath("a b"), porter.NamespacePath("a\r\nb"), porter.NamespacePath("1234"), porter.NamespacePath("\xff"),
+		&valid, (*porter.NamespaceID)(nil), (*porter.NamespacePath)(nil),
 	}
 	c := nowhere(t)
 	for _, ns := range bad {

@@ -127,7 +127,7 @@ func TestLingeringAfterFailedWrite(t *testing.T) {
 // countWrites makes c count what it writes to the network from now on.
 func countWrites(c *Client) (writes, written *atomic.Int64) {
 	writes, written = new(atomic.Int64), new(atomic.Int64)
-	t := c.wires.transfer.(*http.Transport)
+	t := c.bare.Transport.(*http.Transport)
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
@@ -255,7 +255,7 @@ func TestCancelStuckUpload(t *testing.T) {
 			}
 			closeIdle := make(chan struct{})
 			go func() { // waits for the connection's lock
-				c.wires.transfer.(*http.Transport).CloseIdleConnections()
+				c.bare.Transport.(*http.Transport).CloseIdleConnections()
 				close(closeIdle)
 			}()
 			<-closeIdle
@@ -293,7 +293,7 @@ func (s *stuckReader) waitUntilStuck() {
 func TestCloseInterruptsWrite(t *testing.T) {
 	s := benchServe(t, "https", http.NotFoundHandler())
 	c := benchConnect(t, s)
-	conn, err := c.wires.transfer.(*http.Transport).DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
+	conn, err := c.bare.Transport.(*http.Transport).DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestDialTLSErrors(t *testing.T) {
 		s.StartTLS()
 		defer s.Close()
 		c := benchConnect(t, s, WithRetry(0, nil))
-		c.wires.transfer.(*http.Transport).TLSClientConfig.ServerName = "other.test"
+		c.bare.Transport.(*http.Transport).TLSClientConfig.ServerName = "other.test"
 		var cert *tls.CertificateVerificationError
 		if err := upload(c); !errors.As(err, &cert) {
 			t.Errorf("error is %v", err)
@@ -375,9 +375,73 @@ func TestDialTLSErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.wires.transfer.(*http.Transport).TLSHandshakeTimeout = 5 * time.Millisecond
+		c.bare.Transport.(*http.Transport).TLSHandshakeTimeout = 5 * time.Millisecond
 		if err := upload(c); !errors.Is(err, errHandshakeTimeout) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
 	})
+}
+
+// A relay passes connections on to target, until those it has are told to
+// swallow what comes, as a firewall does that forgot them.
+type relay struct {
+	net.Listener
+	forgot atomic.Pointer[atomic.Bool] // of the connections from now on
+}
+
+func newRelay(t *testing.T, target string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	r := &relay{Listener: l}
+	r.forgot.Store(new(atomic.Bool))
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", target)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			forgot := r.forgot.Load()
+			pass := func(to, from net.Conn) {
+				defer to.Close()
+				buf := make([]byte, 4<<10)
+				for {
+					n, err := from.Read(buf)
+					if err != nil {
+						return
+					}
+					if !forgot.Load() {
+						to.Write(buf[:n])
+					}
+				}
+			}
+			go pass(near, far)
+			go pass(far, near)
+		}
+	}()
+	return r
+}
+
+func (r *relay) forget() { r.forgot.Swap(new(atomic.Bool)).Store(true) }
+
+// A connection that died unnoticed is given up with the request that found it
+// out, which HTTP/2 would not do.
+func TestDeadConnection(t *testing.T) {
+	s := benchServe(t, "https", bareServer{})
+	r := newRelay(t, s.Listener.Addr().String())
+	s.URL = "https://" + r.Addr().String()
+	c := benchConnect(t, s, WithStallTimeout(200*time.Millisecond), WithRetry(1, ConstantBackoff(0)))
+	for range 2 {
+		if _, err := c.GetExport(t.Context(), ProjectID(1)); err != nil {
+			t.Error(err)
+		}
+		r.forget()
+	}
 }

@@ -285,7 +285,7 @@ func (d *download) Close() error {
 	d.closed = true
 	body := d.body
 	d.mu.Unlock()
-	d.progress.end()
+	d.progress.drop()
 	return body.Close()
 }
 
@@ -530,6 +530,10 @@ func explainDownload(err error) error {
 			api.kind = ErrExportNotReady
 		case strings.Contains(api.Message, "has expired"):
 			api.kind = ErrExportExpired
+		case api.Message == "404 page not found":
+			api.hint = "the archive is gone from GitLab's disk, or this is no GitLab: export again, or check the base URL"
+		case api.Message == "404 Not Found" && api.key == "message":
+			api.hint += ", or the archive is gone from its object storage"
 		}
 	}
 	return err

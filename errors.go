@@ -114,6 +114,17 @@ func (e *APIError) Temporary() bool {
 		e.StatusCode >= 500 && e.StatusCode != http.StatusNotImplemented
 }
 
+// fromGateway reports whether the answer may come from what stands before
+// GitLab, which then does not know what GitLab did. Cloudflare, before
+// GitLab.com, has numbers of its own.
+func (e *APIError) fromGateway() bool {
+	switch e.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 520, 521, 522, 523, 524:
+		return true
+	}
+	return false
+}
+
 // LogValue groups what an operator needs.
 func (e *APIError) LogValue() slog.Value {
 	attrs := []slog.Attr{

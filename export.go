@@ -164,11 +164,7 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 		},
 	})
 	if err == nil {
-		if resp.StatusCode == http.StatusAccepted {
-			resp.Body.Close()
-			return nil
-		}
-		err = unexpected(resp)
+		err = accepted(resp)
 	}
 	if err = c.explainSchedule(ctx, id, label, err); err != nil {
 		return fmt.Errorf("schedule export of %s: %w", label, err)
@@ -180,8 +176,8 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 // leaves open what came of it: because it was lost, or because it is a 400
 // whose text is in the user's language.
 func (c *Client) explainSchedule(ctx context.Context, id, label string, err error) error {
-	var api *APIError
-	refused := errors.As(err, &api) && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.Fields == nil
+	api := answerOf(err)
+	refused := api != nil && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.Fields == nil
 	if !refused && !errors.Is(err, ErrOutcomeUnknown) || ctx.Err() != nil {
 		return err
 	}
@@ -330,14 +326,18 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *
 // ScheduleExport, WaitForExport and DownloadExportFile; of those of an export
 // with an upload target see ExportTo.
 func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ScheduleExportOptions) (*Export, error) {
-	if err := checkTarget(name); err != nil {
+	if err := checkPart(name); err != nil { // before the hours of exporting
 		return nil, fmt.Errorf("export to file: %w", err)
 	}
 	exp, err := c.findAndMakeExport(ctx, p, opts)
 	if err != nil {
 		return exp, err
 	}
-	_, err = c.downloadExportFile(ctx, exp.ID.String(), p.String(), name)
+	given, err := p.projectRef()
+	if err != nil {
+		return exp, err
+	}
+	_, err = c.downloadExportFile(ctx, exp.ID.String(), given, p.String(), name)
 	return exp, err
 }
 

@@ -114,6 +114,8 @@ func TestHints(t *testing.T) {
 		{name: "imports disabled", server: []portertest.Option{portertest.ImportsDisabled()}, role: portertest.Owner, calls: []string{"import"}, is: porter.ErrForbidden, status: 403, text: "403 Forbidden", hint: sourceOff},
 		{name: "direct transfer disabled", answer: `{"message":"404 Not Found"}`, calls: []string{"relations"}, is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: transferOff},
 		{name: "not made yet", role: portertest.Owner, calls: []string{"download"}, is: porter.ErrExportExpired, status: 404, text: "404 Not found or has expired"},
+		{name: "gone from disk", answer: "404 page not found\n", calls: []string{"download"}, is: porter.ErrNotFound, status: 404, text: "404 page not found", hint: "the archive is gone from GitLab's disk, or this is no GitLab"},
+		{name: "gone from object storage", answer: `{"message":"404 Not Found"}`, calls: []string{"download"}, is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: "or the archive is gone from its object storage"},
 		{name: "wrong root", server: []portertest.Option{portertest.RelativeRoot("/gitlab")}, role: portertest.Owner, root: "/../gitlap", calls: append(on, "import", "import status"), is: porter.ErrNotFound, status: 404, text: "Not found", hint: notGitLab},
 		{name: "too old", server: []portertest.Option{portertest.Version("13.12")}, role: portertest.Owner, calls: []string{"relation imports"}, is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: noRoute},
 		{name: "moved", role: portertest.Owner, moved: true, calls: []string{"schedule"}, status: 405, text: "Non GET methods are not allowed for moved projects", hint: moved},

@@ -66,12 +66,16 @@ func (o ImportOptions) fields() (url.Values, error) {
 	if name != "" {
 		v.Set("name", name)
 	}
-	if o.Namespace != nil {
-		key, value, err := o.Namespace.namespaceRef()
+	switch ns := o.Namespace.(type) {
+	case nil:
+	case NamespaceID, NamespacePath:
+		key, value, err := ns.namespaceRef()
 		if err != nil {
 			return nil, err
 		}
 		v.Set(key, value)
+	default: // a pointer to one, say, by which target would not know the path
+		return nil, fmt.Errorf("namespace reference is a %T; give a NamespaceID or a NamespacePath", ns)
 	}
 	if o.Overwrite {
 		v.Set("overwrite", "true")
@@ -127,6 +131,9 @@ func (o ImportOptions) target() (ProjectPath, bool) {
 
 // label names the project to be in messages.
 func (o ImportOptions) label() string {
+	if o.Path == "" {
+		return "a project"
+	}
 	if p, ok := o.target(); ok {
 		return string(p)
 	}
@@ -204,8 +211,7 @@ func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func()
 		return err
 	}
 	err = decode(resp, v, ok)
-	var api *APIError
-	if err == nil || errors.As(err, &api) && api.key != "" {
+	if api := answerOf(err); err == nil || api != nil && api.key != "" {
 		return err // a readable refusal is one, whatever its status
 	}
 	return outcomeUnknown(err)
@@ -214,8 +220,7 @@ func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func()
 // explainImport recognizes a taken path or name. The text may be in the
 // user's language, so this is at best.
 func explainImport(err error) error {
-	var api *APIError
-	if errors.As(err, &api) && (api.StatusCode == http.StatusBadRequest || api.StatusCode < 300) && strings.Contains(api.Message, "already been taken") {
+	if api := answerOf(err); api != nil && (api.StatusCode == http.StatusBadRequest || api.StatusCode < 300) && strings.Contains(api.Message, "already been taken") {
 		api.kind = ErrProjectExists
 	}
 	return err
@@ -363,9 +368,8 @@ func (c *Client) checkFree(ctx context.Context, opts ImportOptions, once bool) e
 // of a renamed project is free.
 func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Import, error) {
 	imp, err := c.getImport(ctx, string(target), string(target), once)
-	var api *APIError
-	switch {
-	case errors.As(err, &api) && api.StatusCode == http.StatusNotFound && api.key == "message":
+	switch api := answerOf(err); {
+	case api != nil && api.StatusCode == http.StatusNotFound && api.key == "message":
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -384,8 +388,7 @@ func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportO
 	if !ok || opts.Overwrite {
 		return imp, err
 	}
-	var api *APIError
-	if errors.As(err, &api) && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.kind == nil {
+	if api := answerOf(err); api != nil && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.kind == nil {
 		// The path may be taken, and the text in the user's language.
 		if found, lerr := c.lookUp(ctx, target, true); lerr == nil && found != nil {
 			api.kind = ErrProjectExists

@@ -93,7 +93,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 			return nil, err
 		}
 	}
-	if err := m.to.checkFree(ctx, m.opts.Import, false); err != nil {
+	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
 	}
 	exp, err := m.from.makeExport(ctx, before, m.label, m.opts.Export)
@@ -126,6 +126,20 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, err
 	}
 	return &m.result, err
+}
+
+// checkDestination looks whether the destination is free. Where only the
+// namespace's ID is known there is nothing to look for, but a token that is
+// not accepted is better found before the hours of exporting.
+func (m *migration) checkDestination(ctx context.Context, source ProjectPath) error {
+	if _, ok := m.opts.Import.target(); ok && !m.opts.Import.Overwrite {
+		return m.to.checkFree(ctx, m.opts.Import, false)
+	}
+	_, err := m.to.lookUp(ctx, source, true)
+	if auth := (*authError)(nil); errors.Is(err, ErrUnauthorized) || errors.As(err, &auth) && permanent(err) {
+		return err
+	}
+	return ctx.Err()
 }
 
 // spooled moves the archive through a file: one goroutine downloads it, one

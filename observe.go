@@ -2,6 +2,7 @@ package porter
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,6 +50,15 @@ func newTellLock() tellLock { return make(tellLock, 1) }
 func (l tellLock) Lock()   { l <- struct{}{} }
 func (l tellLock) Unlock() { <-l }
 
+func (l tellLock) TryLock() bool {
+	select {
+	case l <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 // emit hands ev to the observer, if there is one.
 func (c *Client) emit(ctx context.Context, ev Event) {
 	if c.cfg.observer == nil {
@@ -71,8 +81,8 @@ type progress struct {
 	ctx     context.Context
 	project string
 
+	ended atomic.Bool
 	mu    tellLock // the transport may still be reading when a request ends
-	ended bool
 	bytes int64
 	total int64
 	told  int64 // what the last event said
@@ -108,21 +118,33 @@ func (p *progress) set(bytes, total int64) {
 func (p *progress) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.told != p.bytes {
-		p.tell()
-	}
+	p.catchUp()
 }
 
 // end flushes, and nothing is reported any more.
 func (p *progress) end() {
 	p.flush()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
+	p.ended.Store(true)
+}
+
+// drop is end for who must not wait for an event that is being told, because
+// the observer may be who ends the transfer.
+func (p *progress) drop() {
+	if p.mu.TryLock() {
+		defer p.mu.Unlock()
+		p.catchUp()
+	}
+	p.ended.Store(true)
+}
+
+func (p *progress) catchUp() {
+	if p.told != p.bytes {
+		p.tell()
+	}
 }
 
 func (p *progress) tell() {
-	if p.ended {
+	if p.ended.Load() {
 		return
 	}
 	p.told = p.bytes

@@ -417,6 +417,32 @@ func TestObserverCancels(t *testing.T) {
 	}
 }
 
+// An observer may end what it observes, by closing the reader.
+func TestObserverCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails if nothing goes on
+		s := newPacedServer(t, 1, 0)
+		var r *porter.ExportReader
+		told := 0
+		c := s.client(t, porter.WithObserver(func(ev porter.Event) {
+			if r != nil {
+				told++
+				r.Close()
+			}
+		}))
+		s.AddExport(s.projects[0].String(), "owner")
+		var err error
+		if r, err = c.OpenExport(t.Context(), s.projects[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r); err == nil || !strings.HasSuffix(err.Error(), "archive is closed") {
+			t.Errorf("error is %v", err)
+		}
+		if told != 1 {
+			t.Errorf("told %d events, want no more after the first", told)
+		}
+	})
+}
+
 // Without an observer nothing is told, and With(WithObserver) tells only what
 // its own client does.
 func TestObserverOfDerivedClient(t *testing.T) {

@@ -292,6 +292,9 @@ func (o *ProjectOverrides) mergeExtra(fields url.Values) error {
 		if !utf8.ValidString(key) || !overrideKey.MatchString(key) {
 			return fmt.Errorf("override %q: malformed key", key)
 		}
+		if strings.HasPrefix(key, "override_params[") {
+			return fmt.Errorf("override %s: give the key without override_params", key)
+		}
 		if len(values) > 1 && !strings.HasSuffix(key, "[]") {
 			return fmt.Errorf("override %s: only a key ending in [] can have several values", key)
 		}

@@ -248,6 +248,7 @@ func TestOverridesEncodeErrors(t *testing.T) {
 		{"twice in a hash", &ProjectOverrides{ContainerExpirationPolicy: &ContainerExpirationPolicyOverrides{Enabled: ptr(true)},
 			Extra: url.Values{"container_expiration_policy_attributes[enabled]": {"b"}}}, `override "container_expiration_policy_attributes[enabled]" is given twice`},
 		{"twice as an avatar", &ProjectOverrides{Avatar: &Avatar{Name: "a.png", Data: []byte("x")}, Extra: url.Values{"avatar": {""}}}, `override "avatar" is given twice`},
+		{"full name", &ProjectOverrides{Extra: url.Values{"override_params[visibility]": {"public"}}}, `override override_params[visibility]: give the key without override_params`},
 		{"twice among the extras", &ProjectOverrides{Extra: url.Values{"foo": {"1"}, "foo[]": {"2"}}}, `override "foo[]" is given twice`},
 		{"avatar too large", avatar("logo.png", 200<<10+1), "override avatar: 204801 bytes are more than 200 KiB"},
 		{"empty avatar", avatar("logo.png", 0), "override avatar: no data"},

@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"path"
 	"slices"
@@ -35,7 +34,8 @@ func (p *Pacing) setDefaults() {
 // on the monotonic clock, so that a jump of the local one changes nothing.
 type serverClock struct {
 	mu     sync.Mutex
-	server time.Time     // of the last answer, rounded down to a second
+	date   string        // the last that was new
+	server time.Time     // what it says, rounded down to a second
 	local  time.Time     // when it arrived
 	jumped time.Duration // whole minutes by which the clock has jumped so far
 }
@@ -67,17 +67,23 @@ func (c *serverClock) time() time.Time {
 // long on its way is not so late.
 const jump = 30 * time.Second
 
+// learn takes in the Date of an answer. Of the answers of one second the first
+// tells the time best, so the others are left out.
 func (c *serverClock) learn(h http.Header) {
-	t, err := http.ParseTime(h.Get("Date"))
+	date := h.Get("Date")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if date == c.date {
+		return
+	}
+	t, err := http.ParseTime(date)
 	if err != nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if old := c.time(); c.local.IsZero() || t.Sub(old).Abs() > jump {
 		c.jumped += time.Duration(minuteOf(t)-minuteOf(old)) * time.Minute
 	}
-	c.server, c.local = t, time.Now()
+	c.date, c.server, c.local = date, t, time.Now()
 }
 
 // untilNextMinute is how long the present window of GitLab's limits lasts.
@@ -201,10 +207,11 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 // settle counts the turn as the server did, by what came of the request. A
 // nil turn was not paced.
 func (t *turn) settle(err error, arrived bool) {
-	var api *APIError
-	switch {
-	case t == nil:
-	case errors.As(err, &api):
+	if t == nil {
+		return
+	}
+	switch api := answerOf(err); {
+	case api != nil:
 		t.landed()
 		if api.StatusCode == http.StatusTooManyRequests {
 			t.exhausted(!api.retryAfter)

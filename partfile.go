@@ -21,6 +21,7 @@ type partFile struct {
 	bytes  *os.File
 	state  *os.File // nil for a part file that nobody can continue
 	useful bool     // a later call may continue it
+	ours   bool     // it belongs to what is being downloaded now
 }
 
 // partState is what NAME.part.json holds.
@@ -67,8 +68,15 @@ func openPart(target string) (*partFile, error) {
 	case err != nil:
 		return nil, err
 	}
+	if err = checkOwn(p.state); err != nil {
+		p.state.Close()
+		return nil, err
+	}
 	if p.bytes, err = os.OpenFile(name, flags, 0o666); err == nil {
-		return p, nil
+		if err = checkOwn(p.bytes); err == nil {
+			return p, nil
+		}
+		p.bytes.Close()
 	}
 	if p.state == nil {
 		return nil, err
@@ -79,6 +87,41 @@ func openPart(target string) (*partFile, error) {
 		p.dropState()
 	}
 	return nil, err
+}
+
+// checkOwn refuses a symbolic link, because writing it would overwrite another
+// file. A nil file is none.
+func checkOwn(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(f.Name())
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(opened, there) {
+		return fmt.Errorf("%s is a link to another file", f.Name())
+	}
+	return nil
+}
+
+// checkPart makes sure that target's part file can be written, and leaves one
+// that a call may continue.
+func checkPart(target string) error {
+	if err := checkTarget(target); err != nil {
+		return err
+	}
+	p, err := openPart(target)
+	if err != nil {
+		return err
+	}
+	p.resumable("") // notes whether it is of use
+	p.leave()
+	return nil
 }
 
 // resumable returns how much of the archive is there already, and what tells
@@ -102,8 +145,8 @@ func (p *partFile) resumable(project string) (int64, validator) {
 	if _, err := p.bytes.ReadAt(magic[:], 0); err != nil || !isGzip(magic[:]) {
 		return 0, validator{}
 	}
-	p.useful = true
-	if s.Project != project {
+	p.useful, p.ours = true, s.Project == project
+	if !p.ours {
 		return 0, validator{}
 	}
 	// Of a part that is whole the last byte is asked for again, so that the
@@ -113,7 +156,7 @@ func (p *partFile) resumable(project string) (int64, validator) {
 
 // begin empties the part file and notes what it will hold.
 func (p *partFile) begin(project string, v validator) error {
-	p.useful = false
+	p.useful, p.ours = false, true
 	if err := p.continueAt(0); err != nil || p.state == nil {
 		return err
 	}

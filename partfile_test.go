@@ -101,6 +101,9 @@ func TestPartFileState(t *testing.T) {
 	}
 	p.bytes.WriteString("\x1f\x8b345")
 	p.leave()
+	if err := checkPart(target); err != nil { // leaves it as it is
+		t.Fatal(err)
+	}
 
 	for _, tt := range []struct {
 		project string

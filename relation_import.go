@@ -72,8 +72,7 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 		return imp, nil
 	}
 	// A project whose own import is scheduled, but not started, is no 409.
-	var api *APIError
-	if errors.As(err, &api) && api.StatusCode == http.StatusBadRequest && strings.Contains(api.Message, "ongoing import") {
+	if api := answerOf(err); api != nil && api.StatusCode == http.StatusBadRequest && strings.Contains(api.Message, "ongoing import") {
 		api.kind = ErrConflict
 	}
 	return nil, err

@@ -165,7 +165,9 @@ func (b *RelationBatch) UnmarshalJSON(data []byte) (err error) {
 
 // Complete reports whether the export finished, and every batch of it.
 func (r *RelationExport) Complete() bool {
-	return r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, RelationBatch.failed)
+	return r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, func(b RelationBatch) bool {
+		return b.Status != RelationExportFinished
+	})
 }
 
 func (b RelationBatch) failed() bool { return b.Status == RelationExportFailed }
@@ -231,10 +233,7 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched
 		},
 	})
 	if err == nil {
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusAccepted {
-			err = unexpected(resp)
-		}
+		err = accepted(resp)
 	}
 	var since time.Time
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {

@@ -123,6 +123,9 @@ func TestRelationsErrors(t *testing.T) {
 						t.Fatal("no error")
 					}
 					want := begin[:len(begin)-2] + tt.text
+					if strings.HasPrefix(begin, "download") && tt.body == `{"message":"404 Not Found"}` {
+						want += ", or the archive is gone from its object storage"
+					}
 					switch {
 					case strings.HasPrefix(begin, "wait"): // which adds how long it lasted
 						if !strings.HasPrefix(err.Error(), want) && tt.status >= 300 {
@@ -501,6 +504,30 @@ func TestRelationExportStatus(t *testing.T) {
 	for _, bad := range []string{`{"status":1}`, `{"relation":"labels"}`, `{"relation":"issues","status":1,"batches":[null]}`, `{"relation":"issues","status":1,"batches":[{}]}`, `null`, `[]`, `7`} {
 		if err := json.Unmarshal([]byte(bad), new(porter.RelationExport)); err == nil {
 			t.Errorf("took %s for a relation export", bad)
+		}
+	}
+}
+
+func TestRelationExportComplete(t *testing.T) {
+	const finished, started, failed = porter.RelationExportFinished, porter.RelationExportStarted, porter.RelationExportFailed
+	for _, tt := range []struct {
+		relation porter.RelationExportStatus
+		batches  []porter.RelationExportStatus
+		want     bool
+	}{
+		{finished, nil, true},
+		{finished, []porter.RelationExportStatus{finished, finished}, true},
+		{finished, []porter.RelationExportStatus{finished, started}, false},
+		{finished, []porter.RelationExportStatus{failed, finished}, false},
+		{started, []porter.RelationExportStatus{finished}, false},
+		{failed, nil, false},
+	} {
+		e := porter.RelationExport{Status: tt.relation}
+		for _, s := range tt.batches {
+			e.Batches = append(e.Batches, porter.RelationBatch{Status: s})
+		}
+		if got := e.Complete(); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
 		}
 	}
 }

@@ -80,20 +80,18 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 func judge(r *request, p *payload, err error) (again bool, _ error) {
 	safe := r.method == http.MethodGet
 	reopenable := p == nil || !p.single || !p.started()
-	var api *APIError
-	if errors.As(err, &api) {
-		switch api.StatusCode {
-		case http.StatusTooManyRequests:
+	if api := answerOf(err); api != nil {
+		switch {
+		case api.StatusCode == http.StatusTooManyRequests:
 			return reopenable, err
-		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			if !safe {
-				return false, outcomeUnknown(err)
-			}
-			return true, err
+		case !api.fromGateway():
+			return false, err
+		case !safe:
+			return false, outcomeUnknown(err)
 		}
-		return false, err
+		return true, err
 	}
-	if !safe && p != nil && p.sent() {
+	if !safe && p.arrived(err) {
 		return false, outcomeUnknown(err)
 	}
 	return reopenable && !permanent(err), err
@@ -105,7 +103,7 @@ func arrived(r *request, p *payload, err error) bool {
 		return true
 	}
 	if r.open != nil {
-		return p != nil && p.sent() // it counts a POST that has come whole
+		return p.arrived(err) // it counts a POST that has come whole
 	}
 	var op *net.OpError
 	return !permanent(err) && !(errors.As(err, &op) && op.Op == "dial")
@@ -115,17 +113,21 @@ func outcomeUnknown(err error) error { return fmt.Errorf("%w: %w", ErrOutcomeUnk
 
 // retryAfter reports the failure err of attempt n and waits before the next.
 func (c *Client) retryAfter(ctx context.Context, project string, n int, err error) error {
-	d := c.cfg.backoff.wait(n)
-	var api *APIError
-	if errors.As(err, &api) {
-		switch {
-		case api.RetryAfter > d, api.RetryAfter > 0 && api.StatusCode == http.StatusTooManyRequests:
-			d = api.RetryAfter
-		case !api.retryAfter && api.StatusCode == http.StatusTooManyRequests:
-			d = c.clock.untilNextMinute()
-		}
+	return c.pauseForRetry(ctx, project, n, c.pauseAfter(err, c.cfg.backoff.wait(n)), err)
+}
+
+// pauseAfter returns how long to wait after err: d, unless GitLab wants it
+// otherwise.
+func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
+	api := answerOf(err)
+	switch {
+	case api == nil:
+	case api.RetryAfter > d, api.RetryAfter > 0 && api.StatusCode == http.StatusTooManyRequests:
+		return api.RetryAfter
+	case !api.retryAfter && api.StatusCode == http.StatusTooManyRequests:
+		return c.clock.untilNextMinute()
 	}
-	return c.pauseForRetry(ctx, project, n, d, err)
+	return d
 }
 
 func (c *Client) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
@@ -171,13 +173,15 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 		req.Body, req.ContentLength = p, p.size
 		req.Header.Set("Content-Type", p.contentType)
 	}
-	hc := c.calls
-	if r.archive {
-		hc = c.transfer
-	}
 	w.arm()
-	resp, err := hc.Do(req)
+	resp, err := c.http.Do(req)
 	w.disarm()
+	if err == nil {
+		resp.Body = &watchedBody{ReadCloser: resp.Body, w: w, ctx: ctx}
+		if resp.StatusCode < 200 || resp.StatusCode > 299 {
+			return nil, p, c.refused(r, p, resp)
+		}
+	}
 	if p != nil {
 		p.stop()
 	}
@@ -192,13 +196,24 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 		}
 		return nil, p, newTransportError(req, err)
 	}
-	resp.Body = &watchedBody{ReadCloser: resp.Body, w: w, ctx: ctx}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		api := newAPIError(resp)
-		c.hint(r, api, resp)
-		return nil, p, api
-	}
 	return resp, p, nil
+}
+
+// refused makes an error of an answer that is not a success. If it came early,
+// its body may still be on its way, and would be lost if the upload was broken
+// off at once.
+func (c *Client) refused(r *request, p *payload, resp *http.Response) *APIError {
+	if p != nil {
+		defer p.stop()
+		late := time.AfterFunc(lingerTime, func() {
+			p.stop()
+			p.watch.arm() // for the answer that is still awaited
+		})
+		defer late.Stop()
+	}
+	api := newAPIError(resp)
+	c.hint(r, api, resp)
+	return api
 }
 
 // A transportError is a request without an answer.
@@ -283,8 +298,7 @@ func permanent(err error) bool {
 
 // transient reports whether a poll that failed with err may succeed later.
 func transient(err error) bool {
-	var api *APIError
-	if errors.As(err, &api) {
+	if api := answerOf(err); api != nil {
 		return api.Temporary() || api.StatusCode < 300 // a success that made no sense, as from a proxy in trouble
 	}
 	return !permanent(err)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 // A retryStep is what happens to one request.
@@ -178,6 +180,8 @@ func TestRetry(t *testing.T) {
 		{"502", retryAnswer(502, nil, "GitLab is not responding"), [4]int{again, unknown, unknown, unknown}},
 		{"503", retryAnswer(503, nil, ""), [4]int{again, unknown, unknown, unknown}},
 		{"504", retryAnswer(504, nil, "deadline exceeded"), [4]int{again, unknown, unknown, unknown}},
+		{"524 of Cloudflare", retryAnswer(524, nil, "<title>A timeout occurred</title>"), [4]int{again, unknown, unknown, unknown}},
+		{"last write failed", retryFail(-1, &net.OpError{Op: "write", Err: syscall.EPIPE}), [4]int{again, again, again, ends}},
 		{"500", retryAnswer(500, nil, `{"message":"500 Internal Server Error"}`), [4]int{ends, ends, ends, ends}},
 		{"501", retryAnswer(501, nil, ""), [4]int{ends, ends, ends, ends}},
 		{"400", retryAnswer(400, nil, `{"error":"path is missing"}`), [4]int{ends, ends, ends, ends}},
@@ -470,5 +474,48 @@ func TestRetryLostSchedule(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What a source gets from its own server is not the destination's answer.
+func TestRetrySourceFails(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		for _, way := range []string{"import", "migrate", "migrate without spool"} {
+			t.Run(fmt.Sprintf("%d, %s", status, way), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					src, dst := migratePair(t, nil, portertest.InMemory())
+					src.AddExport("team/app", "owner")
+					from, to := connectAs(t, src, portertest.Token), connectAs(t, dst, portertest.Token)
+					src.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(5000)})
+					src.Inject(portertest.Fault{Path: "/export/download", Times: -1, Do: portertest.Respond(status, nil, "x")})
+					var err error
+					switch way {
+					case "import":
+						_, err = to.Import(t.Context(), from.ExportSource(migrateApp), porter.ImportOptions{Path: "app", Namespace: intoNew.Namespace})
+					default:
+						_, err = porter.Migrate(t.Context(), from, migrateApp, to, porter.MigrateOptions{Import: intoNew, NoSpool: way != "migrate"})
+					}
+					var api *porter.APIError
+					if !errors.As(err, &api) || api.StatusCode != status || errors.Is(err, porter.ErrOutcomeUnknown) {
+						t.Errorf("error is %v", err)
+					}
+					if n := len(uploads(dst)); n > 1 {
+						t.Errorf("uploaded %d times", n)
+					}
+					checkNothingImported(t, dst)
+					var budget int // which a POST that never came whole does not use
+					for range 6 {
+						start := time.Now()
+						to.StartImportFromURL(t.Context(), "https://storage.test/a.tar.gz", porter.ImportOptions{Path: "x"})
+						if time.Since(start) < time.Second {
+							budget++
+						}
+					}
+					if budget != 6 {
+						t.Errorf("%d imports are left in this minute, want 6", budget)
+					}
+				})
+			})
+		}
 	}
 }

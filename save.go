@@ -25,12 +25,14 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExportFile(ctx, id, p.String(), name)
+	return c.downloadExportFile(ctx, id, id, p.String(), name)
 }
 
-func (c *Client) downloadExportFile(ctx context.Context, id, label, name string) (int64, error) {
+// downloadExportFile downloads the archive of the project id. Its part file
+// goes by the reference that the caller gave, which the next call may repeat.
+func (c *Client) downloadExportFile(ctx context.Context, id, given, label, name string) (int64, error) {
 	op := "download export of " + label
-	return saveFile(op, name, c.projectEndpoint(id, "export/download"), func(off int64, v validator) (*download, error) {
+	return saveFile(op, name, c.projectEndpoint(given, "export/download"), func(off int64, v validator) (*download, error) {
 		return c.openExport(ctx, id, label, off, v)
 	})
 }
@@ -49,7 +51,7 @@ func saveFile(op, target, origin string, open func(off int64, v validator) (*dow
 	defer func() {
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrExportExpired):
+		case errors.Is(err, ErrExportExpired) && part.ours:
 			part.discard() // there is nothing left to continue it from
 		default:
 			part.leave()

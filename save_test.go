@@ -350,6 +350,46 @@ func TestDownloadFileFails(t *testing.T) {
 
 const errDL500 = dlText("500")
 
+// What ExportToFile left is continued by the same reference to the project,
+// although it goes by the ID itself.
+func TestDownloadFileContinuesExportToFile(t *testing.T) {
+	archive := portertest.NewArchive(4 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(3 << 20)})
+	c := dlConnect(t, s, porter.WithRetry(0, nil))
+	if _, err := c.ExportToFile(t.Context(), porter.ProjectPath("acme/widget"), file, nil); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file); err != nil {
+		t.Fatal(err)
+	}
+	saveCheck(t, file, archive)
+	asked := dlAsked(s, portertest.GitLab)
+	if last := asked[len(asked)-1]; last.Header.Get("Range") == "" {
+		t.Errorf("asked for all of it again, and got %d bytes", last.Sent)
+	}
+}
+
+// A part of another archive is kept when this one turns out to be gone.
+func TestDownloadFileKeepsAnothersPart(t *testing.T) {
+	s := dlServer(t, portertest.NewArchive(4<<20))
+	s.AddProject(portertest.Project{Path: "team/other"})
+	file := saveTarget(t)
+	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(3 << 20)})
+	c := dlConnect(t, s, porter.WithRetry(0, nil))
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+		t.Fatal("no error")
+	}
+	before := saveListing(t, file)
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("team/other"), file); !errors.Is(err, porter.ErrExportExpired) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, saveListing(t, file)); diff != "" || len(before) == 0 {
+		t.Errorf("the part is gone:\n%s", diff)
+	}
+}
+
 // A part that can't be continued for a while is kept, and then is.
 func TestDownloadFileKeepsPart(t *testing.T) {
 	archive := portertest.NewArchive(1 << 20)
@@ -507,8 +547,8 @@ func TestDownloadFileTargets(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" || !strings.HasPrefix(err.Error(), "download export of 7: ") {
 				t.Errorf("%q: error: %v", name, err)
 			}
-			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "folder"), nil); err == nil {
-				t.Error("ExportToFile: no error")
+			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil || !strings.HasPrefix(err.Error(), "export to file: ") {
+				t.Errorf("%q: ExportToFile: error: %v", name, err)
 			}
 			if n := len(s.Requests()); n != 0 {
 				t.Errorf("%q: made %d requests", name, n)
@@ -603,6 +643,25 @@ func TestDownloadFileTargets(t *testing.T) {
 		}
 		if b, _ := os.ReadFile(other); string(b) != "kept" {
 			t.Errorf("what the link pointed to holds %q", b)
+		}
+	})
+	// Who may write to the folder must not have other files overwritten by it.
+	t.Run("symbolic link as part file", func(t *testing.T) {
+		for _, suffix := range []string{".part", ".part.json"} {
+			file := saveTarget(t)
+			other := filepath.Join(t.TempDir(), "other")
+			must(os.WriteFile(other, []byte("kept"), 0o666))
+			if err := os.Symlink(other, file+suffix); err != nil {
+				t.Skip(err)
+			}
+			s := dlServer(t, archive)
+			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			if err == nil || !strings.HasSuffix(err.Error(), suffix+" is a link to another file") || len(s.Requests()) != 0 {
+				t.Errorf("%s: error: %v", suffix, err)
+			}
+			if b, _ := os.ReadFile(other); string(b) != "kept" {
+				t.Errorf("%s: what the link pointed to holds %d bytes", suffix, len(b))
+			}
 		}
 	})
 	t.Run("relative name", func(t *testing.T) {

@@ -69,8 +69,12 @@ func (s *secrets) addURL(u *url.URL) {
 
 // addHeader takes the value of a header that authenticates.
 func (s *secrets) addHeader(value string) {
+	const separators = " ;,="
 	s.add(value)
-	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ;,=", r) }) {
+	if !strings.ContainsAny(value, separators) {
+		return
+	}
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
 		s.add(part)
 	}
 }

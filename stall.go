@@ -3,7 +3,6 @@ package porter
 import (
 	"context"
 	"io"
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -19,7 +18,7 @@ type watchdog struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	made   time.Time
-	armed  atomic.Int64 // 1 + the nanoseconds after made; 0 while it is not armed
+	until  atomic.Int64 // in nanoseconds after made; 0 while it is not armed
 	timer  *time.Timer
 	ticks  atomic.Bool // the timer will fire
 }
@@ -30,19 +29,30 @@ func newWatchdog(ctx context.Context, d time.Duration) (context.Context, *watchd
 	w := &watchdog{d: d, made: time.Now()}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	if d > 0 {
-		w.timer = time.AfterFunc(math.MaxInt64, w.look)
+		w.ticks.Store(true)
+		w.timer = time.AfterFunc(d, w.look)
 	}
 	return w.ctx, w
 }
 
-func (w *watchdog) arm() {
-	if w.d > 0 {
-		w.armed.Store(1 + int64(time.Since(w.made)))
-		w.lookIn(w.d)
+func (w *watchdog) arm() { w.armFor(w.d) }
+
+// armForAnswer arms it for the answer to a POST that was sent whole. Nobody
+// would send that again, so it has longer: GitLab's front server waits five
+// minutes for it.
+func (w *watchdog) armForAnswer() { w.armFor(answerStalls * w.d) }
+
+// answerStalls makes six minutes of the default stall timeout.
+const answerStalls = 3
+
+func (w *watchdog) armFor(d time.Duration) {
+	if d > 0 {
+		w.until.Store(int64(time.Since(w.made) + d))
+		w.lookIn(d)
 	}
 }
 
-func (w *watchdog) disarm() { w.armed.Store(0) }
+func (w *watchdog) disarm() { w.until.Store(0) }
 
 func (w *watchdog) lookIn(d time.Duration) {
 	if w.ticks.CompareAndSwap(false, true) {
@@ -52,11 +62,11 @@ func (w *watchdog) lookIn(d time.Duration) {
 
 func (w *watchdog) look() {
 	w.ticks.Store(false)
-	armed := w.armed.Load()
-	if armed == 0 || w.ctx.Err() != nil {
+	until := time.Duration(w.until.Load())
+	if until == 0 || w.ctx.Err() != nil {
 		return // until it is armed again
 	}
-	left := w.d - time.Since(w.made) + time.Duration(armed-1)
+	left := until - time.Since(w.made)
 	if left <= 0 {
 		w.cancel(ErrStalled)
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -88,10 +89,11 @@ func TestStalls(t *testing.T) {
 		{"download stalls", portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(300_000, 0)}, download, nil, again, 2},
 		{"download never begins", portertest.Fault{Method: "GET", Path: "download", Do: portertest.HoldAnswer(0)}, download, nil, again, 2},
 		{"upload stalls", portertest.Fault{Method: "POST", Do: portertest.StallRequest(300_000, 0)}, upload, nil, again, 2},
-		{"no answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, upload, porter.ErrOutcomeUnknown, once, 1},
-		{"no answer to a schedule, which is under way", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, schedule, porter.ErrOutcomeUnknown, once, 1},
+		{"no answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, upload, porter.ErrOutcomeUnknown, 3 * once, 1},
+		{"no answer to a schedule, which is under way", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, schedule, porter.ErrOutcomeUnknown, 3 * once, 1},
 		{"error page stalls", portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(404, nil, `{"message":"404 Project Not Found"}`).And(portertest.StallResponse(20, 0))}, get, porter.ErrNotFound, once, 1},
 		{"slow answer", portertest.Fault{Method: "GET", Do: portertest.HoldAnswer(stallTimeout - time.Second)}, get, nil, stallTimeout - time.Second, 1},
+		{"slow answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(3*stallTimeout - time.Second)}, upload, nil, 3*stallTimeout - time.Second, 1},
 		{"download pauses", portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(300_000, stallTimeout-time.Second)}, download, nil, stallTimeout - time.Second, 1},
 		{"upload pauses", portertest.Fault{Method: "POST", Do: portertest.StallRequest(300_000, stallTimeout-time.Second)}, upload, nil, stallTimeout - time.Second, 1},
 	}
@@ -220,21 +222,26 @@ func (d *dripping) Read(b []byte) (int, error) {
 	return copy(b, "x"), nil
 }
 
-// Without a stall timeout only the context ends a stalled request.
+// Without a stall timeout, or with one that never comes, only the context ends
+// a stalled request.
 func TestStallTimeoutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c := stallLab(t, portertest.NewArchive(1<<20), porter.WithStallTimeout(0))
-		s.Inject(portertest.Fault{Do: portertest.HoldAnswer(0)})
-		ctx, cancel := context.WithTimeout(t.Context(), 48*time.Hour)
-		defer cancel()
-		start := time.Now()
-		if _, err := c.GetExport(ctx, porter.ProjectPath("acme/app")); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrStalled) {
-			t.Errorf("error is %v", err)
+	for _, d := range []time.Duration{0, math.MaxInt64} {
+		for _, call := range []string{"status", "import"} {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := stallLab(t, portertest.NewArchive(1<<20), porter.WithStallTimeout(d))
+				s.Inject(portertest.Fault{Do: portertest.HoldAnswer(0)})
+				ctx, cancel := context.WithTimeout(t.Context(), 48*time.Hour)
+				defer cancel()
+				start := time.Now()
+				if err := hintCalls[call](ctx, c); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrStalled) {
+					t.Errorf("%v: %s: error is %v", d, call, err)
+				}
+				if got := time.Since(start); got != 48*time.Hour {
+					t.Errorf("%v: %s: gave up after %v", d, call, got)
+				}
+			})
 		}
-		if got := time.Since(start); got != 48*time.Hour {
-			t.Errorf("gave up after %v", got)
-		}
-	})
+	}
 }
 
 // A context that ends while a request hangs is why it ended, at every point.

@@ -14,51 +14,44 @@ import (
 	"github.com/hashicorp/go-cleanhttp"
 )
 
-// wires are the round trippers that requests travel through, with what a
-// user's http.Client adds to them.
-type wires struct {
-	template http.Client
-	calls    http.RoundTripper
-	transfer http.RoundTripper
+// newHTTPClient returns the HTTP client that the options ask for. Its transport
+// is the user's, if there is one.
+func newHTTPClient(cfg config) http.Client {
+	var hc http.Client
+	if cfg.httpClient != nil {
+		hc = *cfg.httpClient
+	}
+	hc.Timeout = 0
+	if cfg.transport != nil {
+		hc.Transport = cfg.transport
+	}
+	if hc.Transport == nil {
+		hc.Transport = newTransport()
+	}
+	return hc
 }
 
-func newWires(cfg config) wires {
-	var w wires
-	if cfg.httpClient != nil {
-		w.template = *cfg.httpClient
-	}
-	w.template.Timeout = 0
-	rt := cfg.transport
-	if rt == nil {
-		rt = w.template.Transport
-	}
-	if rt != nil {
-		w.calls, w.transfer = rt, rt
-		return w
-	}
+// newTransport returns the library's own transport. It speaks HTTP/1.1 only:
+// over Go's HTTP/2 an archive takes nearly twice the time, and a connection
+// that died unnoticed is used for every request until the system gives it up.
+func newTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxResponseHeaderBytes = 256 << 10
+	t.ForceAttemptHTTP2 = false
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
 	t.DialContext = lingering(t.DialContext)
-	w.calls = t
-	// Archives travel over HTTP/1.1: Go's HTTP/2 takes nearly twice the time.
-	bulk := t.Clone()
-	bulk.ForceAttemptHTTP2 = false
-	bulk.Protocols = new(http.Protocols)
-	bulk.Protocols.SetHTTP1(true)
-	bulk.DialTLSContext = dialTLS(bulk)
-	w.transfer = bulk
-	return w
+	t.DialTLSContext = dialTLS(t)
+	return t
 }
 
-// bind gives the client HTTP clients that add its credentials.
+// bind gives the client an HTTP client that adds its credentials.
 func (c *Client) bind() {
-	wrap := func(rt http.RoundTripper) *http.Client {
-		hc := c.wires.template
-		hc.Transport = &originTransport{c: c, next: rt}
-		hc.CheckRedirect = redirectPolicy(c.wires.template.CheckRedirect)
-		return &hc
-	}
-	c.calls, c.transfer = wrap(c.wires.calls), wrap(c.wires.transfer)
+	c.agent = c.cfg.userAgentHeader()
+	hc := c.bare
+	hc.Transport = &originTransport{c: c, next: c.bare.Transport}
+	hc.CheckRedirect = redirectPolicy(c.bare.CheckRedirect)
+	c.http = &hc
 }
 
 // originTransport adds the client's credentials to requests to the origin of
@@ -82,13 +75,16 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	}
 	hidden.addCredentials(orig, req)
 	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", t.c.cfg.userAgentHeader())
+		req.Header.Set("User-Agent", t.c.agent)
 	}
 	if orig.Response != nil || !home {
 		hidden.addURL(orig.URL) // where it was redirected to is signed
 	}
 	start := time.Now()
 	resp, err := t.next.RoundTrip(req)
+	if resp == nil && err == nil {
+		err = fmt.Errorf("transport %T returned neither an answer nor an error", t.next)
+	}
 	t.log(req, orig.URL, time.Since(start), resp, err)
 	if err != nil {
 		return nil, err

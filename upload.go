@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"mime/multipart"
+	"net"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -218,7 +219,7 @@ func (src Source) check() (Source, error) {
 func checkFileName(name string) error {
 	switch {
 	case !strings.HasSuffix(name, ".gz"):
-		return fmt.Errorf("source: file name %q does not end in .gz, so GitLab would refuse it", name)
+		return fmt.Errorf("source: file name %q does not end in .gz, so GitLab would refuse it; set the Source's Name", name)
 	case strings.Trim(name[:len(name)-len(".gz")], ".") == "":
 		return fmt.Errorf("source: file name %q has nothing before .gz, so GitLab would refuse it", name)
 	case strings.ContainsAny(name, `/\`):
@@ -493,7 +494,11 @@ func (p *payload) Read(b []byte) (int, error) {
 	case err != nil && !p.stopped: // else it fails because it was stopped
 		p.err = err
 	}
-	if !p.stopped {
+	switch {
+	case p.stopped:
+	case p.whole:
+		p.watch.armForAnswer()
+	default:
 		p.watch.arm()
 	}
 	return n, err
@@ -547,11 +552,18 @@ func (p *payload) started() bool {
 	return p.taken > 0
 }
 
-// sent reports whether the last byte was handed to the transport.
-func (p *payload) sent() bool {
+// arrived reports whether GitLab may have all of it, although the request
+// failed with err. If the last write failed, at least its end is missing, of
+// which chunks have one that GitLab need not wait for.
+func (p *payload) arrived(err error) bool {
+	if p == nil {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.whole
+	var op *net.OpError
+	cut := p.size >= 0 && errors.As(err, &op) && op.Op == "write"
+	return p.whole && !cut
 }
 
 // failure returns what went wrong with the source, if that is why the request failed.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -944,6 +945,41 @@ func TestEarlyRefusal(t *testing.T) {
 }
 
 // TestLateRefusal refuses an upload after all of it was read.
+// The body of an early refusal may come after its headers, or never.
+func TestEarlyRefusalInParts(t *testing.T) {
+	const body = `{"message":"403 Forbidden"}`
+	for _, comes := range []bool{true, false} {
+		over := make(chan bool)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rc := http.NewResponseController(w)
+			rc.EnableFullDuplex()
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			w.WriteHeader(http.StatusForbidden)
+			rc.Flush()
+			if !comes {
+				<-over
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+			io.WriteString(w, body)
+		}))
+		c, err := porter.NewClient(s.URL, nil, porter.WithStallTimeout(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.StartImport(t.Context(), porter.Source{Size: 1 << 40, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(slowReader{zeros{}, time.Millisecond}), nil
+		}}, porter.ImportOptions{Path: "app"})
+		var api *porter.APIError
+		if !errors.As(err, &api) || api.StatusCode != http.StatusForbidden || (api.Message != "") != comes {
+			t.Errorf("error is %v", err)
+		}
+		close(over)
+		s.Close()
+	}
+}
+
 func TestLateRefusal(t *testing.T) {
 	archive := portertest.NewArchive(100 << 10)
 	reopenable := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }

@@ -32,7 +32,7 @@ func URLSource(rawURL string, hc *http.Client) Source {
 	}
 	c := newClient(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil, cfg)
 	if hc == nil {
-		c.wires = pooledWires()
+		c.bare = pooledHTTPClient()
 		c.bind()
 	}
 	name := defaultFileName
@@ -53,5 +53,5 @@ func URLSource(rawURL string, hc *http.Client) Source {
 	}
 }
 
-// pooledWires are those of all URL sources without a client of their own.
-var pooledWires = sync.OnceValue(func() wires { return newWires(defaultConfig()) })
+// pooledHTTPClient is that of all URL sources without one of their own.
+var pooledHTTPClient = sync.OnceValue(func() http.Client { return newHTTPClient(defaultConfig()) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/http"
 	"time"
 )
 
@@ -108,6 +109,7 @@ type waiter[T any] struct {
 	polls    int
 	failures int       // in a row
 	failing  time.Time // since when
+	paused   bool      // as GitLab asked, for longer than patience lasts
 	logged   map[string]bool
 }
 
@@ -130,17 +132,18 @@ func (w *waiter[T]) answered(ctx context.Context, t *T) {
 // failed notes that a poll failed with err. It returns when to look again, or
 // the error that ends the wait.
 func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) (time.Duration, error) {
-	if w.failures == 0 {
+	api := answerOf(err)
+	limited := api != nil && api.StatusCode == http.StatusTooManyRequests
+	if w.failures == 0 || w.paused && !limited {
 		w.failing = time.Now()
 	}
 	w.failures++
 	if !transient(err) || time.Since(w.failing) >= w.c.cfg.polling.Patience {
 		return 0, w.ended(err)
 	}
-	var api *APIError
-	if errors.As(err, &api) {
-		delay = untilNextPoll(ctx, max(delay, api.RetryAfter))
-	}
+	pause := max(delay, w.c.pauseAfter(err, delay))
+	w.paused = pause >= w.c.cfg.polling.Patience
+	delay = untilNextPoll(ctx, pause)
 	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", delay)
 	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: delay, Err: err})
 	return delay, nil

@@ -500,6 +500,45 @@ func TestWaitRetryAfter(t *testing.T) {
 
 // Half an hour takes at most 70 polls, and its end is found out within 30
 // seconds.
+// A 429 that does not say how long to wait means until the next minute of the
+// server's clock.
+func TestWaitLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := stallLab(t, nil, porter.WithPolling(porter.Polling{}))
+		s.Inject(portertest.Fault{Method: "GET", Times: 2, Do: portertest.Respond(429, nil, "Retry later\n")})
+		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
+			t.Fatal(err)
+		}
+		asked := s.Requests()
+		for i, r := range asked[1:] {
+			if r.Time.Truncate(time.Minute) == asked[i].Time.Truncate(time.Minute) {
+				t.Errorf("asked at %v and at %v", asked[i].Time, r.Time)
+			}
+		}
+	})
+}
+
+// A pause that GitLab asked for does not use patience up.
+func TestWaitAfterLongPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := stallLab(t, nil, porter.WithPolling(porter.Polling{Patience: 2 * time.Minute}))
+		later := http.Header{"Retry-After": {"600"}}
+		s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(429, later, "Retry later\n")})
+		s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(502, nil, "GitLab is not responding")})
+		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
+			t.Error(err)
+		}
+		s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(429, later, "Retry later\n")})
+		start := time.Now()
+		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, porter.ErrRateLimited) {
+			t.Errorf("error is %v", err)
+		}
+		if d := time.Since(start); d < 10*time.Minute || d > 11*time.Minute {
+			t.Errorf("gave up after %v", d)
+		}
+	})
+}
+
 func TestWaitDefaultPolling(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
