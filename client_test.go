@@ -322,6 +322,20 @@ func TestProjectRefs(t *testing.T) {
 	}
 }
 
+// A writer that is missing is found before anything is exported for it.
+func TestNilWriter(t *testing.T) {
+	c := nowhere(t)
+	ctx, p := t.Context(), porter.ProjectID(1)
+	_, toErr := c.ExportTo(ctx, p, nil, nil)
+	_, downloadErr := c.DownloadExport(ctx, p, nil)
+	_, relationErr := c.DownloadRelationExport(ctx, p, porter.PortableIssues, 0, nil)
+	for _, err := range []error{toErr, downloadErr, relationErr} {
+		if err == nil || !strings.HasSuffix(err.Error(), ": writer is nil") {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
 // A path is sent as one segment, whatever it holds.
 func TestProjectPathIsEscaped(t *testing.T) {
 	for _, tt := range []struct {

@@ -570,6 +570,9 @@ func (c *Client) openExportReader(ctx context.Context, id, label string) (*Expor
 // whole archive.
 func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) (int64, error) {
 	id, err := resolve(p)
+	if err == nil && w == nil {
+		err = errors.New("writer is nil")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}

@@ -312,6 +312,9 @@ func (c *Client) WaitForExport(ctx context.Context, p ProjectRef) (*Export, erro
 // without an archive: before 14.0 GitLab removes it once it is uploaded, and
 // does not tell that from a failure.
 func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *ScheduleExportOptions) (*Export, error) {
+	if w == nil {
+		return nil, errors.New("export: writer is nil")
+	}
 	exp, err := c.findAndMakeExport(ctx, p, opts)
 	if err != nil {
 		return exp, err

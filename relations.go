@@ -453,6 +453,9 @@ func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, r Por
 	if err != nil {
 		return 0, err
 	}
+	if w == nil {
+		return 0, fmt.Errorf("%s: writer is nil", f.op)
+	}
 	d, err := f.open(ctx, 0, validator{})
 	if err != nil {
 		return 0, err
