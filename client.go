@@ -55,7 +55,8 @@ func newClient(base *url.URL, auth Auth, cfg config) *Client {
 
 // With returns a copy of c with opts applied. The copy shares c's HTTP client,
 // credentials and pacing; WithHTTPClient and WithTransport give it an HTTP
-// client of its own.
+// client of its own. A transport that c was given by WithTransport stays, unless
+// another is given.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	d := *c
 	d.cfg.rewired = false
@@ -232,7 +233,10 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTransport sends requests through rt, whatever WithHTTPClient says.
+// WithTransport sends requests through rt, whatever WithHTTPClient says. One
+// that speaks HTTP/2 should look for connections that died unnoticed, as an
+// http.Transport does with an HTTP2.SendPingTimeout, because they are else used
+// again; the library's own transport speaks HTTP/1.1.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(cfg *config) error {
 		if rt == nil {
@@ -482,7 +486,7 @@ type Project struct {
 	Path              string      `json:"path"`
 	PathWithNamespace ProjectPath `json:"path_with_namespace"`
 	Description       string      `json:"description"`
-	CreatedAt         time.Time   `json:"created_at"`
+	CreatedAt         time.Time   `json:"created_at"` // the project, not an export of it
 }
 
 // label names the project in messages.

@@ -15,23 +15,23 @@ import (
 
 // Match these with errors.Is.
 var (
-	ErrUnauthorized     = errors.New("unauthorized")      // 401
-	ErrForbidden        = errors.New("forbidden")         // 403
-	ErrNotFound         = errors.New("not found")         // 404
-	ErrConflict         = errors.New("conflict")          // 409
-	ErrTooLarge         = errors.New("archive too large") // 413
-	ErrRateLimited      = errors.New("rate limited")      // 429
-	ErrExportInProgress = errors.New("export in progress")
-	ErrExportNotReady   = errors.New("export not ready") // finished, but the archive is not stored yet
-	ErrExportExpired    = errors.New("export expired")   // never made, or deleted: after 24 hours, or by a new export
-	ErrNotArchive       = errors.New("not a project export")
-	ErrArchiveDamaged   = errors.New("archive damaged")
-	ErrArchiveChanged   = errors.New("archive changed") // between two parts of one download
-	ErrProjectExists    = errors.New("project exists")
+	ErrUnauthorized     = errors.New("unauthorized")                    // 401
+	ErrForbidden        = errors.New("forbidden")                       // 403
+	ErrNotFound         = errors.New("not found")                       // 404
+	ErrConflict         = errors.New("conflict")                        // 409
+	ErrTooLarge         = errors.New("archive too large")               // 413
+	ErrRateLimited      = errors.New("rate limited")                    // 429
+	ErrExportInProgress = errors.New("export in progress")              // of this user, and not scheduled again
+	ErrExportNotReady   = errors.New("export not ready")                // finished, but the archive is not stored yet
+	ErrExportExpired    = errors.New("export expired")                  // never made, or deleted: after 24 hours, or by a new export
+	ErrNotArchive       = errors.New("not a project export")            // but some message, page or other file
+	ErrArchiveDamaged   = errors.New("archive damaged")                 // cut, or with a wrong checksum
+	ErrArchiveChanged   = errors.New("archive changed")                 // between two parts of one download
+	ErrProjectExists    = errors.New("project exists")                  // its path or name is taken
 	ErrWrongNamespace   = errors.New("imported into another namespace") // the project exists there
-	ErrSourceConsumed   = errors.New("source already read")
-	ErrOutcomeUnknown   = errors.New("outcome unknown") // sent whole, but the answer was lost
-	ErrNoAnswer         = errors.New("no answer")       // the network, TLS or a proxy failed
+	ErrSourceConsumed   = errors.New("source already read")             // and cannot be opened again
+	ErrOutcomeUnknown   = errors.New("outcome unknown")                 // sent whole, but the answer was lost
+	ErrNoAnswer         = errors.New("no answer")                       // the network, TLS or a proxy failed
 	ErrStalled          = errors.New("stalled: no byte moved within the stall timeout")
 )
 
@@ -148,6 +148,7 @@ type ExportError struct {
 	Export *Export // the last answer
 }
 
+// Error names the project, and what is known of the failure.
 func (e *ExportError) Error() string {
 	if e.Export == nil {
 		return "export failed"
@@ -158,12 +159,14 @@ func (e *ExportError) Error() string {
 	return fmt.Sprintf("export of %s failed (status %q; GitLab tells the reason by e-mail only)", e.Export.label(), e.Export.Status)
 }
 
-// ImportError reports that an import failed or was canceled, or in strict use
-// was incomplete. The project remains and occupies its path.
+// ImportError reports that an import failed or was canceled or, with
+// MigrateOptions.Strict, was incomplete. The project remains and occupies its path.
 type ImportError struct {
 	Import *Import // the last answer
 }
 
+// Error names the project, GitLab's reason, how many relations of which kinds
+// failed, and the correlation ID.
 func (e *ImportError) Error() string {
 	imp := e.Import
 	if imp == nil {
@@ -217,6 +220,7 @@ type RelationImportError struct {
 	Import *RelationImport // the last answer
 }
 
+// Error names the relation, the project, and the import's ID.
 func (e *RelationImportError) Error() string {
 	if e.Import == nil {
 		return "relation import failed"
@@ -228,13 +232,14 @@ func (e *RelationImportError) Error() string {
 // it, GitLab goes on with the job, and a later wait can pick it up.
 type WaitError struct {
 	Op      string // "export", "import", "relation import" or "relation exports"
-	Project string
-	Status  string // as last seen, "" if never
+	Project string // as the caller gave it
+	Status  string // as last seen, "" if never; of relation exports how many are done
 	Polls   int
 	Elapsed time.Duration
 	Err     error // the context's error and cause, or the last poll's error
 }
 
+// Error says why the wait ended, with the last status, the time and the number of polls.
 func (e *WaitError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wait for %s of %s", e.Op, e.Project)

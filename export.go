@@ -24,8 +24,8 @@ type Export struct {
 
 // ExportLinks says where a finished export can be downloaded.
 type ExportLinks struct {
-	API string `json:"api_url"`
-	Web string `json:"web_url"`
+	API string `json:"api_url"` // with a token of this user
+	Web string `json:"web_url"` // in the browser
 }
 
 // ScheduleExportOptions are the optional parameters of ScheduleExport.
@@ -43,7 +43,7 @@ type ScheduleExportOptions struct {
 // failures. The signature must cover the content type and outlive the export,
 // which may take hours.
 type UploadTarget struct {
-	URL    string
+	URL    string // http or https
 	Method string // PUT, the default, or POST
 }
 

@@ -17,9 +17,9 @@ import (
 type Import struct {
 	Project
 	Status          ImportStatus     `json:"import_status"`
-	Type            string           `json:"import_type"`
-	Error           string           `json:"import_error"` // why it failed
-	CorrelationID   string           `json:"correlation_id"`
+	Type            string           `json:"import_type"`      // "gitlab_project", or "" for a project that was not imported
+	Error           string           `json:"import_error"`     // why it failed
+	CorrelationID   string           `json:"correlation_id"`   // of the import in GitLab's logs
 	FailedRelations []FailedRelation `json:"failed_relations"` // at most 100
 }
 
@@ -33,10 +33,10 @@ func (i *Import) Complete() bool {
 type FailedRelation struct {
 	ID               int64     `json:"id"` // of the failure, not of the item
 	CreatedAt        time.Time `json:"created_at"`
-	RelationName     string    `json:"relation_name"`
-	LineNumber       int       `json:"line_number"`
-	Source           string    `json:"source"`
-	ExceptionClass   string    `json:"exception_class"`
+	RelationName     string    `json:"relation_name"`     // such as "merge_requests"
+	LineNumber       int       `json:"line_number"`       // of the item in the archive's file of that relation; 0 if unknown
+	Source           string    `json:"source"`            // where in GitLab's code it failed
+	ExceptionClass   string    `json:"exception_class"`   // of GitLab's code
 	ExceptionMessage string    `json:"exception_message"` // current GitLab leaves it empty
 }
 
@@ -153,7 +153,8 @@ func (o ImportOptions) label() string {
 // refuses the archive's size, and ErrWrongNamespace, together with the Import,
 // if the project was created elsewhere than asked for.
 //
-// POST /projects/import:
+// POST /projects/import, needs the Maintainer role in the group, and the import
+// source "GitLab export" to be allowed on the instance:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file
 func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
 	imp, err := c.startImport(ctx, src, opts)
@@ -326,7 +327,9 @@ func (c *Client) WaitForImport(ctx context.Context, p ProjectRef) (*Import, erro
 // Import uploads an archive, starts its import and waits for it. If the
 // namespace is a NamespacePath, it looks first whether the project's path is
 // free, and if the answer to the upload was lost, whether the project is
-// there. Errors are those of StartImport and WaitForImport.
+// there. Errors are those of StartImport and WaitForImport; once GitLab has
+// created the project, its last answer comes with them. An import that left
+// relations out is no error: see Import.Complete.
 func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
 	if _, err := opts.fields(); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)

@@ -25,7 +25,7 @@ const maxRemoteURL = 2048
 //
 // The error is otherwise one of those of StartImport.
 //
-// POST /projects/remote-import, GitLab 13.2 and later:
+// POST /projects/remote-import, GitLab 13.2 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file-from-a-remote-object-storage
 func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (*Import, error) {
 	if err := checkArchiveURL(archiveURL); err != nil {
@@ -120,7 +120,7 @@ func (o S3Object) LogValue() slog.Value {
 //
 // The error is otherwise one of those of StartImport.
 //
-// POST /projects/remote-import-s3, GitLab 14.9 and later:
+// POST /projects/remote-import-s3, GitLab 14.9 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-single-file-from-aws-s3
 func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts ImportOptions) (*Import, error) {
 	if err := obj.check(); err != nil {

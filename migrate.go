@@ -23,15 +23,16 @@ type MigrateOptions struct {
 // Migration is what Migrate did.
 type Migration struct {
 	Source  Project
-	Import  *Import
-	Archive *ArchiveInfo // nil with SkipVerify
-	Bytes   int64        // of the archive
-	Elapsed time.Duration
+	Import  *Import       // GitLab's last answer
+	Archive *ArchiveInfo  // nil with SkipVerify
+	Bytes   int64         // of the archive
+	Elapsed time.Duration // of the whole, waits included
 }
 
 // Migrate exports a project from one instance and imports it into another,
 // uploading while it downloads. It checks first that the destination is free,
-// if its namespace is a NamespacePath, and on the way that the archive is
+// if its namespace is a NamespacePath, or else that it takes the token, and on
+// the way that the archive is
 // whole: a damaged one never becomes a project. Run again after a failure, it
 // joins an export that is still under way.
 //

@@ -9,8 +9,8 @@ import (
 // An Event tells an observer what an operation is doing.
 type Event struct {
 	Kind    EventKind
-	Project string        // the project's path or ID as the caller gave it
-	Status  string        // the export or import status, for EventStatus
+	Project string        // as the caller gave it: a path or ID, or the path that an import asks for
+	Status  string        // the job's, for EventStatus; of relation exports how many are done
 	Bytes   int64         // transferred so far, for EventProgress; a retried transfer takes bytes back
 	Total   int64         // -1 if unknown, for EventProgress
 	Attempt int           // counted from 1, for EventRetry

@@ -58,7 +58,7 @@ type ProjectOverrides struct {
 
 	// Issues and notifications.
 	IssueBranchTemplate                    *string `url:"issue_branch_template,omitempty"`                      // names branches that are made from issues
-	AutocloseReferencedIssues              *bool   `url:"autoclose_referenced_issues,omitempty"`                // close issues that a merged merge request mentions so
+	AutocloseReferencedIssues              *bool   `url:"autoclose_referenced_issues,omitempty"`                // a merged merge request closes the issues it says it closes
 	EmailsEnabled                          *bool   `url:"emails_enabled,omitempty"`                             // e-mail notifications
 	ShowDiffPreviewInEmail                 *bool   `url:"show_diff_preview_in_email,omitempty"`                 // excerpts of a diff in e-mails about it
 	ShowDefaultAwardEmojis                 *bool   `url:"show_default_award_emojis,omitempty"`                  // thumbs up and down, even if unused
@@ -208,7 +208,7 @@ const (
 // AutoDevopsDeployStrategy says how Auto DevOps deploys to production.
 type AutoDevopsDeployStrategy string
 
-// The ways of Auto DevOps to deploy.
+// The strategies of Auto DevOps.
 const (
 	AutoDevopsContinuous       AutoDevopsDeployStrategy = "continuous"
 	AutoDevopsManual           AutoDevopsDeployStrategy = "manual"

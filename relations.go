@@ -121,7 +121,7 @@ type RelationExport struct {
 	Error        string               `json:"error"`      // why it failed
 	UpdatedAt    time.Time            `json:"updated_at"` // rows are reused, so this tells whose export it is
 	Batched      bool                 `json:"batched"`
-	TotalObjects int                  `json:"total_objects_count"`
+	TotalObjects int                  `json:"total_objects_count"` // such as issues; 0 before GitLab 16.2
 	Batches      []RelationBatch      `json:"batches,omitempty"` // if Batched
 }
 
@@ -178,6 +178,7 @@ type RelationExportError struct {
 	Export *RelationExport // the last answer
 }
 
+// Error names the relation and its batches that failed, and GitLab's reason.
 func (e *RelationExportError) Error() string {
 	if e.Export == nil {
 		return "relation export failed"

@@ -71,7 +71,7 @@ func (w *watchdog) look() {
 		w.cancel(ErrStalled)
 		return
 	}
-	w.lookIn(left)
+	w.lookIn(min(left, w.d)) // it may be armed for less meanwhile
 }
 
 func (w *watchdog) stop() {

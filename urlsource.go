@@ -14,7 +14,8 @@ import (
 // URLSource reads the archive from a URL, such as a presigned one, with hc
 // (nil is a pooled default). It resumes a broken connection as an ExportReader
 // does, and never sends GitLab credentials. A copy of hc is used, without its
-// Timeout. Its errors leave out the URL's query.
+// Timeout. A URL that is none is an error of Open. Errors leave out the URL's
+// query. It retries and watches for stalls as a Client does by default.
 func URLSource(rawURL string, hc *http.Client) Source {
 	cfg := defaultConfig()
 	cfg.httpClient = hc

@@ -16,7 +16,8 @@ type Polling struct {
 	// job has not been picked up yet. The default is 10 minutes.
 	Grace time.Duration
 	// Patience is how long polls may keep failing with transient errors
-	// before the wait gives up. The default is 5 minutes.
+	// before the wait gives up, and how long a download waits for an archive
+	// that is not stored yet, looking once a minute. The default is 5 minutes.
 	Patience time.Duration
 }
 
