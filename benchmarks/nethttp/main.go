@@ -63,9 +63,12 @@ func download(hc *http.Client, base, name string, copyBody func(io.Writer, io.Re
 	return f.Close()
 }
 
-// copyLarge writes 1 MiB at a time, however little each read brings.
+// piece is how much is written at a time, the best of 256 KiB to 1 MiB.
+const piece = 512 << 10
+
+// copyLarge writes whole pieces, however little each read brings.
 func copyLarge(w io.Writer, r io.Reader) (n int64, err error) {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, piece)
 	for err == nil {
 		var m int
 		if m, err = io.ReadFull(r, buf); m > 0 {
@@ -145,14 +148,14 @@ func tuned() *http.Client {
 }
 
 // A largeConn is handed the body of a request as a reader, because it has
-// ReadFrom, and takes 256 KiB of it at a time.
+// ReadFrom, and takes a piece of it at a time.
 type largeConn struct {
 	net.Conn
 	joined *joiningConn // nil without TLS
 }
 
 func (c *largeConn) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, piece)
 	for err == nil {
 		var m int
 		if m, err = r.Read(buf); m == 0 {
