@@ -235,8 +235,8 @@ func WithHTTPClient(hc *http.Client) Option {
 
 // WithTransport sends requests through rt, whatever WithHTTPClient says. One
 // that speaks HTTP/2 should look for connections that died unnoticed, as an
-// http.Transport does with an HTTP2.SendPingTimeout, because they are else used
-// again; the library's own transport speaks HTTP/1.1.
+// http.Transport does with an HTTP2.SendPingTimeout, because otherwise they are
+// used again; the library's own transport speaks HTTP/1.1.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(cfg *config) error {
 		if rt == nil {

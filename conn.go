@@ -152,6 +152,7 @@ type tlsConn struct {
 func (c *tlsConn) ReadFrom(r io.Reader) (int64, error) {
 	c.sending.Store(true)
 	defer c.sending.Store(false)
+	defer c.records.forget()
 	return sendPieces(func(b []byte) (int, error) {
 		c.records.hold()
 		n, err := c.Conn.Write(b)
@@ -197,6 +198,13 @@ func (c *recordConn) hold() {
 	if c.held == nil {
 		c.held = make([]byte, 0, maxPiece+maxPiece/64) // what TLS adds is less than that
 	}
+}
+
+// forget frees the memory that an idle connection has no use for.
+func (c *recordConn) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = nil
 }
 
 // release writes what was held.

@@ -191,7 +191,7 @@ func (d *download) source() (body io.ReadCloser, closed bool) {
 func (d *download) ask(off int64, v validator, once bool) (*http.Response, error) {
 	r := d.request
 	r.method = http.MethodGet
-	r.archive = true
+	r.download = true
 	r.once = once
 	r.header = rangeHeader(off, v)
 	resp, err := d.c.send(d.ctx, &r)
@@ -206,7 +206,6 @@ func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) 
 		url:     d.elsewhere.String(),
 		header:  rangeHeader(off, v),
 		project: d.project,
-		archive: true,
 	})
 	return resp, err
 }
@@ -530,10 +529,6 @@ func explainDownload(err error) error {
 			api.kind = ErrExportNotReady
 		case strings.Contains(api.Message, "has expired"):
 			api.kind = ErrExportExpired
-		case api.Message == "404 page not found":
-			api.hint = "the archive is gone from GitLab's disk, or this is no GitLab: export again, or check the base URL"
-		case api.Message == "404 Not Found" && api.key == "message":
-			api.hint += ", or the archive is gone from its object storage"
 		}
 	}
 	return err

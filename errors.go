@@ -21,7 +21,7 @@ var (
 	ErrConflict         = errors.New("conflict")                        // 409
 	ErrTooLarge         = errors.New("archive too large")               // 413
 	ErrRateLimited      = errors.New("rate limited")                    // 429
-	ErrExportInProgress = errors.New("export in progress")              // of this user, and not scheduled again
+	ErrExportInProgress = errors.New("export in progress")              // one of this user's is under way; no other was scheduled
 	ErrExportNotReady   = errors.New("export not ready")                // finished, but the archive is not stored yet
 	ErrExportExpired    = errors.New("export expired")                  // never made, or deleted: after 24 hours, or by a new export
 	ErrNotArchive       = errors.New("not a project export")            // but some message, page or other file

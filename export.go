@@ -336,10 +336,7 @@ func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, op
 	if err != nil {
 		return exp, err
 	}
-	given, err := p.projectRef()
-	if err != nil {
-		return exp, err
-	}
+	given, _ := resolve(p) // it was fine before
 	_, err = c.downloadExportFile(ctx, exp.ID.String(), given, p.String(), name)
 	return exp, err
 }

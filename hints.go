@@ -22,14 +22,14 @@ func (c *Client) hint(r *request, e *APIError, resp *http.Response) {
 	switch elsewhere := !sameOrigin(resp.Request.URL, c.base); {
 	case r.hints == foreignHints:
 	case !elsewhere:
-		e.hint = r.hints.forAnswer(e)
-	case r.archive && e.key == "": // object storage's
+		e.hint = r.hints.forAnswer(e, r.download)
+	case r.download && e.key == "": // object storage's
 	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
 		e.hint = "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
 	}
 }
 
-func (h hints) forAnswer(e *APIError) string {
+func (h hints) forAnswer(e *APIError, download bool) string {
 	switch e.StatusCode {
 	case http.StatusBadRequest:
 		if h == importHints && (e.Message == "Namespace is not valid" || e.Message == "User is not allowed to import projects") {
@@ -54,6 +54,8 @@ func (h hints) forAnswer(e *APIError) string {
 		switch {
 		case e.key == "error":
 			return "no such route: check the base URL, the GitLab version, and that no proxy decodes %2F"
+		case download && e.Message == "404 page not found":
+			return "the archive is gone from GitLab's disk, or this is no GitLab: export again, or check the base URL"
 		case e.key == "":
 			return "this is no answer of GitLab's API: check the base URL"
 		case strings.Contains(e.Message, "Namespace"):
@@ -62,10 +64,15 @@ func (h hints) forAnswer(e *APIError) string {
 			return "no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here"
 		case strings.Contains(e.Message, "Project"):
 			return "no such project for this user"
-		case h == exportHints && e.Message == "404 Not Found":
-			return "exports may be switched off on this instance"
-		case h == relationHints && e.Message == "404 Not Found":
-			return "direct transfer may be switched off on this instance, as it is by default"
+		case h != importHints && e.Message == "404 Not Found":
+			why := "exports may be switched off on this instance"
+			if h == relationHints {
+				why = "direct transfer may be switched off on this instance, as it is by default"
+			}
+			if download {
+				why += ", or the archive is gone from its object storage"
+			}
+			return why
 		}
 	case http.StatusMethodNotAllowed:
 		if strings.Contains(e.Message, "moved") {

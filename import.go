@@ -184,9 +184,8 @@ func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions
 		f.avatar = opts.Override.Avatar
 	}
 	return c.postImport(ctx, &request{
-		url:     c.endpoint("projects/import"),
-		archive: true,
-		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
+		url:  c.endpoint("projects/import"),
+		open: func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
 	}, opts)
 }
 

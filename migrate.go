@@ -30,11 +30,11 @@ type Migration struct {
 }
 
 // Migrate exports a project from one instance and imports it into another,
-// uploading while it downloads. It checks first that the destination is free,
-// if its namespace is a NamespacePath, or else that it takes the token, and on
-// the way that the archive is
-// whole: a damaged one never becomes a project. Run again after a failure, it
-// joins an export that is still under way.
+// uploading while it downloads. It checks first that the destination is free
+// or, with Overwrite or without a NamespacePath, at least that it accepts the
+// token, and on the way that the archive is whole: a damaged one never becomes
+// a project. Run again after a failure, it joins an export that is still under
+// way.
 //
 // The error is ErrProjectExists if the destination is taken, an *ExportError
 // or *ImportError if GitLab failed, ErrNotArchive or ErrArchiveDamaged if the
@@ -129,9 +129,9 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	return &m.result, err
 }
 
-// checkDestination looks whether the destination is free. Where only the
-// namespace's ID is known there is nothing to look for, but a token that is
-// not accepted is better found before the hours of exporting.
+// checkDestination looks whether the destination is free. If its path is not
+// known, or to be overwritten, it asks for any project, that of the source, as
+// a token that is not accepted is better found before the hours of exporting.
 func (m *migration) checkDestination(ctx context.Context, source ProjectPath) error {
 	if _, ok := m.opts.Import.target(); ok && !m.opts.Import.Overwrite {
 		return m.to.checkFree(ctx, m.opts.Import, false)
@@ -140,7 +140,7 @@ func (m *migration) checkDestination(ctx context.Context, source ProjectPath) er
 	if auth := (*authError)(nil); errors.Is(err, ErrUnauthorized) || errors.As(err, &auth) && permanent(err) {
 		return err
 	}
-	return ctx.Err()
+	return contextError(ctx)
 }
 
 // spooled moves the archive through a file: one goroutine downloads it, one

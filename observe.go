@@ -50,15 +50,6 @@ func newTellLock() tellLock { return make(tellLock, 1) }
 func (l tellLock) Lock()   { l <- struct{}{} }
 func (l tellLock) Unlock() { <-l }
 
-func (l tellLock) TryLock() bool {
-	select {
-	case l <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
 // emit hands ev to the observer, if there is one.
 func (c *Client) emit(ctx context.Context, ev Event) {
 	if c.cfg.observer == nil {
@@ -118,7 +109,9 @@ func (p *progress) set(bytes, total int64) {
 func (p *progress) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.catchUp()
+	if p.told != p.bytes {
+		p.tell()
+	}
 }
 
 // end flushes, and nothing is reported any more.
@@ -127,21 +120,8 @@ func (p *progress) end() {
 	p.ended.Store(true)
 }
 
-// drop is end for who must not wait for an event that is being told, because
-// the observer may be who ends the transfer.
-func (p *progress) drop() {
-	if p.mu.TryLock() {
-		defer p.mu.Unlock()
-		p.catchUp()
-	}
-	p.ended.Store(true)
-}
-
-func (p *progress) catchUp() {
-	if p.told != p.bytes {
-		p.tell()
-	}
-}
+// drop ends it at once, as the observer itself may want it.
+func (p *progress) drop() { p.ended.Store(true) }
 
 func (p *progress) tell() {
 	if p.ended.Load() {

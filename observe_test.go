@@ -443,6 +443,34 @@ func TestObserverCloses(t *testing.T) {
 	})
 }
 
+// It may do so at any event, and is not called while it is at it.
+func TestObserverClosesAtRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPacedServer(t, 1, 0)
+		var r *porter.ExportReader
+		inside := false
+		c := s.client(t, porter.WithObserver(func(ev porter.Event) {
+			if inside {
+				t.Errorf("%s is told meanwhile", ev.Kind)
+			}
+			inside = true
+			if r != nil && ev.Kind == porter.EventRetry {
+				r.Close()
+			}
+			inside = false
+		}))
+		s.AddExport(s.projects[0].String(), "owner")
+		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+		var err error
+		if r, err = c.OpenExport(t.Context(), s.projects[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
 // Without an observer nothing is told, and With(WithObserver) tells only what
 // its own client does.
 func TestObserverOfDerivedClient(t *testing.T) {

@@ -58,6 +58,11 @@ func checkTarget(name string) error {
 // openPart opens the part file of target. If that is being written already,
 // it returns one with a name of its own, which begins empty.
 func openPart(target string) (*partFile, error) {
+	for _, suffix := range []string{".part", ".part.json"} { // or opening it would make what it points to
+		if fi, err := os.Lstat(target + suffix); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return nil, fmt.Errorf("%s is a link to another file", target+suffix)
+		}
+	}
 	p := &partFile{target: target}
 	name, flags := target+".part", os.O_RDWR|os.O_CREATE
 	var err error
@@ -89,8 +94,8 @@ func openPart(target string) (*partFile, error) {
 	return nil, err
 }
 
-// checkOwn refuses a symbolic link, because writing it would overwrite another
-// file. A nil file is none.
+// checkOwn refuses a file that was opened by way of a symbolic link, because
+// writing it would overwrite another. A nil file passes.
 func checkOwn(f *os.File) error {
 	if f == nil {
 		return nil
@@ -109,8 +114,8 @@ func checkOwn(f *os.File) error {
 	return nil
 }
 
-// checkPart makes sure that target's part file can be written, and leaves one
-// that a call may continue.
+// checkPart makes sure that target's part file can be written, and keeps one
+// that a later call may continue.
 func checkPart(target string) error {
 	if err := checkTarget(target); err != nil {
 		return err

@@ -65,7 +65,6 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 	err = c.postForImport(ctx, &request{
 		url:     c.endpoint("projects/import-relation"),
 		project: p.String(),
-		archive: true,
 		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, p.String()) },
 	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
 	if err == nil {

@@ -122,7 +122,7 @@ type RelationExport struct {
 	UpdatedAt    time.Time            `json:"updated_at"` // rows are reused, so this tells whose export it is
 	Batched      bool                 `json:"batched"`
 	TotalObjects int                  `json:"total_objects_count"` // such as issues; 0 before GitLab 16.2
-	Batches      []RelationBatch      `json:"batches,omitempty"` // if Batched
+	Batches      []RelationBatch      `json:"batches,omitempty"`   // if Batched
 }
 
 // RelationBatch is the state of one batch of a relation's export.

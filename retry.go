@@ -15,15 +15,15 @@ import (
 
 // A request is one call of the API, which may take several attempts.
 type request struct {
-	method  string
-	url     string
-	header  http.Header
-	project string   // as the caller gave it, for events and logs
-	hints   hints    // which endpoints it belongs to
-	archive bool     // an archive goes up or down
-	once    bool     // never tried again: its caller is a loop already
-	secrets []string // that its body carries, such as a signed URL
-	budget  budget   // of GitLab's limits
+	method   string
+	url      string
+	header   http.Header
+	project  string   // as the caller gave it, for events and logs
+	hints    hints    // which endpoints it belongs to
+	download bool     // of an archive, which may be redirected to object storage
+	once     bool     // never tried again: its caller is a loop already
+	secrets  []string // that its body carries, such as a signed URL
+	budget   budget   // of GitLab's limits
 	// read takes the answer in, if a broken one is to be asked for again.
 	read func(*http.Response) error
 	// open makes the body of an attempt; nil for none.

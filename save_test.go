@@ -662,6 +662,13 @@ func TestDownloadFileTargets(t *testing.T) {
 			if b, _ := os.ReadFile(other); string(b) != "kept" {
 				t.Errorf("%s: what the link pointed to holds %d bytes", suffix, len(b))
 			}
+			must(os.Remove(other))
+			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+				t.Errorf("%s: to nowhere: no error", suffix)
+			}
+			if _, err := os.Stat(other); err == nil {
+				t.Errorf("%s: what the link pointed to was made", suffix)
+			}
 		}
 	})
 	t.Run("relative name", func(t *testing.T) {

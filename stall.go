@@ -48,7 +48,7 @@ const answerStalls = 3
 func (w *watchdog) armFor(d time.Duration) {
 	if d > 0 {
 		w.until.Store(int64(time.Since(w.made) + d))
-		w.lookIn(d)
+		w.lookIn(min(d, w.d)) // it may be armed for less meanwhile
 	}
 }
 
@@ -71,7 +71,7 @@ func (w *watchdog) look() {
 		w.cancel(ErrStalled)
 		return
 	}
-	w.lookIn(min(left, w.d)) // it may be armed for less meanwhile
+	w.lookIn(min(left, w.d))
 }
 
 func (w *watchdog) stop() {

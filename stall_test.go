@@ -222,6 +222,31 @@ func (d *dripping) Read(b []byte) (int, error) {
 	return copy(b, "x"), nil
 }
 
+// The longer time for an answer is over once its headers are there.
+func TestStallAfterAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := stallLab(t, portertest.NewArchive(1<<20))
+		s.Inject(portertest.Fault{Method: "POST", Do: portertest.StallResponse(10, 0)})
+		var sent time.Time
+		src := porter.Source{Size: 64 << 10, Open: func(context.Context) (io.ReadCloser, error) {
+			// So slow that the timer has fired for nothing when all is read.
+			r := slowReader{io.LimitReader(zeros{}, 64<<10), 3 * stallTimeout / 2}
+			return io.NopCloser(readerFunc(func(b []byte) (int, error) {
+				n, err := r.Read(b)
+				sent = time.Now()
+				return n, err
+			})), nil
+		}}
+		_, err := c.StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"})
+		if !errors.Is(err, porter.ErrStalled) {
+			t.Errorf("error is %v", err)
+		}
+		if d := time.Since(sent); d < stallTimeout || d > stallTimeout+time.Second {
+			t.Errorf("stalled for %v, want %v", d, stallTimeout)
+		}
+	})
+}
+
 // Without a stall timeout, or with one that never comes, only the context ends
 // a stalled request.
 func TestStallTimeoutOff(t *testing.T) {

@@ -38,7 +38,6 @@ func newTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxResponseHeaderBytes = 256 << 10
 	t.MaxIdleConnsPerHost = t.MaxIdleConns // there is hardly another host
-	t.ForceAttemptHTTP2 = false
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
 	t.DialContext = lingering(t.DialContext)

@@ -553,8 +553,8 @@ func (p *payload) started() bool {
 }
 
 // arrived reports whether GitLab may have all of it, although the request
-// failed with err. If a write failed, GitLab has not: the end is missing. Only
-// after chunks comes one more that GitLab need not wait for.
+// failed with err. If a write failed, GitLab has not: the end is missing. A
+// chunked body is followed by one more chunk, which GitLab need not wait for.
 func (p *payload) arrived(err error) bool {
 	if p == nil {
 		return false

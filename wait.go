@@ -110,7 +110,7 @@ type waiter[T any] struct {
 	polls    int
 	failures int       // in a row
 	failing  time.Time // since when
-	paused   bool      // as GitLab asked, for longer than patience lasts
+	paused   bool      // as a 429 asked, for at least as long as patience lasts
 	logged   map[string]bool
 }
 
@@ -143,7 +143,7 @@ func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) 
 		return 0, w.ended(err)
 	}
 	pause := max(delay, w.c.pauseAfter(err, delay))
-	w.paused = pause >= w.c.cfg.polling.Patience
+	w.paused = limited && pause >= w.c.cfg.polling.Patience
 	delay = untilNextPoll(ctx, pause)
 	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", delay)
 	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: delay, Err: err})

@@ -539,6 +539,32 @@ func TestWaitAfterLongPause(t *testing.T) {
 	})
 }
 
+// Whatever the delays are, patience ends.
+func TestWaitPatienceEnds(t *testing.T) {
+	later := http.Header{"Retry-After": {"600"}}
+	for name, tt := range map[string]struct {
+		polling porter.Polling
+		header  http.Header
+	}{
+		"long delays":         {porter.Polling{Backoff: porter.ConstantBackoff(10 * time.Minute)}, nil},
+		"no patience":         {porter.Polling{Patience: time.Nanosecond}, nil},
+		"GitLab wants pauses": {porter.Polling{}, later},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := stallLab(t, nil, porter.WithPolling(tt.polling))
+				s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(503, tt.header, "")})
+				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+				defer cancel()
+				var wait *porter.WaitError
+				if _, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app")); !errors.As(err, &wait) || ctx.Err() != nil || wait.Polls > 2 {
+					t.Errorf("error is %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestWaitDefaultPolling(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {

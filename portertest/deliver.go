@@ -39,9 +39,9 @@ func (s *Server) planUpload(j *exportJob) {
 
 func (s *Server) deliver(j *exportJob) {
 	s.mu.Lock()
-	if !j.failed.IsZero() {
+	if !j.failed.IsZero() { // it failed before there was anything to send
 		s.mu.Unlock()
-		return // before there was anything to send
+		return
 	}
 	u := Upload{Time: s.now(), Project: j.project.fullPath(), Method: j.run.UploadMethod, URL: j.run.UploadURL}
 	gone := !j.hasBytes(s.now())

@@ -71,7 +71,7 @@ func (s *Server) importLimited(u *user) *reply {
 }
 
 // throttled counts a request against the global throttle and has f answer it,
-// unless it is over the limit. f may leave the answer to others.
+// unless it is over the limit. f may return nil, and then somebody else answers.
 func (c *call) throttled(f func(*call) *reply) *reply {
 	h, r := c.countGlobally()
 	if r != nil {

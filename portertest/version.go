@@ -9,7 +9,7 @@ import (
 // version is a GitLab release; patch levels make no difference here.
 type version struct{ major, minor int }
 
-// lastMinors has the last release of each major version.
+// lastMinors has the last release of each major version that is simulated.
 var lastMinors = map[int]int{10: 8, 11: 11, 12: 10, 13: 12, 14: 10, 15: 11, 16: 11, 17: 11, 18: 9}
 
 func parseVersion(s string) (version, error) {
