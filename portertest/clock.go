@@ -9,8 +9,8 @@ func (s *Server) timestamp(t time.Time) string {
 
 // Now returns the time by the server's clock.
 func (s *Server) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	return s.now()
 }
 
@@ -19,29 +19,37 @@ func (s *Server) Now() time.Time {
 // to make by itself have been made, such as to an upload[url]. A fault's
 // duration is not touched: that is real time.
 func (s *Server) Advance(d time.Duration) {
-	s.mu.Lock()
+	s.lock()
 	s.offset += d
 	s.settle()
 	pending := s.startedErrands()
-	s.mu.Unlock()
+	s.unlock()
 	for _, done := range pending {
 		<-done
 	}
 }
 
-// now needs s.mu.
-func (s *Server) now() time.Time { return time.Now().Add(s.offset).UTC() }
+// lock guards the server's state and brings it up to date. Until unlock the
+// clock stands still, so that an answer tells of one moment.
+func (s *Server) lock() {
+	s.mu.Lock()
+	s.settle()
+}
 
-// settle brings everything up to date that does not follow from the time
-// alone: what the end of an import changes, and GitLab's own requests. It
-// needs s.mu.
+func (s *Server) unlock() { s.mu.Unlock() }
+
+// now needs s.lock.
+func (s *Server) now() time.Time { return s.moment }
+
+// settle looks at the clock, and does what does not follow from the time
+// alone: what the end of an import changes, and GitLab's own requests.
 func (s *Server) settle() {
+	s.moment = time.Now().Add(s.offset).UTC()
 	if s.closed {
 		return
 	}
-	now := s.now()
-	s.settleImports(now)
-	s.settleErrands(now)
+	s.settleImports()
+	s.settleErrands()
 }
 
 // nextMinuteOfHour returns the first time after t at which the hourly job of

@@ -24,9 +24,8 @@ type Upload struct {
 
 // Uploads returns the uploads to upload[url] that have ended, in that order.
 func (s *Server) Uploads() []Upload {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
+	s.lock()
+	defer s.unlock()
 	return append([]Upload(nil), s.uploads...)
 }
 
@@ -38,9 +37,9 @@ func (s *Server) planUpload(j *exportJob) {
 }
 
 func (s *Server) deliver(j *exportJob) {
-	s.mu.Lock()
+	s.lock()
 	if !j.failed.IsZero() { // it failed before there was anything to send
-		s.mu.Unlock()
+		s.unlock()
 		return
 	}
 	u := Upload{Time: s.now(), Project: j.project.fullPath(), Method: j.run.UploadMethod, URL: j.run.UploadURL}
@@ -48,7 +47,7 @@ func (s *Server) deliver(j *exportJob) {
 	typed := s.cfg.atLeast(12, 0)
 	// Streamed from object storage, GitLab takes nothing but 200 for success.
 	strict := s.cfg.mode != FromDisk && s.cfg.atLeast(15, 5)
-	s.mu.Unlock()
+	s.unlock()
 
 	switch {
 	case gone:
@@ -60,8 +59,8 @@ func (s *Server) deliver(j *exportJob) {
 	}
 	u.OK = u.Status == http.StatusOK || !strict && u.Status/100 == 2
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	j.finished = s.now()
 	if u.OK && !s.cfg.atLeast(14, 0) {
 		s.removeFiles(j.project, j.user) // not only j's, or an older one would come to light

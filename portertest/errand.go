@@ -5,7 +5,7 @@ import "time"
 // errand is a request that GitLab makes by itself, when a job gets there.
 type errand struct {
 	due     time.Time
-	run     func() // without s.mu
+	run     func() // without s.lock
 	timer   *time.Timer
 	started bool
 	done    chan struct{}
@@ -16,16 +16,15 @@ func (s *Server) planErrand(due time.Time, run func()) {
 	e := &errand{due: due, run: run, done: make(chan struct{})}
 	s.errands = append(s.errands, e)
 	e.timer = time.AfterFunc(due.Sub(s.now()), func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.settle()
+		s.lock() // brings it about
+		s.unlock()
 	})
 }
 
 // settleErrands starts those that are due.
-func (s *Server) settleErrands(now time.Time) {
+func (s *Server) settleErrands() {
 	for _, e := range s.errands {
-		if e.started || !reached(e.due, now) {
+		if e.started || !reached(e.due, s.now()) {
 			continue
 		}
 		e.started = true

@@ -38,8 +38,8 @@ type ExportScript struct {
 // ScriptExport sets how the next exports of a project go, one script each. The
 // project is given by its full path or its ID.
 func (s *Server) ScriptExport(project string, scripts ...ExportScript) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	p := s.lookup(project)
 	if p == nil {
 		panic("portertest: no project " + project)
@@ -60,8 +60,8 @@ type ExportRun struct {
 // Exports returns the exports of a project that were scheduled, in order. The
 // project is given by its full path or its ID.
 func (s *Server) Exports(project string) []ExportRun {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	p := s.lookup(project)
 	var runs []ExportRun
 	for _, j := range s.exports {
@@ -75,8 +75,8 @@ func (s *Server) Exports(project string) []ExportRun {
 // AddExport gives a user a finished export of a project, as if it had just
 // been made. It does not count as scheduled.
 func (s *Server) AddExport(project, username string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	p, u := s.lookup(project), s.users[username]
 	if p == nil || u == nil {
 		panic("portertest: no project " + project + " or no user " + username)

@@ -57,7 +57,7 @@ type route struct {
 	method  string
 	pattern string // below /api/v4; ":id" stands for one segment
 	since   version
-	handle  func(*call) *reply // with s.mu held
+	handle  func(*call) *reply // with s.lock held
 	upload  bool               // the front server stores the file before GitLab looks
 }
 
@@ -80,9 +80,9 @@ var routes = []route{
 func (s *Server) serveGitLab(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, x: w.(*exchange), r: r}
 	c.query, _ = url.ParseQuery(r.URL.RawQuery)
-	s.mu.Lock()
+	s.lock()
 	c.requestID = s.nextRequestID()
-	s.mu.Unlock()
+	s.unlock()
 	w.Header().Set("X-Request-Id", c.requestID)
 	c.handle().write(w, r)
 }
@@ -169,16 +169,15 @@ func (c *call) bind(rt *route, segments []string) {
 }
 
 func (s *Server) version() version {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	return s.cfg.version
 }
 
-// locked runs f with the server's state up to date and guarded.
+// locked runs f with the server's state.
 func (c *call) locked(f func(*call) *reply) *reply {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	c.s.settle()
+	c.s.lock()
+	defer c.s.unlock()
 	return f(c)
 }
 

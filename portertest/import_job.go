@@ -32,8 +32,8 @@ type ImportScript struct {
 // ScriptImport sets how the next imports to a full path go, one script each;
 // those for "" are for any path that has none of its own.
 func (s *Server) ScriptImport(path string, scripts ...ImportScript) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	key := strings.ToLower(strings.Trim(path, "/"))
 	s.importScripts[key] = append(s.importScripts[key], scripts...)
 }
@@ -160,10 +160,10 @@ func importFailure(p *project, detail string) string {
 }
 
 // settleImports does what the end of an import does to projects.
-func (s *Server) settleImports(now time.Time) {
+func (s *Server) settleImports() {
 	for _, p := range s.sortedProjects() {
 		j := p.imp
-		if j == nil || j.settled || !reached(j.ended, now) {
+		if j == nil || j.settled || !reached(j.ended, s.now()) {
 			continue
 		}
 		j.settled = true

@@ -236,8 +236,8 @@ func RestrictVisibility(levels ...string) Option {
 // change settings or upgrade GitLab. Options that say how the server listens
 // have no effect.
 func (s *Server) Configure(opts ...Option) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	c := s.cfg
 	for _, o := range opts {
 		o(&c)

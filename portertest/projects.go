@@ -85,8 +85,8 @@ func (s *Server) statisticsSize(p *project) int64 {
 // AddProject adds a project and the groups it is in, and returns its ID. A
 // first path segment that is a user's name means that user's own namespace.
 func (s *Server) AddProject(p Project) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	dir, base := path.Split(strings.Trim(p.Path, "/"))
 	if dir == "" || base == "" {
 		panic("portertest: a project's path needs a namespace: " + strconv.Quote(p.Path))
@@ -134,9 +134,8 @@ func (s *Server) newProject(ns *namespace, base, name string) *project {
 // RemoveProject deletes a project, given by its full path or its ID. It
 // reports whether there was one.
 func (s *Server) RemoveProject(ref string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
+	s.lock()
+	defer s.unlock()
 	p := s.lookup(ref)
 	if p == nil {
 		return false
@@ -188,9 +187,8 @@ type ProjectState struct {
 // Project returns the project with the given full path or decimal ID, or nil
 // if there is none.
 func (s *Server) Project(ref string) *ProjectState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
+	s.lock()
+	defer s.unlock()
 	if p := s.lookup(ref); p != nil {
 		return s.state(p)
 	}
@@ -199,9 +197,8 @@ func (s *Server) Project(ref string) *ProjectState {
 
 // Projects returns all projects in the order of their IDs.
 func (s *Server) Projects() []*ProjectState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
+	s.lock()
+	defer s.unlock()
 	var states []*ProjectState
 	for _, p := range s.sortedProjects() {
 		states = append(states, s.state(p))

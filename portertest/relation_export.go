@@ -45,8 +45,8 @@ type Relation struct {
 // SetRelation sets what the next exports of a relation of a project yield, if
 // they are switched on by RelationExports. By default every relation is empty.
 func (s *Server) SetRelation(project, relation string, r Relation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	p := s.lookup(project)
 	if p == nil || !portable(relation) {
 		panic("portertest: no project " + project + " or no relation " + relation)

@@ -203,12 +203,12 @@ func (c *call) importS3() *reply {
 
 // fetch gets the archive of an import that has a URL instead, when it starts.
 func (s *Server) fetch(p *project) {
-	s.mu.Lock()
+	s.lock()
 	from, limit := p.imp.upload.from, s.cfg.maxRemote
-	s.mu.Unlock()
+	s.unlock()
 	up := s.get(from, limit)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	j := p.imp
 	up.problem = s.cfg.version.archiveProblem(up.problem)
 	j.upload = *up

@@ -34,6 +34,7 @@ type Server struct {
 	closed        bool
 	cfg           config
 	offset        time.Duration
+	moment        time.Time // what the clock shows while it stands still
 	users         map[string]*user
 	tokens        map[string]*accessToken
 	namespaces    map[string]*namespace // by lower-case path
@@ -88,10 +89,10 @@ func NewServer(opts ...Option) *Server {
 // and stops it.
 func (s *Server) Close() {
 	s.closing.Do(func() {
-		s.mu.Lock()
+		s.lock()
 		s.closed = true
 		s.stopErrands()
-		s.mu.Unlock()
+		s.unlock()
 		s.cancel()
 		for _, srv := range s.servers {
 			srv.Close()
@@ -106,8 +107,8 @@ func (s *Server) Close() {
 // begin announces work that Close has to wait for. It reports false if the
 // server is closed.
 func (s *Server) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if s.closed {
 		return false
 	}

@@ -2,6 +2,7 @@ package portertest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -50,6 +51,26 @@ func TestClock(t *testing.T) {
 		}
 		if len(a.header["Date"]) != 1 {
 			t.Errorf("dates: %v", a.header["Date"])
+		}
+	})
+}
+
+// TestAnswersTellOfOneMoment lets an import end while an answer is made.
+func TestAnswersTellOfOneMoment(t *testing.T) {
+	inMemory(t, nil, func(t *testing.T, s *Server) {
+		s.AddProject(Project{Path: "acme/widget"})
+		a := importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...)
+		id := int64(a.member(t, "id").(float64))
+
+		s.lock()
+		time.Sleep(time.Hour)
+		got := s.state(s.projects[id])
+		s.unlock()
+		if got.ImportStatus != "scheduled" || got.Path == "acme/widget" {
+			t.Errorf("%s at %s when it was not yet looked for the end", got.ImportStatus, got.Path)
+		}
+		if got = s.Project(fmt.Sprint(id)); got.ImportStatus != "finished" || got.Path != "acme/widget" {
+			t.Errorf("then %s at %s", got.ImportStatus, got.Path)
 		}
 	})
 }

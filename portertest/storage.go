@@ -42,8 +42,8 @@ type storedObject struct {
 // "/backups/app.tar.gz", or nil if nothing was. GitLab's own archives are not
 // among it.
 func (s *Server) Object(path string) *Object {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if o := s.objects[path]; o != nil {
 		c := o.Object
 		return &c
@@ -54,8 +54,8 @@ func (s *Server) Object(path string) *Object {
 // AddObject puts an archive into the object storage, for anyone to read, and
 // returns its URL.
 func (s *Server) AddObject(path, contentType string, a *Archive) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	s.store(&storedObject{
 		Object:  Object{Path: path, Size: a.Size(), SHA256: a.SHA256(), ContentType: contentType},
 		content: a,
@@ -102,9 +102,9 @@ func etag(path string, t time.Time) string {
 
 // serveStorage is the object storage.
 func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
+	s.lock()
 	id := s.nextRequestID()
-	s.mu.Unlock()
+	s.unlock()
 	w.Header().Set("Server", "AmazonS3")
 	w.Header().Set("X-Amz-Request-Id", id)
 	w.Header().Set("X-Amz-Id-2", "porter"+id)
@@ -178,9 +178,8 @@ func (s *Server) serveObject(w http.ResponseWriter, r *http.Request) {
 // object finds an object that was put into the storage or one of GitLab's
 // archives.
 func (s *Server) object(path string) *storedObject {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
+	s.lock()
+	defer s.unlock()
 	if o := s.objects[path]; o != nil {
 		return o
 	}
@@ -236,10 +235,10 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request) {
 		Object:  Object{Path: r.URL.Path, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)), ContentType: r.Header.Get("Content-Type")},
 		content: content,
 	}
-	s.mu.Lock()
+	s.lock()
 	s.spooled = append(s.spooled, content)
 	s.store(o)
-	s.mu.Unlock()
+	s.unlock()
 	w.Header().Set("ETag", o.etag)
 	w.WriteHeader(http.StatusOK)
 }
@@ -255,8 +254,8 @@ func (s *Server) removeSpool() {
 }
 
 func (s *Server) spoolFile() (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if s.spool == "" {
 		dir, err := os.MkdirTemp("", "portertest")
 		if err != nil {

@@ -73,9 +73,9 @@ func (c *call) receive() *reply {
 	if err != nil {
 		return frontServer(http.StatusBadRequest, "Bad Request")
 	}
-	c.s.mu.Lock()
+	c.s.lock()
 	limit := c.s.cfg.maxImportSize()
-	c.s.mu.Unlock()
+	c.s.unlock()
 	c.fields = splitForm(c.r.URL.RawQuery)
 	files := map[string]bool{}
 	for n := 0; ; {

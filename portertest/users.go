@@ -72,8 +72,8 @@ type accessToken struct {
 // user who exists already it adds the token; what else u says of the user
 // replaces what was said before.
 func (s *Server) AddUser(u User) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if u.Username == "" || u.Token == "" {
 		panic("portertest: a user needs a name and a token")
 	}
@@ -150,8 +150,8 @@ func (n *namespace) role(u *user) Role {
 // AddGroup makes the group at the given full path and those above it, and
 // returns its ID. It is no error if the group is there already.
 func (s *Server) AddGroup(fullPath string) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	return s.addGroup(fullPath).id
 }
 
@@ -177,8 +177,8 @@ func (s *Server) addGroup(fullPath string) *namespace {
 // AddMember gives a user a role in the group or project at a full path. A role
 // of 0 takes it away again.
 func (s *Server) AddMember(fullPath, username string, r Role) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	if s.users[username] == nil {
 		panic("portertest: no user " + username)
 	}
