@@ -1,6 +1,7 @@
 package porter
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -28,6 +29,11 @@ func answerOf(err error) *APIError {
 		return nil
 	}
 	return api
+}
+
+// isPage reports whether the answer is HTML or XML.
+func (e *APIError) isPage() bool {
+	return bytes.HasPrefix(bytes.TrimSpace(e.Body), []byte("<"))
 }
 
 // newAPIError reads resp's body, bounded, and makes an error of it.

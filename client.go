@@ -489,6 +489,16 @@ type Project struct {
 	CreatedAt         time.Time   `json:"created_at"` // the project, not an export of it
 }
 
+// ref returns as what to ask for the project from now on, which given named so far:
+// by its ID, as a rename changes its path.
+func (p Project) ref(given ProjectRef) string {
+	if _, byPath := given.(ProjectPath); byPath && p.ID > 0 {
+		return p.ID.String()
+	}
+	ref, _ := resolve(given) // it was fine before
+	return ref
+}
+
 // label names the project in messages.
 func (p Project) label() string {
 	if p.PathWithNamespace != "" {

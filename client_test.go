@@ -433,7 +433,6 @@ func TestOddAnswers(t *testing.T) {
 		{"status of another type", retryAnswer(200, nil, `{"id":42,"export_status":1}`), "unexpected answer"},
 		{"no status", retryAnswer(200, nil, `{"id":42}`), "unexpected answer"},
 		{"null status", retryAnswer(200, nil, `{"id":42,"export_status":null}`), "unexpected answer"},
-		{"no ID", retryAnswer(200, nil, `{"export_status":"none"}`), "unexpected answer"},
 		{"unknown fields", retryAnswer(200, nil, `{"id":42,"export_status":"none","new":{"a":[1]}}`), ""},
 		{"nulls", retryAnswer(200, nil, `{"id":42,"description":null,"name":null,"created_at":null,"_links":null,"export_status":"none"}`), ""},
 		{"unknown status", retryAnswer(200, nil, `{"id":42,"export_status":"after_export_action"}`), ""},

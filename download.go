@@ -153,7 +153,7 @@ func (d *download) begin(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return unexpected(resp)
 	}
-	d.v, d.off = validatorOf(resp.Header, resp.ContentLength), 0
+	d.v, d.off = validatorOf(resp.Header, lengthOf(resp)), 0
 	d.name = suggestedName(resp.Header)
 	d.encoding = resp.Header.Get("Content-Encoding")
 	d.adopt(resp)
@@ -164,7 +164,7 @@ func (d *download) begin(resp *http.Response) error {
 func (d *download) adopt(resp *http.Response) {
 	// Without a length or chunks, HTTP/1 ends a body by closing the connection,
 	// as a broken one does.
-	d.bounded = resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor != 1
+	d.bounded = lengthOf(resp) >= 0 || len(resp.TransferEncoding) > 0 || !resp.Close
 	if resp.Request != nil {
 		d.hidden = secretsOf(resp.Request.Context())
 		if !sameOrigin(resp.Request.URL, d.c.base) {
@@ -178,6 +178,15 @@ func (d *download) adopt(resp *http.Response) {
 	if d.closed {
 		d.body.Close()
 	}
+}
+
+// lengthOf returns the length of an answer's body, or -1 if it is not known.
+// Answers that were made by hand, as in tests, leave it at zero.
+func lengthOf(resp *http.Response) int64 {
+	if resp.ContentLength == 0 && resp.Header.Get("Content-Length") == "" {
+		return -1
+	}
+	return resp.ContentLength
 }
 
 // source returns what is read from, and whether it was closed.
@@ -300,8 +309,12 @@ func (d *download) resume(cause error) error {
 		case d.off > 0 && d.v.ifRange() == "":
 			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
 		}
-		if err := d.c.retryAfter(d.ctx, d.project, d.attempts, cause); err != nil {
-			return err
+		pause := d.c.pauseAfter(cause, d.c.cfg.backoff.wait(d.attempts))
+		if errors.Is(cause, ErrExportNotReady) {
+			pause = max(pause, notReadyPause)
+		}
+		if ended := d.c.pauseForRetry(d.ctx, d.project, d.attempts, pause, cause); ended != nil {
+			return insteadOf(ended, cause)
 		}
 		d.attempts++
 		resp, err := d.askAgain()
@@ -314,7 +327,7 @@ func (d *download) resume(cause error) error {
 		if unsatisfiable(err) {
 			return fmt.Errorf("%w: it is shorter than byte %d, which was reached", ErrArchiveChanged, d.off)
 		}
-		if errors.Is(err, ErrArchiveChanged) || !transient(err) {
+		if errors.Is(err, ErrArchiveChanged) || !transient(err) && !errors.Is(err, ErrExportNotReady) {
 			return err
 		}
 		cause = err
@@ -350,7 +363,7 @@ func (d *download) proceed(resp *http.Response) error {
 	if d.off == 0 {
 		return d.begin(resp) // nothing was read of any other
 	}
-	at, size, same := int64(0), resp.ContentLength, false
+	at, size, same := int64(0), lengthOf(resp), false
 	partial := resp.StatusCode == http.StatusPartialContent
 	if partial {
 		var ok bool
@@ -462,7 +475,8 @@ func newExportReader(d *download) (*ExportReader, error) {
 func (d *download) lookAhead() error {
 	b := make([]byte, sniffLen)
 	n, err := fill(d, b)
-	if b = b[:n]; err != nil && err != io.EOF {
+	b = b[:n]
+	if err != nil && err != io.EOF && (n < 2 || isGzip(b)) { // else it is no archive, whole or not
 		return err
 	}
 	switch {
@@ -513,8 +527,8 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
 			return nil, fmt.Errorf("%s: %w", op, err)
 		}
-		if err := c.pauseForRetry(ctx, label, n, notReadyPause, err); err != nil {
-			return nil, fmt.Errorf("%s: %w", op, err)
+		if ended := c.pauseForRetry(ctx, label, n, notReadyPause, err); ended != nil {
+			return nil, fmt.Errorf("%s: %w", op, insteadOf(ended, err))
 		}
 	}
 }

@@ -276,6 +276,29 @@ func TestDownloadResumesInItsMinute(t *testing.T) {
 	}
 }
 
+// An archive that moves to another storage in the middle of its download is
+// waited for as at the start.
+func TestDownloadResumesNotReady(t *testing.T) {
+	archive := portertest.NewArchive(100 << 10)
+	synctest.Test(t, func(t *testing.T) {
+		s := dlServer(t, archive)
+		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.CutResponse(30000)})
+		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: 2, Do: portertest.Respond(404, nil, `{"message":"The project export file is not available yet"}`)})
+		start := time.Now()
+		var buf bytes.Buffer
+		if _, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+			t.Fatal(err)
+		}
+		if sum(buf.Bytes()) != archive.SHA256() {
+			t.Error("other bytes")
+		}
+		if took := time.Since(start).Truncate(time.Second); took != 2*time.Minute {
+			t.Errorf("took %v, not two minutes", took)
+		}
+		s.Close()
+	})
+}
+
 func TestDownloadSignedURLExpires(t *testing.T) {
 	archive := portertest.NewArchive(300 << 10)
 	synctest.Test(t, func(t *testing.T) {

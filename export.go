@@ -216,7 +216,7 @@ func (c *Client) getExport(ctx context.Context, id, label string, once bool) (*E
 		project: label,
 		hints:   exportHints,
 		once:    once,
-	}, exp, func() bool { return exp.ID > 0 && exp.Status != "" })
+	}, exp, func() bool { return exp.Status != "" })
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +319,7 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *
 	if err != nil {
 		return exp, err
 	}
-	_, err = c.downloadExport(ctx, exp.ID.String(), p.String(), w)
+	_, err = c.downloadExport(ctx, exp.ref(p), p.String(), w)
 	return exp, err
 }
 
@@ -337,7 +337,7 @@ func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, op
 		return exp, err
 	}
 	given, _ := resolve(p) // it was fine before
-	_, err = c.downloadExportFile(ctx, exp.ID.String(), given, p.String(), name)
+	_, err = c.downloadExportFile(ctx, exp.ref(p), given, p.String(), name)
 	return exp, err
 }
 
@@ -354,14 +354,13 @@ func (c *Client) findAndMakeExport(ctx context.Context, p ProjectRef, opts *Sche
 	if err != nil {
 		return nil, fmt.Errorf("export of %s: %w", p, err)
 	}
-	return c.makeExport(ctx, before, p.String(), opts)
+	return c.makeExport(ctx, before, p, opts)
 }
 
 // makeExport schedules an export, or joins the one that was under way at the
-// look before, and waits for it. It goes by the project's ID, which a rename
-// does not change.
-func (c *Client) makeExport(ctx context.Context, before *Export, label string, opts *ScheduleExportOptions) (*Export, error) {
-	id := before.ID.String()
+// look before, and waits for it.
+func (c *Client) makeExport(ctx context.Context, before *Export, p ProjectRef, opts *ScheduleExportOptions) (*Export, error) {
+	id, label := before.ref(p), p.String()
 	clues := exportClues{
 		running:  before.Status.underWay(),
 		uploaded: opts != nil && opts.Upload != nil,

@@ -134,13 +134,13 @@ func (o ImportOptions) label() string {
 	if o.Path == "" {
 		return "a project"
 	}
+	label := o.Path
 	if p, ok := o.target(); ok {
-		return string(p)
+		label = string(p)
+	} else if o.Namespace != nil {
+		label = fmt.Sprintf("%s (in namespace %s)", o.Path, o.Namespace)
 	}
-	if o.Namespace != nil {
-		return fmt.Sprintf("%s (in namespace %s)", o.Path, o.Namespace)
-	}
-	return o.Path
+	return printable(label, 300) // it may not have been checked yet
 }
 
 // StartImport uploads an archive and starts its import. It returns when GitLab
@@ -234,7 +234,7 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 		return nil
 	}
 	got := path.Dir(string(imp.PathWithNamespace))
-	if strings.EqualFold(got, string(want)) {
+	if imp.PathWithNamespace == "" || strings.EqualFold(got, string(want)) {
 		return nil
 	}
 	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, printable(string(imp.PathWithNamespace), 300))
@@ -263,7 +263,7 @@ func (c *Client) getImport(ctx context.Context, id, label string, once bool) (*I
 		project: label,
 		hints:   importHints,
 		once:    once,
-	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
+	}, imp, func() bool { return imp.Status != "" })
 	if err != nil {
 		return nil, err
 	}
@@ -367,15 +367,15 @@ func (c *Client) checkFree(ctx context.Context, opts ImportOptions, once bool) e
 }
 
 // lookUp returns the project at a path, or nil if there is none. The old path
-// of a renamed project is free.
+// of a renamed project is free. A page that says 404 is no word of GitLab's API.
 func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Import, error) {
 	imp, err := c.getImport(ctx, string(target), string(target), once)
 	switch api := answerOf(err); {
-	case api != nil && api.StatusCode == http.StatusNotFound && api.key == "message":
+	case api != nil && api.StatusCode == http.StatusNotFound && !api.isPage():
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !strings.EqualFold(string(imp.PathWithNamespace), string(target)):
+	case imp.PathWithNamespace != "" && !strings.EqualFold(string(imp.PathWithNamespace), string(target)):
 		return nil, nil
 	}
 	return imp, nil
@@ -384,7 +384,7 @@ func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Im
 // startImportSurely starts an import and, if the answer was lost, finds out
 // what became of it by looking at the path.
 func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
-	started := c.clock.now().Add(-clockSlack)
+	asked := time.Now()
 	imp, err := c.StartImport(ctx, src, opts)
 	target, ok := opts.target()
 	if !ok || opts.Overwrite {
@@ -408,7 +408,8 @@ func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportO
 			return nil, fmt.Errorf("%w (%w)", err, contextError(ctx))
 		case lerr != nil && !transient(lerr):
 			return nil, fmt.Errorf("%w (looked for the project: %w)", err, lerr)
-		case found != nil && found.CreatedAt.Before(started):
+		// By the server's clock, which may have been unknown when it was asked.
+		case found != nil && found.CreatedAt.Before(c.clock.now().Add(-time.Since(asked)-clockSlack)):
 			return nil, fmt.Errorf("%w (%w: %s is an older project, %d)", err, ErrProjectExists, target, found.ID)
 		case found != nil && found.Status != ImportNone: // else not yet, or no import at all
 			c.cfg.logger.InfoContext(ctx, "the import was accepted, although its answer was lost", "project", string(target), "id", int64(found.ID))

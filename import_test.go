@@ -62,14 +62,22 @@ func TestImportOptionsAreChecked(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			oneLine := func(err error) {
+				t.Helper()
+				if err != nil && strings.ContainsAny(err.Error(), "\r\n") {
+					t.Errorf("the error has line ends: %q", err)
+				}
+			}
 			imp, err := c.StartImport(t.Context(), importSource(), tt.opts)
 			if imp != nil || err == nil || !strings.HasPrefix(err.Error(), "start import") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("StartImport: got %+v, %v; want %q", imp, err, tt.text)
 			}
+			oneLine(err)
 			imp, err = c.Import(t.Context(), importSource(), tt.opts)
 			if imp != nil || err == nil || !strings.HasPrefix(err.Error(), "import") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("Import: got %+v, %v; want %q", imp, err, tt.text)
 			}
+			oneLine(err)
 			if tt.opts.Path == "" {
 				return
 			}
@@ -77,6 +85,7 @@ func TestImportOptionsAreChecked(t *testing.T) {
 			if m != nil || err == nil || !strings.HasPrefix(err.Error(), "migrate team/app: ") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("Migrate: got %+v, %v; want %q", m, err, tt.text)
 			}
+			oneLine(err)
 		})
 	}
 	if rs := s.Requests(); len(rs) > 0 {
@@ -469,6 +478,43 @@ func TestImportLooksFirst(t *testing.T) {
 	before := len(uploads(s))
 	if _, err := c.Import(ctx, importSource(), porter.ImportOptions{Path: "new2", Namespace: porter.NamespacePath("acme")}); !errors.Is(err, context.Canceled) || len(uploads(s)) != before {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestImportByServersClock tells its own project from an older one although the
+// server's clock, which differs, was not known before the upload.
+func TestImportByServersClock(t *testing.T) {
+	for _, tt := range []struct {
+		ahead time.Duration // the server's clock
+		age   time.Duration // of the project that is there
+		own   bool
+	}{
+		{ahead: 10 * time.Minute, age: 5 * time.Minute},
+		{ahead: -10 * time.Minute, own: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			posted := false
+			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodPost {
+					io.Copy(io.Discard, req.Body)
+					posted = true
+					return nil, io.EOF
+				}
+				if !posted {
+					return nil, errors.New("no route to host")
+				}
+				now := time.Now().Add(tt.ahead).UTC()
+				return retryAnswer(200, http.Header{"Date": {now.Format(http.TimeFormat)}}, fmt.Sprintf(
+					`{"id":9,"path_with_namespace":"acme/app","created_at":%q,"import_status":"finished"}`, now.Add(-tt.age).Format(time.RFC3339)))(req)
+			})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
+				t.Errorf("%v ahead: got %+v, %v", tt.ahead, imp, err)
+			}
+		})
 	}
 }
 

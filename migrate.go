@@ -49,7 +49,7 @@ func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts M
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	m := &migration{from: from, to: to, label: p.String(), opts: opts, start: time.Now()}
+	m := &migration{from: from, to: to, project: p, label: p.String(), opts: opts, start: time.Now()}
 	result, err := m.run(withObserverLock(ctx), id)
 	if err != nil {
 		return result, fmt.Errorf("migrate %s: %w", p, err)
@@ -60,7 +60,8 @@ func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts M
 // migration is one call of Migrate.
 type migration struct {
 	from, to *Client
-	label    string // the source project as the caller gave it
+	project  ProjectRef // the source as the caller gave it
+	label    string     // that, in messages
 	opts     MigrateOptions
 	start    time.Time
 	result   Migration
@@ -97,7 +98,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
 	}
-	exp, err := m.from.makeExport(ctx, before, m.label, m.opts.Export)
+	exp, err := m.from.makeExport(ctx, before, m.project, m.opts.Export)
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +106,9 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 
 	var imp *Import
 	if m.opts.NoSpool {
-		imp, err = m.direct(ctx, exp.ID.String())
+		imp, err = m.direct(ctx, exp.ref(m.project))
 	} else {
-		imp, err = m.spooled(ctx, exp.ID.String(), sp)
+		imp, err = m.spooled(ctx, exp.ref(m.project), sp)
 		sp.close() // the import may take hours yet
 	}
 	if imp != nil {

@@ -373,8 +373,11 @@ func TestMigrateLooksFirst(t *testing.T) {
 			dst.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(502, nil, "GitLab is not responding")})
 		}, ok: true},
 		{name: "destination is no GitLab", opts: porter.MigrateOptions{Import: intoNew}, prepare: func(_, dst *portertest.Server) {
-			dst.Inject(portertest.Fault{Times: -1, Do: portertest.Respond(404, nil, "Not found")})
+			dst.Inject(portertest.Fault{Times: -1, Do: portertest.Respond(404, nil, "<title>Not found</title>")})
 		}, is: porter.ErrNotFound, text: "import of new/app: "},
+		{name: "destination has no such route", opts: porter.MigrateOptions{Import: intoNew}, prepare: func(_, dst *portertest.Server) {
+			dst.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(404, nil, "404 page not found\n")})
+		}, ok: true},
 		{name: "no such project", opts: porter.MigrateOptions{Import: intoNew}, project: porter.ProjectPath("team/none"), is: porter.ErrNotFound, text: "export of team/none: "},
 		{name: "no spool folder", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: filepath.Join(t.TempDir(), "missing")}, is: os.ErrNotExist, text: "spool: "},
 		{name: "spool folder is a file", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: file}, text: "spool: "},

@@ -47,11 +47,11 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	for n := 0; ; n++ {
 		if ctx.Err() != nil {
-			return nil, contextError(ctx)
+			return nil, insteadOf(contextError(ctx), last)
 		}
 		t, err := c.pace(ctx, r.project, r.budget)
 		if err != nil {
-			return nil, err
+			return nil, insteadOf(err, last)
 		}
 		resp, p, err := c.attempt(ctx, r)
 		if err == nil && r.read != nil {
@@ -70,9 +70,18 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 			return nil, err
 		}
 		if ended := c.retryAfter(ctx, r.project, n, err); ended != nil {
-			return nil, fmt.Errorf("%w (was to be tried again: %w)", ended, err)
+			return nil, insteadOf(ended, err)
 		}
 	}
+}
+
+// insteadOf adds to the error ended, which kept a request from being tried
+// again, the failure of the try before, nil if there was none.
+func insteadOf(ended, failure error) error {
+	if failure == nil {
+		return ended
+	}
+	return fmt.Errorf("%w (was to be tried again: %w)", ended, failure)
 }
 
 // judge decides whether a failed attempt may be repeated, and adds to its
@@ -174,10 +183,10 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 		req.Header.Set("Content-Type", p.contentType)
 	}
 	w.arm()
-	resp, err := c.http.Do(req)
+	resp, err := c.do(req)
 	w.disarm()
 	if err == nil {
-		resp.Body = &watchedBody{ReadCloser: resp.Body, w: w, ctx: ctx}
+		resp.Body = newWatchedBody(ctx, resp.Body, w)
 		if resp.StatusCode < 200 || resp.StatusCode > 299 {
 			return nil, p, c.refused(r, p, resp)
 		}
@@ -197,6 +206,36 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 		return nil, p, newTransportError(req, err)
 	}
 	return resp, p, nil
+}
+
+// do sends a request. If its context ends while it has a body, the transport
+// waits for the source of that, which may hang in a Read that nothing ends; so
+// it is left behind then.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	if req.Body == nil {
+		return c.http.Do(req)
+	}
+	var resp *http.Response
+	err := errors.New("transport has exited")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		resp, err = c.http.Do(req)
+	}()
+	select {
+	case <-done:
+		return resp, err
+	case <-req.Context().Done():
+	}
+	if waitFor(done, 2*closePatience) {
+		return resp, err
+	}
+	go func() {
+		if <-done; resp != nil {
+			resp.Body.Close()
+		}
+	}()
+	return nil, context.Cause(req.Context())
 }
 
 // refused makes an error of an answer that is not a success. If it came early,

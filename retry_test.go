@@ -434,6 +434,35 @@ func TestRetryCanceled(t *testing.T) {
 	}
 }
 
+// So does the error of a download that waits for its turn, or for its archive.
+func TestDownloadCanceledInPause(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step retryStep
+		want error
+	}{
+		"turn":    {retryAnswer(502, nil, ""), nil},
+		"archive": {retryAnswer(404, nil, `{"message":"The project export file is not available yet"}`), porter.ErrExportNotReady},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			script := &retryScript{method: http.MethodGet, steps: []retryStep{tt.step}}
+			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(script))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			_, err = c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			var api *porter.APIError
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &api) || tt.want != nil && !errors.Is(err, tt.want) {
+				t.Errorf("%s: error is %v", name, err)
+			}
+			if len(script.times) != 1 {
+				t.Errorf("%s: %d requests", name, len(script.times))
+			}
+		})
+	}
+}
+
 // A context that has ended makes no request.
 func TestRetryCanceledBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

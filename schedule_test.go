@@ -408,7 +408,7 @@ func TestGetExportDecodes(t *testing.T) {
 		{`{"id":1,"export_status":"pondering","description":null,"_links":null,"new":[1]}`, &porter.Export{Project: porter.Project{ID: 1}, Status: "pondering"}},
 		{`{"id":1,"export_status":"started","created_at":"2024-05-01T11:41:00.500+02:00"}`, &porter.Export{Project: porter.Project{ID: 1, CreatedAt: time.Date(2024, 5, 1, 9, 41, 0, 5e8, time.UTC)}, Status: "started"}},
 		{`{"id":1}`, nil},
-		{`{"export_status":"none"}`, nil},
+		{`{"export_status":"none"}`, &porter.Export{Status: porter.ExportNone}},
 		{`{"message":"202 Accepted"}`, nil},
 		{`[]`, nil},
 		{`null`, nil},

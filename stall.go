@@ -84,11 +84,19 @@ func (w *watchdog) stop() {
 
 func (w *watchdog) stalled() bool { return context.Cause(w.ctx) == ErrStalled }
 
-// watchedBody is a response's body that is given up when it stalls.
+// watchedBody is a response's body that is given up when it stalls or the
+// caller's context ends.
 type watchedBody struct {
 	io.ReadCloser
-	w   *watchdog
-	ctx context.Context // of the caller
+	w      *watchdog
+	ctx    context.Context // of the caller
+	unhook func() bool
+}
+
+func newWatchedBody(ctx context.Context, body io.ReadCloser, w *watchdog) *watchedBody {
+	return &watchedBody{body, w, ctx, context.AfterFunc(w.ctx, func() {
+		body.Close() // one that was not made by net/http may know nothing of contexts
+	})}
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
@@ -107,6 +115,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 }
 
 func (b *watchedBody) Close() error {
+	b.unhook()
 	b.w.stop()
 	return b.ReadCloser.Close()
 }

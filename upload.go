@@ -186,13 +186,15 @@ func (s *singlePass) Close() error {
 	return nil
 }
 
-// waitFor waits for ch, but no longer than d.
-func waitFor(ch <-chan struct{}, d time.Duration) {
+// waitFor waits for ch, but no longer than d, and reports whether it came.
+func waitFor(ch <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ch:
+		return true
 	case <-t.C:
+		return false
 	}
 }
 
@@ -362,9 +364,14 @@ type exactReader struct {
 	r        io.Reader
 	left     int64 // -1 if the size is not known
 	read     int64
+	idle     int // reads in a row that brought nothing
 	progress *progress
 	err      error
 }
+
+// maxIdleReads is how often a reader may return nothing, neither bytes nor an
+// error, before it is taken to be broken.
+const maxIdleReads = 100
 
 func (e *exactReader) Read(b []byte) (int, error) {
 	if e.err != nil {
@@ -378,7 +385,8 @@ func (e *exactReader) Read(b []byte) (int, error) {
 		b = b[:e.left]
 	}
 	n, err := e.r.Read(b)
-	if n > 0 {
+	if e.idle++; n > 0 {
+		e.idle = 0
 		e.read += int64(n)
 		e.progress.add(int64(n))
 		if e.left > 0 {
@@ -386,6 +394,8 @@ func (e *exactReader) Read(b []byte) (int, error) {
 		}
 	}
 	switch {
+	case err == nil && e.idle >= maxIdleReads:
+		e.err = &sourceError{io.ErrNoProgress}
 	case err == nil:
 	case err != io.EOF:
 		e.err = &sourceError{err}
@@ -404,7 +414,7 @@ func (e *exactReader) Read(b []byte) (int, error) {
 // source that checks itself has its say, before the form is closed.
 func (e *exactReader) end() error {
 	var one [1]byte
-	for range 100 {
+	for range maxIdleReads {
 		n, err := e.r.Read(one[:])
 		switch {
 		case n > 0:
@@ -563,7 +573,16 @@ func (p *payload) arrived(err error) bool {
 	defer p.mu.Unlock()
 	var op *net.OpError
 	cut := p.size >= 0 && errors.As(err, &op) && op.Op == "write"
-	return p.whole && !cut
+	return p.whole && !cut && !(err != nil && neverTaken(err))
+}
+
+// neverTaken reports whether an HTTP/2 server has said that it did nothing with
+// a request. net/http would repeat that itself if it had the body again, and
+// has no error but this text for it. A PROTOCOL_ERROR, with which some servers
+// mean the same, may mean another thing.
+func neverTaken(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "http2: Transport: cannot retry err [") && !strings.Contains(text, "PROTOCOL_ERROR")
 }
 
 // failure returns what went wrong with the source, if that is why the request failed.

@@ -879,6 +879,52 @@ func startProxy(t *testing.T) *url.URL {
 }
 
 // zeros is an endless source.
+// A source that hangs does not outlive the context, whatever its Close does.
+func TestSourceHangs(t *testing.T) {
+	s := portertest.NewServer(portertest.NoLimits())
+	defer s.Close()
+	release := make(chan struct{})
+	defer close(release)
+	hang := readerFunc(func([]byte) (int, error) {
+		<-release
+		return 0, io.EOF
+	})
+	for name, src := range map[string]porter.Source{
+		"source": {Size: 10, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(hang), nil }},
+		"reader": porter.ReaderSource(hang, 10),
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, cancel)
+		done := make(chan error, 1)
+		go func() {
+			_, err := connect(t, s).StartImport(ctx, src, porter.ImportOptions{Path: "app"})
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) || errors.Is(err, porter.ErrOutcomeUnknown) {
+				t.Errorf("%s: error is %v", name, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s: hangs", name)
+		}
+	}
+}
+
+// A source that brings neither bytes nor an error is broken.
+func TestSourceWithoutProgress(t *testing.T) {
+	s := portertest.NewServer(portertest.NoLimits())
+	defer s.Close()
+	for _, size := range []int64{10, -1} {
+		src := porter.Source{Size: size, Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(readerFunc(func([]byte) (int, error) { return 0, nil })), nil
+		}}
+		if _, err := connect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("size %d: error is %v", size, err)
+		}
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }

@@ -56,6 +56,9 @@ type ArchiveInfo struct {
 // contents as they are can go unnoticed: of what the gzip header says about
 // the file's origin, such as its time, and of unused bits in compressed data.
 func VerifyArchive(r io.Reader) (*ArchiveInfo, error) {
+	if r == nil {
+		return nil, errors.New("verify archive: reader is nil")
+	}
 	info, err := verifyArchive(r, maxUnpacked)
 	if err != nil {
 		return nil, fmt.Errorf("verify archive: %w", err)

@@ -577,6 +577,10 @@ func TestVerifyArchiveReadError(t *testing.T) {
 	if !errors.Is(err, io.ErrNoProgress) || errors.Is(err, ErrArchiveDamaged) {
 		t.Errorf("reader without progress: got error %v", err)
 	}
+
+	if _, err := VerifyArchive(nil); err == nil {
+		t.Error("nil reader: no error")
+	}
 }
 
 type readerFunc func([]byte) (int, error)
