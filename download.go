@@ -548,7 +548,8 @@ func explainDownload(err error) error {
 	return err
 }
 
-// OpenExport opens the finished archive for reading. Close the reader.
+// OpenExport opens the finished archive for reading. Close the reader; it ends
+// with ctx too.
 //
 // The error is ErrExportExpired if GitLab has no archive for this user,
 // ErrExportNotReady if it is still being stored when Polling.Patience is over,

@@ -30,7 +30,7 @@ var (
 	ErrProjectExists    = errors.New("project exists")                  // its path or name is taken
 	ErrWrongNamespace   = errors.New("imported into another namespace") // the project exists there
 	ErrSourceConsumed   = errors.New("source already read")             // and cannot be opened again
-	ErrOutcomeUnknown   = errors.New("outcome unknown")                 // sent whole, but the answer was lost
+	ErrOutcomeUnknown   = errors.New("outcome unknown")                 // sent, but the answer was lost or is a gateway's
 	ErrNoAnswer         = errors.New("no answer")                       // the network, TLS or a proxy failed
 	ErrStalled          = errors.New("stalled: no byte moved within the stall timeout")
 )

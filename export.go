@@ -128,9 +128,10 @@ func (o *ScheduleExportOptions) encode() ([]byte, error) {
 }
 
 // ScheduleExport asks GitLab to export the project, and returns when GitLab
-// has accepted the job. It deletes the archive of the user's previous export,
-// even if GitLab then refuses. The error is ErrExportInProgress if an export
-// is already under way, and ErrOutcomeUnknown if the answer was lost and the
+// has accepted the job. Since GitLab 13.3 that deletes the archive of the
+// user's previous export, even if GitLab then refuses. The error is
+// ErrExportInProgress if an export is already under way (18.5 and later; before,
+// GitLab accepts another), and ErrOutcomeUnknown if the answer was lost and the
 // status does not show the export running; it is never sent twice.
 //
 // POST /projects/:id/export, needs the Maintainer role:
@@ -193,7 +194,9 @@ func (c *Client) explainSchedule(ctx context.Context, id, label string, err erro
 }
 
 // GetExport returns the state of the project's export, as the user of the
-// token sees it: exports of other users do not show.
+// token sees it: since GitLab 17.3 exports of other users do not show. The
+// error is an *APIError if GitLab refused, such as ErrNotFound for a project
+// that the user can't see.
 //
 // GET /projects/:id/export, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-export

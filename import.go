@@ -148,8 +148,8 @@ func (o ImportOptions) label() string {
 // rights before the upload, but the namespace and the path only after it.
 //
 // The error is ErrOutcomeUnknown if the connection broke after the whole
-// archive was sent: the project may exist, and nothing is sent again. It is
-// ErrProjectExists if the path or name is taken, ErrTooLarge if the instance
+// archive was sent, or if a gateway answered instead of GitLab (502, 503, 504):
+// the project may exist, and nothing is sent again. It is ErrProjectExists if the path or name is taken, ErrTooLarge if the instance
 // refuses the archive's size, and ErrWrongNamespace, together with the Import,
 // if the project was created elsewhere than asked for.
 //
@@ -240,7 +240,9 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, printable(string(imp.PathWithNamespace), 300))
 }
 
-// GetImport returns the state of the project's import.
+// GetImport returns the state of the project's import. The error is an
+// *APIError if GitLab refused, such as ErrNotFound for a project that the user
+// can't see.
 //
 // GET /projects/:id/import, for users who can read the project:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-import
@@ -315,8 +317,9 @@ func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*I
 }
 
 // WaitForImport waits until the project's import is finished. The error is an
-// *ImportError if it failed and a *WaitError if ctx ended first, or if polls
-// were refused or kept failing for Polling.Patience. A finished import may
+// *ImportError if it failed, or if the project shows no import for
+// Polling.Grace, and a *WaitError if ctx ended first, or if polls were refused
+// or kept failing for Polling.Patience. A finished import may
 // still be incomplete; see Import.Complete. The last answer comes with the
 // error.
 func (c *Client) WaitForImport(ctx context.Context, p ProjectRef) (*Import, error) {

@@ -33,7 +33,8 @@ type Source struct {
 	// does; failing that, the upload is chunked, which some proxies refuse.
 	Size int64
 	// Open returns the archive from its first byte. The context ends when the
-	// upload does; a Read that still does not return is soon ended by Close.
+	// upload does; a Read that still does not return is soon ended by Close,
+	// or if that does not help either, left behind.
 	// An error ends the upload; one that wraps ErrSourceConsumed says that the
 	// archive can be opened only once.
 	Open func(context.Context) (io.ReadCloser, error)
