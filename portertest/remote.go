@@ -126,10 +126,13 @@ func humanSize(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
+// headTimeout is how long GitLab waits for an answer.
+const headTimeout = 20 * time.Second
+
 // head asks for a file's size and type, and whether it is in Amazon S3, where
 // a URL signed for GET does not allow HEAD.
 func (s *Server) head(raw string) (size int64, contentType string, amazon bool, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(s.ctx, headTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, raw, nil)
 	if err != nil {

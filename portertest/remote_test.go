@@ -2,6 +2,7 @@ package portertest
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,8 +57,14 @@ func TestRemoteImportRefusals(t *testing.T) {
 	mux.HandleFunc("/text", file("100", "text/plain"))
 	dst := httptest.NewTLSServer(&mux)
 	defer dst.Close()
-	dead := httptest.NewTLSServer(nil)
-	dead.Close()
+	// Nobody listens at the client's end of a connection, and as long as it is
+	// open nobody can.
+	conn, err := net.Dial("tcp", dst.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	dead := "https://" + conn.LocalAddr().String()
 
 	u := func(path string) string { return `"path":"new","url":"` + dst.URL + path + `"` }
 	for _, tt := range []struct {
@@ -77,7 +84,7 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"empty", "18.9", u("/empty"), 400, `{"message":"Content length is too small (should be at least 1 B)"}`},
 		{"big", "18.9", u("/big"), 400, `{"message":"Content length is too big (should be at most 10 GiB)"}`},
 		{"type", "18.9", u("/text"), 400, `{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
-		{"dead", "18.9", `"path":"new","url":"` + dead.URL + `"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
+		{"dead", "18.9", `"path":"new","url":"` + dead + `"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
 		{"no such host", "18.9", `"path":"new","url":"https://` + strings.Repeat("x", 64) + `.test/"`, 400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`},
 		{"namespace before URL", "18.9", `"path":"new","namespace":"nope","url":"http://x.test/"`, 404, noNamespace},
 		{"path after URL", "18.9", `"path":".","url":"http://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
