@@ -170,7 +170,7 @@ func ExampleWaitError() {
 	if err := client.ScheduleExport(context.Background(), porter.ProjectID(42), nil); err != nil {
 		log.Fatal(err)
 	}
-	const patience = 50 * time.Millisecond
+	const patience = 2 * time.Second
 
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the night is over"))
 	defer cancel()
