@@ -121,11 +121,11 @@ func TestKilledDownloadContinues(t *testing.T) {
 			file := saveTarget(t)
 			want := []string{""}
 			for range 2 {
-				p := killStart(t, s.URL, file)
 				before := int64(0)
 				if fi, err := os.Stat(file + ".part"); err == nil {
 					before = fi.Size()
 				}
+				p := killStart(t, s.URL, file)
 				p.killAt(t, file+".part", before+1<<20)
 				if diff := cmp.Diff([]string{"app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {
 					t.Errorf("left:\n%s", diff)
@@ -243,7 +243,7 @@ func TestKillMigrateChild(t *testing.T) {
 	client := func(url string) *porter.Client {
 		soon := porter.ConstantBackoff(5 * time.Millisecond)
 		c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-			porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
+			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,6 +264,7 @@ type killMigration struct {
 	from, to *portertest.Server
 	archive  *portertest.Archive
 	spool    string // "" for none
+	started  int    // processes
 }
 
 func newKillMigration(t *testing.T, size int64, spool bool, timings portertest.Timings) *killMigration {
@@ -282,9 +283,13 @@ func newKillMigration(t *testing.T, size int64, spool bool, timings portertest.T
 }
 
 func (m *killMigration) start(t *testing.T) *killChild {
+	m.started++
 	return killStartTest(t, "TestKillMigrateChild", "PORTER_TEST_CHILD_FROM="+m.from.URL,
-		"PORTER_TEST_CHILD_TO="+m.to.URL, "PORTER_TEST_CHILD_SPOOL="+m.spool)
+		"PORTER_TEST_CHILD_TO="+m.to.URL, "PORTER_TEST_CHILD_SPOOL="+m.spool, "PORTER_TEST_CHILD_NAME="+m.name())
 }
+
+// name is what the process that was started last goes by.
+func (m *killMigration) name() string { return fmt.Sprintf("child/%d", m.started) }
 
 // check makes sure that the project was imported once and whole, and that the
 // killed left no file where files can do without a name.
@@ -310,15 +315,15 @@ func (m *killMigration) count(s *portertest.Server, method, path string) int {
 	return n
 }
 
-// answered returns how many requests the source has answered.
-func (m *killMigration) answered() int {
-	n := 0
+// answered reports whether the source has answered the process that was
+// started last. It may yet answer one that was killed.
+func (m *killMigration) answered() bool {
 	for _, r := range m.from.Requests() {
-		if r.Status != 0 {
-			n++
+		if r.Status != 0 && strings.HasPrefix(r.Header.Get("User-Agent"), m.name()+" ") {
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 // A migration that is killed goes on with the export under way, and is never
@@ -380,9 +385,8 @@ func TestKilledMigrateContinues(t *testing.T) {
 				if got := len(m.to.Projects()) > 0; got != tt.exists {
 					t.Errorf("project exists: %v", got)
 				}
-				seen := m.answered()
 				again := m.start(t)
-				waitUntil(t, func() bool { return m.answered() > seen }) // it has found what is under way
+				waitUntil(t, m.answered) // it has found what is under way
 				m.from.Advance(2 * time.Hour)
 				m.to.Advance(2 * time.Hour)
 				if tt.exists {
