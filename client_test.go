@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,41 +196,6 @@ func TestWith(t *testing.T) {
 	}
 	if err := retryKinds[0].send(t.Context(), e); err != nil || len(a.times) != 4 {
 		t.Errorf("copy: error %v after %d requests", err, len(a.times))
-	}
-}
-
-// What is derived shares the connections, and so do clients derived of that.
-func TestWithSharesConnections(t *testing.T) {
-	var connections atomic.Int64
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, `{"id":42,"export_status":"none"}`)
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	defer transport.CloseIdleConnections()
-	for name, opts := range map[string][]porter.Option{"default": nil, "client": {porter.WithHTTPClient(&http.Client{})}, "transport": {porter.WithTransport(transport)}} {
-		connections.Store(0)
-		c, err := porter.NewClient(s.URL, nil, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 3 {
-			if _, err := c.GetExport(t.Context(), porter.ProjectID(42)); err != nil {
-				t.Error(err)
-			}
-			if c, err = c.With(porter.WithUserAgent("another")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := connections.Load(); got != 1 {
-			t.Errorf("%s: %d connections", name, got)
-		}
 	}
 }
 
@@ -595,13 +558,8 @@ func TestNothingIsLeft(t *testing.T) {
 			cancel()
 		}
 		transport.CloseIdleConnections()
-		for range 200 {
-			if runtime.NumGoroutine() <= before {
-				break
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-		if after := runtime.NumGoroutine(); after > before {
+		if !settles(func() bool { return runtime.NumGoroutine() <= before }) {
+			after := runtime.NumGoroutine()
 			stacks := make([]byte, 1<<20)
 			t.Errorf("%q: %d goroutines before, %d after\n%s", do, before, after, stacks[:runtime.Stack(stacks, true)])
 		}

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 // Pieces grow on a fast connection, and shrink again when it becomes slow, so
@@ -230,6 +232,9 @@ func TestEarlyRefusalOverDialedConnection(t *testing.T) {
 	}
 }
 
+// tooLong is less than the five seconds that TLS would try to say goodbye for.
+const tooLong = 4 * time.Second
+
 // Canceling interrupts a write that the server does not take, at once.
 func TestCancelStuckUpload(t *testing.T) {
 	const size = 64 << 20
@@ -259,7 +264,7 @@ func TestCancelStuckUpload(t *testing.T) {
 				close(closeIdle)
 			}()
 			<-closeIdle
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > tooLong {
 				t.Errorf("it took %v", d)
 			}
 		})
@@ -291,7 +296,9 @@ func (s *stuckReader) waitUntilStuck() {
 // Closing a connection in the middle of a write over TLS does not wait for
 // that write: there is no time to say goodbye.
 func TestCloseInterruptsWrite(t *testing.T) {
-	s := benchServe(t, "https", http.NotFoundHandler())
+	release := make(chan struct{})
+	s := benchServe(t, "https", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer close(release) // an answer would close the connection, too
 	c := benchConnect(t, s)
 	conn, err := c.bare.Transport.(*http.Transport).DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
 	if err != nil {
@@ -310,7 +317,7 @@ func TestCloseInterruptsWrite(t *testing.T) {
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error is %v", err)
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > tooLong {
 		t.Errorf("it took %v", d)
 	}
 }
@@ -382,66 +389,127 @@ func TestDialTLSErrors(t *testing.T) {
 	})
 }
 
-// A relay passes connections on to target, until those it has are told to
-// swallow what comes, as a firewall does that forgot them.
-type relay struct {
-	net.Listener
-	forgot atomic.Pointer[atomic.Bool] // of the connections from now on
+// A forgetfulConn passes on what comes, until it is told to swallow it, as a
+// firewall does that forgot the connection.
+type forgetfulConn struct {
+	net.Conn
+	forgot *atomic.Bool
 }
 
-func newRelay(t *testing.T, target string) *relay {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func (c forgetfulConn) Write(b []byte) (int, error) {
+	if c.forgot.Load() {
+		return len(b), nil
 	}
-	t.Cleanup(func() { l.Close() })
-	r := &relay{Listener: l}
-	r.forgot.Store(new(atomic.Bool))
-	go func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", target)
-			if err != nil {
-				near.Close()
-				continue
-			}
-			forgot := r.forgot.Load()
-			pass := func(to, from net.Conn) {
-				defer to.Close()
-				buf := make([]byte, 4<<10)
-				for {
-					n, err := from.Read(buf)
-					if err != nil {
-						return
-					}
-					if !forgot.Load() {
-						to.Write(buf[:n])
-					}
-				}
-			}
-			go pass(near, far)
-			go pass(far, near)
-		}
-	}()
-	return r
+	return c.Conn.Write(b)
 }
 
-func (r *relay) forget() { r.forgot.Swap(new(atomic.Bool)).Store(true) }
+func (c forgetfulConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.forgot.Load() {
+			return n, err
+		}
+	}
+}
 
 // A connection that died unnoticed is given up with the request that found it
 // out, which HTTP/2 would not do.
 func TestDeadConnection(t *testing.T) {
-	s := benchServe(t, "https", bareServer{})
-	r := newRelay(t, s.Listener.Addr().String())
-	s.URL = "https://" + r.Addr().String()
-	c := benchConnect(t, s, WithStallTimeout(200*time.Millisecond), WithRetry(1, ConstantBackoff(0)))
-	for range 2 {
-		if _, err := c.GetExport(t.Context(), ProjectID(1)); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory(), portertest.HTTP2())
+		defer s.Close()
+		id := s.AddProject(portertest.Project{Path: "team/app"})
+		c, err := NewClient(s.URL, PrivateToken(portertest.Token), WithStallTimeout(time.Second), WithRetry(1, ConstantBackoff(0)))
+		if err != nil {
+			t.Fatal(err)
 		}
-		r.forget()
+		defer c.bare.CloseIdleConnections()
+		var forgot atomic.Pointer[atomic.Bool] // of the connections from now on
+		forgot.Store(new(atomic.Bool))
+		tr := c.bare.Transport.(*http.Transport)
+		tr.TLSClientConfig = s.Transport().TLSClientConfig.Clone()
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.Transport().DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return forgetfulConn{conn, forgot.Load()}, nil
+		}
+		for range 2 {
+			if _, err := c.GetExport(t.Context(), ProjectID(id)); err != nil {
+				t.Error(err)
+			}
+			forgot.Swap(new(atomic.Bool)).Store(true)
+		}
+	})
+}
+
+// What an answer of no interest holds is read, so that its connection serves
+// the next request too. In a bubble, because net/http gives a connection up
+// whose goroutines do not get to run for a while.
+func TestConnectionIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		s.Inject(portertest.Fault{Times: -1, Do: portertest.Respond(http.StatusAccepted, nil, `{"message":"202 Accepted"}`)})
+		c, err := NewClient(s.URL, nil, WithoutPacing())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.bare.CloseIdleConnections()
+		dials := countDials(c, s)
+		for range 5 {
+			if err := c.ScheduleExport(t.Context(), ProjectID(1), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.StartRelationsExport(t.Context(), ProjectID(1), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := dials.Load(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
+// What is derived shares the connections, and so do clients derived of that.
+func TestWithSharesConnections(t *testing.T) {
+	for name, opts := range map[string][]Option{
+		"default": nil, "client": {WithHTTPClient(&http.Client{})}, "transport": {WithTransport(newTransport())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := portertest.NewServer(portertest.InMemory())
+				defer s.Close()
+				id := s.AddProject(portertest.Project{Path: "team/app"})
+				c, err := NewClient(s.URL, PrivateToken(portertest.Token), opts...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.bare.CloseIdleConnections()
+				dials := countDials(c, s)
+				for range 3 {
+					if _, err := c.GetExport(t.Context(), ProjectID(id)); err != nil {
+						t.Error(err)
+					}
+					if c, err = c.With(WithUserAgent("another")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n := dials.Load(); n != 1 {
+					t.Errorf("%d connections", n)
+				}
+			})
+		})
 	}
+}
+
+// countDials makes c dial s, which is in memory, and counts how often it does.
+func countDials(c *Client, s *portertest.Server) *atomic.Int64 {
+	n := new(atomic.Int64)
+	c.bare.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n.Add(1)
+		return s.Transport().DialContext(ctx, network, addr)
+	}
+	return n
 }

@@ -652,39 +652,6 @@ func TestProxyFromEnvironment(t *testing.T) {
 	}
 }
 
-// The default transport does not take headers of any size.
-// What an answer of no interest holds is read, so that its connection serves
-// the next request too.
-func TestConnectionIsKept(t *testing.T) {
-	var conns atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusAccepted)
-		io.WriteString(w, `{"message":"202 Accepted"}`)
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	c, err := porter.NewClient(s.URL, nil, porter.WithoutPacing())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		if err := c.ScheduleExport(t.Context(), porter.ProjectID(1), nil); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.StartRelationsExport(t.Context(), porter.ProjectID(1), false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections, want 1", n)
-	}
-}
-
 // A transport that returns nothing at all is an error, as in net/http.
 func TestTransportReturnsNothing(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -698,6 +665,7 @@ func TestTransportReturnsNothing(t *testing.T) {
 	}
 }
 
+// The default transport does not take headers of any size.
 func TestHeadersAreBounded(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Large", strings.Repeat("x", 300<<10))
