@@ -299,36 +299,38 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(proto+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
-				var opts []portertest.Option
-				if proto == "HTTP/2" {
-					opts = append(opts, portertest.HTTP2())
-				}
-				s := portertest.NewServer(opts...)
-				defer s.Close()
-				s.Inject(portertest.Fault{Method: "POST", Do: tt.do})
-				ctx, cancel := context.WithCancelCause(t.Context())
-				defer cancel(nil)
-				why := errors.New("enough")
-				if tt.canceled {
-					go func() {
-						for s.Project("owner/app") == nil {
-							time.Sleep(time.Millisecond)
-						}
-						time.Sleep(20 * time.Millisecond)
-						cancel(why)
-					}()
-				}
-				c := connect(t, s, append(tt.opts, porter.WithRetry(3, porter.ConstantBackoff(0)))...)
-				imp, err := c.StartImport(ctx, importSource(), porter.ImportOptions{Path: "app"})
-				if imp != nil || !errors.Is(err, porter.ErrOutcomeUnknown) {
-					t.Errorf("got %+v, %v", imp, err)
-				}
-				if errors.Is(err, context.Canceled) != tt.canceled || errors.Is(err, why) != tt.canceled {
-					t.Errorf("got %v", err)
-				}
-				if n := len(uploads(s)); n != 1 || s.Project("owner/app") == nil {
-					t.Errorf("%d requests, project %+v", n, s.Project("owner/app"))
-				}
+				synctest.Test(t, func(t *testing.T) { // where nothing stalls but what is to
+					opts := []portertest.Option{portertest.InMemory()}
+					if proto == "HTTP/2" {
+						opts = append(opts, portertest.HTTP2())
+					}
+					s := portertest.NewServer(opts...)
+					defer s.Close()
+					s.Inject(portertest.Fault{Method: "POST", Do: tt.do})
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					why := errors.New("enough")
+					if tt.canceled {
+						go func() {
+							for s.Project("owner/app") == nil {
+								time.Sleep(time.Millisecond)
+							}
+							time.Sleep(20 * time.Millisecond)
+							cancel(why)
+						}()
+					}
+					c := connect(t, s, append(tt.opts, porter.WithRetry(3, porter.ConstantBackoff(0)))...)
+					imp, err := c.StartImport(ctx, importSource(), porter.ImportOptions{Path: "app"})
+					if imp != nil || !errors.Is(err, porter.ErrOutcomeUnknown) {
+						t.Errorf("got %+v, %v", imp, err)
+					}
+					if errors.Is(err, context.Canceled) != tt.canceled || errors.Is(err, why) != tt.canceled {
+						t.Errorf("got %v", err)
+					}
+					if n := len(uploads(s)); n != 1 || s.Project("owner/app") == nil {
+						t.Errorf("%d requests, project %+v", n, s.Project("owner/app"))
+					}
+				})
 			})
 		}
 	}

@@ -15,11 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -592,12 +592,12 @@ func TestSourceOpen(t *testing.T) {
 				}
 				s := portertest.NewServer()
 				defer s.Close()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				ctx := t.Context()
 				if tt.is == context.DeadlineExceeded {
-					cancel()
-					ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
+					defer cancel()
 				}
-				defer cancel()
 				open := tt.open
 				if tt.name == "never yields" {
 					open = func(context.Context) (io.ReadCloser, error) {
@@ -716,49 +716,51 @@ func TestSourceIsClosed(t *testing.T) {
 			for _, known := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s, %s, size known %v", proto, tt.name, known), func(t *testing.T) {
 					t.Parallel()
-					var opts []portertest.Option
-					pause := 50 * time.Millisecond // HTTP/1.1 hears of a broken connection no earlier
-					if proto == "HTTP/2" {
-						opts = append(opts, portertest.HTTP2())
-						pause = 10 * time.Second
-					}
-					s := portertest.NewServer(opts...)
-					defer s.Close()
-					if tt.fault.Method != "" {
-						s.Inject(tt.fault)
-					}
-					ctx := t.Context()
-					if tt.timeout > 0 {
-						var cancel context.CancelFunc
-						ctx, cancel = context.WithTimeout(ctx, tt.timeout)
-						defer cancel()
-					}
-					var opened []*watchedSource
-					src := porter.Source{Size: -1, Open: func(ctx context.Context) (io.ReadCloser, error) {
-						w := &watchedSource{r: tt.archive.NewReader(), block: tt.block, pause: pause, ctx: ctx}
-						opened = append(opened, w)
-						return w, nil
-					}}
-					if known {
-						src.Size = tt.archive.Size()
-						if tt.block {
-							src.Size++
+					synctest.Test(t, func(t *testing.T) { // where a timeout is never too short
+						opts := []portertest.Option{portertest.InMemory()}
+						pause := 50 * time.Millisecond // HTTP/1.1 hears of a broken connection no earlier
+						if proto == "HTTP/2" {
+							opts = append(opts, portertest.HTTP2())
+							pause = 10 * time.Second
 						}
-					}
-					c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing())
-					if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok || proto == "HTTP/2" && err != nil && strings.Contains(err.Error(), "nothing more comes") {
-						t.Errorf("got %v", err)
-					}
-					for i, w := range opened {
-						w.mu.Lock()
-						if w.closed != 1 || w.fault != "" {
-							t.Errorf("opening %d: closed %d times; %s", i, w.closed, w.fault)
+						s := portertest.NewServer(opts...)
+						defer s.Close()
+						if tt.fault.Method != "" {
+							s.Inject(tt.fault)
 						}
-						w.mu.Unlock()
-					}
-					if len(opened) == 0 {
-						t.Error("never opened")
-					}
+						ctx := t.Context()
+						if tt.timeout > 0 {
+							var cancel context.CancelFunc
+							ctx, cancel = context.WithTimeout(ctx, tt.timeout)
+							defer cancel()
+						}
+						var opened []*watchedSource
+						src := porter.Source{Size: -1, Open: func(ctx context.Context) (io.ReadCloser, error) {
+							w := &watchedSource{r: tt.archive.NewReader(), block: tt.block, pause: pause, ctx: ctx}
+							opened = append(opened, w)
+							return w, nil
+						}}
+						if known {
+							src.Size = tt.archive.Size()
+							if tt.block {
+								src.Size++
+							}
+						}
+						c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing())
+						if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok || proto == "HTTP/2" && err != nil && strings.Contains(err.Error(), "nothing more comes") {
+							t.Errorf("got %v", err)
+						}
+						for i, w := range opened {
+							w.mu.Lock()
+							if w.closed != 1 || w.fault != "" {
+								t.Errorf("opening %d: closed %d times; %s", i, w.closed, w.fault)
+							}
+							w.mu.Unlock()
+						}
+						if len(opened) == 0 {
+							t.Error("never opened")
+						}
+					})
 				})
 			}
 		}
@@ -767,20 +769,22 @@ func TestSourceIsClosed(t *testing.T) {
 
 // TestSourceThatIgnoresItsContext closes a source that hangs, so that it returns.
 func TestSourceThatIgnoresItsContext(t *testing.T) {
-	s := portertest.NewServer()
-	defer s.Close()
-	pr, pw := io.Pipe()
-	defer pw.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	src := porter.Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return pr, nil }}
-	_, err := connect(t, s).StartImport(ctx, src, porter.ImportOptions{Path: "app"})
-	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrOutcomeUnknown) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
-		t.Errorf("the pipe is open: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		src := porter.Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return pr, nil }}
+		_, err := connect(t, s).StartImport(ctx, src, porter.ImportOptions{Path: "app"})
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrOutcomeUnknown) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
+			t.Errorf("the pipe is open: %v", err)
+		}
+	})
 }
 
 // A wayIn is a way to reach a server.
@@ -990,42 +994,29 @@ func TestEarlyRefusal(t *testing.T) {
 	}
 }
 
-// TestLateRefusal refuses an upload after all of it was read.
 // The body of an early refusal may come after its headers, or never.
 func TestEarlyRefusalInParts(t *testing.T) {
 	const body = `{"message":"403 Forbidden"}`
-	for _, comes := range []bool{true, false} {
-		over := make(chan bool)
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			rc := http.NewResponseController(w)
-			rc.EnableFullDuplex()
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-			w.WriteHeader(http.StatusForbidden)
-			rc.Flush()
-			if !comes {
-				<-over
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
-			io.WriteString(w, body)
-		}))
-		c, err := porter.NewClient(s.URL, nil, porter.WithStallTimeout(time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.StartImport(t.Context(), porter.Source{Size: 1 << 40, Open: func(ctx context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(slowReader{zeros{}, time.Millisecond}), nil
-		}}, porter.ImportOptions{Path: "app"})
-		var api *porter.APIError
-		if !errors.As(err, &api) || api.StatusCode != http.StatusForbidden || (api.Message != "") != comes {
-			t.Errorf("error is %v", err)
-		}
-		close(over)
-		s.Close()
+	for name, after := range map[string]time.Duration{"comes late": 50 * time.Millisecond, "never comes": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := portertest.NewServer(portertest.InMemory())
+				defer s.Close()
+				refuse := portertest.RespondEarly(http.StatusForbidden, http.Header{"Content-Type": {"application/json"}}, body)
+				s.Inject(portertest.Fault{Do: refuse.And(portertest.StallResponse(0, after))})
+				_, err := connect(t, s, porter.WithStallTimeout(time.Second)).StartImport(t.Context(), porter.Source{Size: 1 << 40, Open: func(ctx context.Context) (io.ReadCloser, error) {
+					return io.NopCloser(slowReader{zeros{}, time.Millisecond}), nil
+				}}, porter.ImportOptions{Path: "app"})
+				var api *porter.APIError
+				if !errors.As(err, &api) || api.StatusCode != http.StatusForbidden || (api.Message != "") != (after > 0) {
+					t.Errorf("error is %v", err)
+				}
+			})
+		})
 	}
 }
 
+// TestLateRefusal refuses an upload after all of it was read.
 func TestLateRefusal(t *testing.T) {
 	archive := portertest.NewArchive(100 << 10)
 	reopenable := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
@@ -1060,46 +1051,45 @@ func TestLateRefusal(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := portertest.NewServer()
-			defer s.Close()
-			s.AddGroup("acme")
-			tt.prepare(s)
-			c := connect(t, s, porter.WithRetry(3, porter.ConstantBackoff(0)), porter.WithoutPacing())
-			if tt.requests > 1 { // a minute has to pass
-				s.Advance(59*time.Second - time.Duration(s.Now().Second())*time.Second)
-			}
-			_, err := c.StartImport(t.Context(), tt.source(), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("acme")})
-			posts := uploads(s)
-			if len(posts) != tt.requests {
-				t.Errorf("%d requests", len(posts))
-			}
-			for _, r := range posts {
-				if !r.Complete {
-					t.Errorf("%d bytes were sent", r.BodyBytes)
+			synctest.Test(t, func(t *testing.T) { // a minute has to pass after a 429
+				s := portertest.NewServer(portertest.InMemory())
+				defer s.Close()
+				s.AddGroup("acme")
+				tt.prepare(s)
+				c := connect(t, s, porter.WithRetry(3, porter.ConstantBackoff(0)), porter.WithoutPacing())
+				_, err := c.StartImport(t.Context(), tt.source(), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("acme")})
+				posts := uploads(s)
+				if len(posts) != tt.requests {
+					t.Errorf("%d requests", len(posts))
 				}
-			}
-			if tt.requests == 2 {
-				if p := s.Project("acme/app"); err != nil || p == nil || p.ArchiveSHA256 != archive.SHA256() {
-					t.Errorf("got %v, imported %+v", err, p)
+				for _, r := range posts {
+					if !r.Complete {
+						t.Errorf("%d bytes were sent", r.BodyBytes)
+					}
 				}
-				if diff := cmp.Diff(posts[1].Fields, [][2]string{{"path", "app"}, {"name", "app"}, {"namespace", "acme"}}); diff != "" {
-					t.Errorf("fields (-got +want):\n%s", diff)
+				if tt.requests == 2 {
+					if p := s.Project("acme/app"); err != nil || p == nil || p.ArchiveSHA256 != archive.SHA256() {
+						t.Errorf("got %v, imported %+v", err, p)
+					}
+					if diff := cmp.Diff(posts[1].Fields, [][2]string{{"path", "app"}, {"name", "app"}, {"namespace", "acme"}}); diff != "" {
+						t.Errorf("fields (-got +want):\n%s", diff)
+					}
+					return
 				}
-				return
-			}
-			if err == nil {
-				t.Error("no error")
-			}
-			for _, target := range tt.is {
-				if !errors.Is(err, target) {
-					t.Errorf("%v is no %v", err, target)
+				if err == nil {
+					t.Error("no error")
 				}
-			}
-			for _, target := range tt.not {
-				if errors.Is(err, target) {
-					t.Errorf("%v is a %v", err, target)
+				for _, target := range tt.is {
+					if !errors.Is(err, target) {
+						t.Errorf("%v is no %v", err, target)
+					}
 				}
-			}
+				for _, target := range tt.not {
+					if errors.Is(err, target) {
+						t.Errorf("%v is a %v", err, target)
+					}
+				}
+			})
 		})
 	}
 }
