@@ -811,7 +811,9 @@ func TestExportReader(t *testing.T) {
 	t.Run("closed at any moment", func(t *testing.T) {
 		for i := range 30 {
 			s := dlServer(t, archive)
-			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0)})
+			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
+				Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
+			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
 			r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
 			if err != nil {
 				t.Fatal(err)

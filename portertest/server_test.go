@@ -116,7 +116,7 @@ func TestClose(t *testing.T) {
 			t.Error("a closed server has forgotten everything")
 		}
 	}
-	for range 100 {
+	for range 1500 {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
