@@ -292,15 +292,21 @@ func (m *killMigration) start(t *testing.T) *killChild {
 func (m *killMigration) name() string { return fmt.Sprintf("child/%d", m.started) }
 
 // check makes sure that the project was imported once and whole, and that the
-// killed left no file where files can do without a name.
+// killed left no bytes where files can do without a name.
 func (m *killMigration) check(t *testing.T) {
 	t.Helper()
 	if p := m.to.Projects(); len(p) != 1 || p[0].ArchiveSHA256 != m.archive.SHA256() || p[0].ImportStatus != "finished" {
 		t.Errorf("there are %d projects: %+v", len(p), p)
 	}
 	if m.spool != "" && runtime.GOOS != "windows" {
-		if left, err := os.ReadDir(m.spool); err != nil || len(left) > 0 {
-			t.Errorf("spool files left: %v %v", left, err)
+		left, err := os.ReadDir(m.spool)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, f := range left { // an empty one had a name yet
+			if fi, err := f.Info(); err != nil || fi.Size() > 0 {
+				t.Errorf("spool file left: %v %v", f, err)
+			}
 		}
 	}
 }

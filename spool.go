@@ -25,7 +25,8 @@ func newSpool(dir string) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where a file without a name can be used, a killed process leaves none.
+	// Where a file without a name can be used, a killed process leaves none, or
+	// an empty one.
 	removed := os.Remove(f.Name()) == nil
 	return &spool{f: f, removed: removed, changed: make(chan struct{})}, nil
 }

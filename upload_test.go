@@ -882,7 +882,6 @@ func startProxy(t *testing.T) *url.URL {
 	return u
 }
 
-// zeros is an endless source.
 // A source that hangs does not outlive the context, whatever its Close does.
 func TestSourceHangs(t *testing.T) {
 	s := portertest.NewServer(portertest.NoLimits())
@@ -929,6 +928,7 @@ func TestSourceWithoutProgress(t *testing.T) {
 	}
 }
 
+// zeros is an endless source.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }

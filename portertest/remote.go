@@ -126,8 +126,8 @@ func humanSize(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// headTimeout is how long GitLab waits for an answer.
-const headTimeout = 20 * time.Second
+// headTimeout is how long GitLab waits for an answer to its HEAD.
+const headTimeout = time.Second
 
 // head asks for a file's size and type, and whether it is in Amazon S3, where
 // a URL signed for GET does not allow HEAD.
