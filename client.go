@@ -491,8 +491,8 @@ type Project struct {
 	CreatedAt         time.Time   `json:"created_at"` // the project, not an export of it
 }
 
-// ref returns as what to ask for the project from now on, which given named so far:
-// by its ID, as a rename changes its path.
+// ref returns what to ask for a project by from now on: its ID, if it was given
+// by its path, which a rename changes.
 func (p Project) ref(given ProjectRef) string {
 	if _, byPath := given.(ProjectPath); byPath && p.ID > 0 {
 		return p.ID.String()

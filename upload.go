@@ -34,9 +34,9 @@ type Source struct {
 	Size int64
 	// Open returns the archive from its first byte. The context ends when the
 	// upload does; a Read that still does not return is soon ended by Close,
-	// or if that does not help either, left behind.
-	// An error ends the upload; one that wraps ErrSourceConsumed says that the
-	// archive can be opened only once.
+	// or if that does not help either, left behind. An error ends the upload;
+	// one that wraps ErrSourceConsumed says that the archive can be opened only
+	// once.
 	Open func(context.Context) (io.ReadCloser, error)
 
 	single bool // Open works once
@@ -574,7 +574,7 @@ func (p *payload) arrived(err error) bool {
 	defer p.mu.Unlock()
 	var op *net.OpError
 	cut := p.size >= 0 && errors.As(err, &op) && op.Op == "write"
-	return p.whole && !cut && !(err != nil && neverTaken(err))
+	return p.whole && !cut && !neverTaken(err)
 }
 
 // neverTaken reports whether an HTTP/2 server has said that it did nothing with
@@ -582,6 +582,9 @@ func (p *payload) arrived(err error) bool {
 // has no error but this text for it. A PROTOCOL_ERROR, with which some servers
 // mean the same, may mean another thing.
 func neverTaken(err error) bool {
+	if err == nil {
+		return false
+	}
 	text := err.Error()
 	return strings.Contains(text, "http2: Transport: cannot retry err [") && !strings.Contains(text, "PROTOCOL_ERROR")
 }
