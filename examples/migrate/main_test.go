@@ -156,9 +156,9 @@ func TestEnds(t *testing.T) {
 			setup: func(src, _ *portertest.Server) {
 				src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
 			},
-			args: []string{"-timeout", "1s"},
+			args: []string{"-timeout", "3s"}, // long enough for the export to be under way
 			code: 1,
-			want: []string{"-timeout of 1s is over", "GitLab goes on with it"},
+			want: []string{"-timeout of 3s is over", "GitLab goes on with it"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
