@@ -28,7 +28,9 @@ func lingering(dial dialFunc) dialFunc {
 	}
 }
 
-const lingerTime = 500 * time.Millisecond
+// lingerTime only passes whole if nothing can be read either: an end of the
+// reading closes the connection.
+const lingerTime = 2 * time.Second
 
 type lingerConn struct {
 	net.Conn
