@@ -186,7 +186,7 @@ func verifyTar(r *unpackedReader, buf []byte) (*ArchiveInfo, error) {
 		last = h.Name
 		var text string
 		if h.Typeflag == tar.TypeReg {
-			switch path.Clean(h.Name) {
+			switch name := path.Clean(h.Name); name {
 			case "VERSION":
 				text, err = readText(tr)
 				if err == nil && (len(text) > maxVersionFile || !versionPattern.MatchString(text)) {
@@ -203,6 +203,8 @@ func verifyTar(r *unpackedReader, buf []byte) (*ArchiveInfo, error) {
 				hasTree = true
 			case "project.bundle":
 				info.HasRepository = true
+			default:
+				hasTree = hasTree || strings.HasPrefix(name, "tree/project/")
 			}
 		}
 		for err == nil {

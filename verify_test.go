@@ -94,6 +94,7 @@ func TestVerifyArchive(t *testing.T) {
 		HasRepository: true,
 	}
 	legacy := tarOf(t, tar.Header{Name: "VERSION", Linkname: "0.2.1"}, tar.Header{Name: "project.json", Linkname: "{}"})
+	relations := tarOf(t, tar.Header{Name: "VERSION", Linkname: "0.2.4"}, tar.Header{Name: "tree/project/issues.ndjson", Linkname: "{}"})
 	odd := tarOf(t,
 		tar.Header{Name: "VERSION", Linkname: " 0.2.4\n"},
 		tar.Header{Name: "GITLAB_VERSION", Linkname: strings.Repeat("1", 65)},
@@ -116,6 +117,7 @@ func TestVerifyArchive(t *testing.T) {
 		{"gzip with name and comment", named.Bytes(), small},
 		{"before GitLab 13, without repository", gzipOf(t, legacy), &ArchiveInfo{FormatVersion: "0.2.1", Entries: 2, Bytes: int64(len(legacy))}},
 		{"odd but harmless", gzipOf(t, odd), &ArchiveInfo{FormatVersion: "0.2.4", Entries: 6, Bytes: int64(len(odd))}},
+		{"tree of relations", gzipOf(t, relations), &ArchiveInfo{FormatVersion: "0.2.4", Entries: 2, Bytes: int64(len(relations))}},
 		{"padded to a record", gzipOf(t, append(tarOf(t, exportHeaders()...), make([]byte, 10240)...)),
 			&ArchiveInfo{"18.9.0-ee", "7f796636358", "0.2.4", 7, small.Bytes + 10240, true}},
 	} {
@@ -394,6 +396,7 @@ func TestVerifyArchiveNotArchive(t *testing.T) {
 		{"padded VERSION", version("0.2.4" + strings.Repeat(" ", 100)), "malformed VERSION"},
 		{"huge VERSION", version(strings.Repeat("1", 2<<20)), "malformed VERSION"},
 		{"no tree", without("./tree/project.json"), "no project tree"},
+		{"export of a group", archiveOf(t, tar.Header{Name: "VERSION", Linkname: "0.2.4"}, tar.Header{Name: "tree/groups/1.json", Linkname: "{}"}), "no project tree"},
 		{"symbolic link", with(tar.Header{Typeflag: tar.TypeSymlink, Name: "link", Linkname: "/etc/passwd"}), `unsafe: symbolic link "link"`},
 		{"hard link", with(tar.Header{Typeflag: tar.TypeLink, Name: "link", Linkname: "VERSION"}), `unsafe: hard link "link"`},
 		{"device", with(tar.Header{Typeflag: tar.TypeChar, Name: "null"}), `unsafe: device "null"`},
