@@ -186,7 +186,7 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 	resp, err := c.do(req)
 	w.disarm()
 	if err == nil {
-		resp.Body = newWatchedBody(ctx, resp.Body, w)
+		resp.Body = c.watchBody(ctx, resp.Body, w)
 		if resp.StatusCode < 200 || resp.StatusCode > 299 {
 			return nil, p, c.refused(r, p, resp)
 		}
