@@ -309,11 +309,7 @@ func (d *download) resume(cause error) error {
 		case d.off > 0 && d.v.ifRange() == "":
 			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
 		}
-		pause := d.c.pauseAfter(cause, d.c.cfg.backoff.wait(d.attempts))
-		if errors.Is(cause, ErrExportNotReady) {
-			pause = max(pause, notReadyPause)
-		}
-		if ended := d.c.pauseForRetry(d.ctx, d.project, d.attempts, pause, cause); ended != nil {
+		if ended := d.c.retryAfter(d.ctx, d.project, d.attempts, cause); ended != nil {
 			return insteadOf(ended, cause)
 		}
 		d.attempts++
@@ -327,7 +323,7 @@ func (d *download) resume(cause error) error {
 		if unsatisfiable(err) {
 			return fmt.Errorf("%w: it is shorter than byte %d, which was reached", ErrArchiveChanged, d.off)
 		}
-		if errors.Is(err, ErrArchiveChanged) || !transient(err) && !errors.Is(err, ErrExportNotReady) {
+		if errors.Is(err, ErrArchiveChanged) || !transient(err) {
 			return err
 		}
 		cause = err

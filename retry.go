@@ -128,6 +128,9 @@ func (c *Client) retryAfter(ctx context.Context, project string, n int, err erro
 // pauseAfter returns how long to wait after err: d, unless GitLab wants it
 // otherwise.
 func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
+	if errors.Is(err, ErrExportNotReady) {
+		d = max(d, notReadyPause)
+	}
 	api := answerOf(err)
 	switch {
 	case api == nil:
@@ -335,10 +338,11 @@ func permanent(err error) bool {
 		errors.As(err, &cert) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
 }
 
-// transient reports whether a poll that failed with err may succeed later.
+// transient reports whether what failed with err may succeed later.
 func transient(err error) bool {
 	if api := answerOf(err); api != nil {
-		return api.Temporary() || api.StatusCode < 300 // a success that made no sense, as from a proxy in trouble
+		return api.Temporary() || api.kind == ErrExportNotReady ||
+			api.StatusCode < 300 // a success that made no sense, as from a proxy in trouble
 	}
 	return !permanent(err)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -193,17 +194,7 @@ func TestInterrupt(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")
-	for _, tt := range []struct {
-		args []string
-		want string
-	}{
-		{nil, "-url was taken from GITLAB_URL, but no project is named"},
-		{[]string{"-resume"}, "-url was taken from GITLAB_URL, but no project is named"},
-		{[]string{"a/b"}, "GITLAB_TOKEN is not set"},
-	} {
-		code, out := call(t.Context(), tt.args...)
-		if code != 2 || !strings.Contains(out, tt.want) {
-			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, out)
-		}
-	}
+	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named")
+	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named", "-resume")
+	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "a/b")
 }

@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -119,16 +120,6 @@ func TestUsage(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")
-	for _, tt := range []struct {
-		args []string
-		want string
-	}{
-		{nil, "-url was taken from GITLAB_URL, but no project is named"},
-		{[]string{"-r", key, "a/b"}, "GITLAB_TOKEN is not set"},
-	} {
-		code, out := call(t.Context(), tt.args...)
-		if code != 2 || !strings.Contains(out, tt.want) {
-			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, out)
-		}
-	}
+	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named")
+	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "-r", key, "a/b")
 }

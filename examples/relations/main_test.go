@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -143,17 +144,6 @@ func TestImportEnds(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")
-	for _, tt := range []struct {
-		args []string
-		want string
-	}{
-		{nil, "-url was taken from GITLAB_URL, but no archive or no project is named"},
-		{[]string{"app.tar.gz", "a/b"}, "GITLAB_TOKEN is not set"},
-	} {
-		var out bytes.Buffer
-		code := run(t.Context(), tt.args, &out, &out)
-		if code != 2 || !strings.Contains(out.String(), tt.want) {
-			t.Errorf("%q: exit code %d, want 2 with %q\n%s", tt.args, code, tt.want, &out)
-		}
-	}
+	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no archive or no project is named")
+	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "app.tar.gz", "a/b")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -147,32 +148,4 @@ func TestNotLooked(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		unset []string
-		args  []string
-		want  string
-	}{
-		{"no destination", []string{"GITLAB_DEST_URL"}, nil, "-from was taken from GITLAB_URL, but -to is missing"},
-		{"no source", []string{"GITLAB_URL"}, nil, "-to was taken from GITLAB_DEST_URL, but -from is missing"},
-		{"no project", nil, nil, "-from was taken from GITLAB_URL, but no project is named"},
-		{"no token", []string{"GITLAB_TOKEN"}, []string{"-bucket", "moves", "a/b"}, "GITLAB_TOKEN is not set"},
-		{"no other token", []string{"GITLAB_DEST_TOKEN"}, []string{"-bucket", "moves", "a/b"}, "GITLAB_DEST_TOKEN is not set"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv("GITLAB_URL", "http://localhost:1")
-			t.Setenv("GITLAB_DEST_URL", "http://localhost:2")
-			t.Setenv("GITLAB_TOKEN", portertest.Token)
-			t.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
-			for _, name := range tt.unset {
-				t.Setenv(name, "")
-			}
-			var out bytes.Buffer
-			code := run(t.Context(), tt.args, &out, &out)
-			if code != 2 || !strings.Contains(out.String(), tt.want) {
-				t.Errorf("exit code %d, want 2 with %q\n%s", code, tt.want, &out)
-			}
-		})
-	}
-}
+func TestEnvironment(t *testing.T) { clitest.TwoInstances(t, run, "-bucket", "moves") }

@@ -1,0 +1,51 @@
+// Package clitest holds what the tests of the example programs have in common.
+package clitest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+)
+
+// A Program is the run function of an example.
+type Program func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+
+// Misused checks that p takes args for wrong usage, and says want.
+func Misused(t *testing.T, p Program, want string, args ...string) {
+	t.Helper()
+	var out bytes.Buffer
+	code := p(t.Context(), args, &out, &out)
+	if code != 2 || !strings.Contains(out.String(), want) {
+		t.Errorf("%q: exit code %d, want 2 with %q\n%s", args, code, want, &out)
+	}
+}
+
+// TwoInstances checks that p, which takes a source and a destination from the
+// environment, says what is missing there. What it needs besides is in args.
+func TwoInstances(t *testing.T, p Program, args ...string) {
+	for _, tt := range []struct {
+		name  string
+		unset string
+		args  []string
+		want  string
+	}{
+		{"no destination", "GITLAB_DEST_URL", nil, "-from was taken from GITLAB_URL, but -to is missing"},
+		{"no source", "GITLAB_URL", nil, "-to was taken from GITLAB_DEST_URL, but -from is missing"},
+		{"no project", "", nil, "-from was taken from GITLAB_URL, but no project is named"},
+		{"no token", "GITLAB_TOKEN", append(args, "a/b"), "GITLAB_TOKEN is not set"},
+		{"no other token", "GITLAB_DEST_TOKEN", append(args, "a/b"), "GITLAB_DEST_TOKEN is not set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GITLAB_URL", "http://localhost:1")
+			t.Setenv("GITLAB_DEST_URL", "http://localhost:2")
+			t.Setenv("GITLAB_TOKEN", "token")
+			t.Setenv("GITLAB_DEST_TOKEN", "token")
+			if tt.unset != "" {
+				t.Setenv(tt.unset, "")
+			}
+			Misused(t, p, tt.want, tt.args...)
+		})
+	}
+}
