@@ -2,9 +2,9 @@ package porter
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -20,44 +20,61 @@ import (
 	"unicode/utf8"
 )
 
-// answerOf returns the answer that err is, nil if it is none. One that the
-// source of an upload got from another server is not GitLab's to this request.
-func answerOf(err error) *APIError {
-	var source *sourceError
-	var api *APIError
-	if errors.As(err, &source) || !errors.As(err, &api) {
-		return nil
-	}
-	return api
-}
-
 // isPage reports whether the answer is HTML or XML.
 func (e *APIError) isPage() bool {
-	return bytes.HasPrefix(bytes.TrimSpace(e.Body), []byte("<"))
+	return bytes.HasPrefix(bytes.TrimSpace(withoutBOM(e.Body)), []byte("<"))
 }
 
-// newAPIError reads resp's body, bounded, and makes an error of it.
-// It closes the body.
-func newAPIError(resp *http.Response) *APIError {
+// newAPIError reads the body of resp, the answer to r that is not a success,
+// and makes an error of it. It closes the body.
+func (c *Client) newAPIError(r *request, resp *http.Response, at reach) *APIError {
+	return c.apiError(r, resp, readErrorBody(resp), at, nil)
+}
+
+// readErrorBody reads a body, bounded, and closes it. What arrived is better
+// than nothing.
+func readErrorBody(resp *http.Response) []byte {
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived is better than nothing
-	return apiErrorFrom(resp, body)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	return plain(body, maxErrorBody)
 }
 
-// apiErrorFrom makes an error of an answer whose body was read.
-func apiErrorFrom(resp *http.Response, body []byte) *APIError {
+// plain returns a text that a server or proxy sent, unpacked and without a byte
+// order mark. Some compress what was asked for as it is. Of a text that
+// unpacks to more than n bytes, or breaks off, it returns what there is.
+func plain(body []byte, n int64) []byte {
+	if isGzip(body) {
+		if zr, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+			if text, _ := io.ReadAll(io.LimitReader(zr, n)); len(text) > 0 {
+				body = text
+			}
+		}
+	}
+	return withoutBOM(body)
+}
+
+// withoutBOM takes a byte order mark off, which gateways and Azure put before
+// JSON and XML.
+func withoutBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
+
+// apiError makes an error of resp, the answer to r, whose body was read. The
+// body of r had come as far as at when it came. If resp is a success, why says
+// what is wrong with it, nil if it is not what it had to be.
+func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach, why error) *APIError {
 	hidden := secretsBehind(resp)
 	e := &APIError{
 		StatusCode: resp.StatusCode,
 		RequestID:  printable(hidden.scrub(resp.Header.Get("X-Request-Id")), 100),
+		reach:      at,
 	}
 	if resp.Request != nil {
 		e.Method = resp.Request.Method
 		e.URL = withoutQuery(resp.Request.URL)
 	}
 	e.RetryAfter, e.retryAfter = parseRetryAfter(resp.Header)
-	if 300 <= e.StatusCode && e.StatusCode < 400 {
-		// The body of a redirect repeats the location, query and all.
+	if e.StatusCode/100 == 3 && !bytes.Contains(body, []byte("<Error>")) {
+		// The body of a redirect repeats the location, query and all. Only object
+		// storage, which sends none, says more.
 		e.Message = hidden.scrub(redirectMessage(resp))
 		return e
 	}
@@ -66,6 +83,17 @@ func apiErrorFrom(resp *http.Response, body []byte) *APIError {
 	if e.scrub(hidden) {
 		e.Body = nil // it holds a secret in some encoding
 	}
+	if e.StatusCode/100 == 2 {
+		e.Message = describe(resp, e.Body)
+		if why != nil {
+			e.Message += ": " + printable(why.Error(), 200)
+		}
+		e.Message = hidden.scrub(e.Message)
+	}
+	if r.kind != nil {
+		e.kind = r.kind(e)
+	}
+	e.hint = c.hint(r, e, resp)
 	return e
 }
 
@@ -106,8 +134,7 @@ func redirectMessage(resp *http.Response) string {
 // parseErrorBody flattens every shape in which GitLab and what stands before
 // it say what went wrong.
 func parseErrorBody(body []byte) (message string, fields map[string][]string, key string) {
-	// Azure puts a byte order mark before its XML.
-	text := strings.TrimSpace(strings.TrimPrefix(string(body), "\ufeff"))
+	text := strings.TrimSpace(string(withoutBOM(body)))
 	if strings.HasPrefix(text, "{") {
 		var obj map[string]json.RawMessage
 		if json.Unmarshal([]byte(text), &obj) == nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -19,13 +18,7 @@ const maxAnswer = 8 << 20
 // other.
 func (c *Client) getJSON(ctx context.Context, r *request, v any, ok func() bool) error {
 	r.method = http.MethodGet
-	r.read = func(resp *http.Response) error {
-		err := decode(resp, v, ok)
-		if api := (*APIError)(nil); errors.As(err, &api) {
-			c.hint(r, api, resp)
-		}
-		return err
-	}
+	r.read = func(resp *http.Response) error { return c.decode(r, resp, v, ok) }
 	_, err := c.send(ctx, r)
 	return err
 }
@@ -34,48 +27,45 @@ func (c *Client) getJSON(ctx context.Context, r *request, v any, ok func() bool)
 // takes twice the memory and 1.02 times as long.
 var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// decode reads a success into v and closes it. The error is an *APIError if
-// the body is not what it had to be, and a *transportError if it broke off.
-func decode(resp *http.Response, v any, ok func() bool) error {
+// decode reads resp, a success that answers r, into v and closes it. The error
+// is an *APIError if the body is not what it had to be, and a *transportError
+// if it broke off.
+func (c *Client) decode(r *request, resp *http.Response, v any, ok func() bool) error {
 	defer resp.Body.Close()
-	body := answers.Get().(*bytes.Buffer)
+	buf := answers.Get().(*bytes.Buffer)
 	defer func() {
-		if body.Cap() <= maxErrorBody {
-			body.Reset()
-			answers.Put(body)
+		if buf.Cap() <= maxErrorBody {
+			buf.Reset()
+			answers.Put(buf)
 		}
 	}()
-	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxAnswer)); err != nil {
-		return newTransportError(resp.Request, err)
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, maxAnswer)); err != nil {
+		return newBodyError(resp.Request, err)
 	}
-	if json.Unmarshal(body.Bytes(), v) != nil || !ok() {
-		return unexpectedBody(resp, body.Bytes())
+	body := plain(buf.Bytes(), maxAnswer)
+	err := json.Unmarshal(body, v)
+	if err == nil && ok() {
+		return nil
 	}
-	return nil
+	if !looksLikeJSON(body) {
+		err = nil // it says more for itself
+	}
+	return c.apiError(r, resp, body[:min(len(body), maxErrorBody)], whole, err)
 }
 
-// accepted takes in the answer to a job that was scheduled, which says no more
-// than that. What it holds is read, so that the connection can be used again.
-func accepted(resp *http.Response) error {
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimSpace(body)
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
+}
+
+// accepted takes in the answer to r, a job that was scheduled, which says no
+// more than that. What it holds is read, so that the connection can be used
+// again.
+func (c *Client) accepted(r *request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusAccepted {
-		return unexpected(resp)
+		return c.newAPIError(r, resp, whole)
 	}
 	io.CopyN(io.Discard, resp.Body, maxErrorBody)
 	resp.Body.Close()
 	return nil
-}
-
-// unexpected makes an error of a success that was none.
-func unexpected(resp *http.Response) error {
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived is better than nothing
-	return unexpectedBody(resp, body)
-}
-
-func unexpectedBody(resp *http.Response, body []byte) error {
-	body = body[:min(len(body), maxErrorBody)]
-	e := apiErrorFrom(resp, body)
-	hidden := secretsBehind(resp)
-	e.Message = hidden.scrub(describe(resp, []byte(hidden.scrubCut(string(body)))))
-	return e
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -23,11 +24,14 @@ type Client struct {
 	base  *url.URL // ends in /api/v4/
 	auth  Auth
 	cfg   config
-	bare  http.Client // without credentials; shared with derived clients, as are clock and pacer
+	bare  http.Client // without credentials; shared with derived clients, as are clock, pacer, answered and created
 	clock *serverClock
 	pacer *pacer
 	http  *http.Client // bare with credentials
 	agent string       // the User-Agent
+
+	answered *atomic.Bool // the instance has answered once
+	created  *recentSet   // projects and jobs, by what they are asked for
 }
 
 // NewClient returns a client for the instance at baseURL, which may be the
@@ -47,7 +51,7 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 }
 
 func newClient(base *url.URL, auth Auth, cfg config) *Client {
-	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(serverClock)}
+	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(serverClock), answered: new(atomic.Bool), created: new(recentSet)}
 	c.pacer = newPacer(c.clock)
 	c.bind()
 	return c

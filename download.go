@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"regexp"
 	"strconv"
@@ -94,11 +95,13 @@ type download struct {
 	v         validator
 	name      string
 	encoding  string
-	hidden    *secrets // of the request that brought the bytes
-	ahead     []byte   // read to see what it is, and to be read again
-	off       int64    // of the next byte to come
-	attempts  int      // without a byte
-	err       error    // sticky
+	hidden    *secrets  // of the request that brought the bytes
+	ahead     []byte    // read to see what it is, and to be read again
+	off       int64     // of the next byte to come
+	wholeOnly bool      // ranges of it are refused, or of no use
+	attempts  int       // without a byte
+	broken    time.Time // when the first of them began
+	err       error     // sticky
 	progress  *progress
 
 	mu     sync.Mutex // an HTTP transport closes what it may still be reading
@@ -125,8 +128,8 @@ func (d *download) start(off int64, v validator) error {
 	if off > 0 {
 		resp, err := d.ask(off, v, false)
 		switch {
-		case unsatisfiable(err):
-			// It is shorter now, so it is another one.
+		case unsatisfiable(err), refusesRange(err):
+			// It is shorter now, so it is another one; or it has to be had whole.
 		case err != nil:
 			return err
 		case resp.StatusCode == http.StatusPartialContent:
@@ -151,7 +154,7 @@ func (d *download) start(off int64, v validator) error {
 // begin takes an answer with the whole archive.
 func (d *download) begin(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		return unexpected(resp)
+		return d.c.newAPIError(&d.request, resp, whole)
 	}
 	d.v, d.off = validatorOf(resp.Header, lengthOf(resp)), 0
 	d.name = suggestedName(resp.Header)
@@ -202,21 +205,67 @@ func (d *download) ask(off int64, v validator, once bool) (*http.Response, error
 	r.method = http.MethodGet
 	r.download = true
 	r.once = once
+	r.known = d.off > 0
 	r.header = rangeHeader(off, v)
-	resp, err := d.c.send(d.ctx, &r)
-	return resp, explainDownload(err)
+	r.read = func(resp *http.Response) error { return d.c.checkStorage(&r, resp) }
+	return d.c.send(d.ctx, &r)
 }
 
 // askElsewhere asks the signed URL, once. It costs no download of GitLab's
 // budget and gets no credentials.
 func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) {
-	resp, _, err := d.c.attempt(d.ctx, &request{
+	r := &request{
 		method:  http.MethodGet,
 		url:     d.elsewhere.String(),
 		header:  rangeHeader(off, v),
 		project: d.project,
-	})
-	return resp, err
+		known:   true,
+	}
+	resp, _, err := d.c.attempt(d.ctx, r)
+	if err == nil {
+		err = d.c.checkStorage(r, resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// checkStorage makes an error of a success that is object storage's wish to be
+// asked again. Any other page or message is left for whoever reads on.
+func (c *Client) checkStorage(r *request, resp *http.Response) error {
+	if !strings.Contains(resp.Header.Get("Content-Type"), "xml") {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err == nil && !isGzip(body) {
+		if e := c.apiError(r, resp, body, whole, nil); e.storageIsBusy() {
+			resp.Body.Close()
+			return e
+		}
+	}
+	resp.Body = &aheadBody{resp.Body, body, err}
+	return nil
+}
+
+// An aheadBody is a body of which the beginning was read already, up to the
+// error err.
+type aheadBody struct {
+	io.ReadCloser
+	ahead []byte
+	err   error
+}
+
+func (b *aheadBody) Read(p []byte) (int, error) {
+	if len(b.ahead) > 0 {
+		n := copy(p, b.ahead)
+		b.ahead = b.ahead[n:]
+		return n, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // rangeHeader asks for the bytes as they are: an archive that was compressed
@@ -236,7 +285,7 @@ func (d *download) Read(b []byte) (int, error) {
 		body, closed := d.source()
 		switch {
 		case closed:
-			return 0, errors.New(d.op + ": archive is closed")
+			return 0, fmt.Errorf("%s: archive is closed: %w", d.op, os.ErrClosed)
 		case len(d.ahead) > 0:
 			n := copy(b, d.ahead)
 			d.ahead = d.ahead[n:]
@@ -298,59 +347,109 @@ func (d *download) Close() error {
 }
 
 // resume replaces the body, which failed with cause, by one that goes on
-// where it left off.
+// where it left off. While bytes have come, an outage is borne as long as
+// failing polls are.
 func (d *download) resume(cause error) error {
+	if d.attempts == 0 {
+		d.broken = time.Now()
+	}
 	for {
+		o := outcomeOf(cause)
+		outage := o.answer == nil || o.answer.Temporary() // else it makes no sense
 		switch {
 		case d.ctx.Err() != nil:
 			return contextError(d.ctx)
-		case d.attempts >= d.c.cfg.retries:
+		case !d.c.mayRetry(o, d.attempts, d.broken, outage && (d.request.outlasts || d.off > 0)):
 			return fmt.Errorf("broken off at byte %d: %w", d.off, cause)
 		case d.off > 0 && d.v.ifRange() == "":
 			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
 		}
-		if ended := d.c.retryAfter(d.ctx, d.project, d.attempts, cause); ended != nil {
+		if ended := d.c.pauseForRetry(d.ctx, d.project, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
 			return insteadOf(ended, cause)
 		}
-		d.attempts++
-		resp, err := d.askAgain()
-		if err == nil {
-			err = d.proceed(resp)
+		if !o.limited() {
+			d.attempts++
 		}
-		if err == nil {
+		err := d.goOn()
+		switch {
+		case err == nil:
 			return nil
-		}
-		if unsatisfiable(err) {
+		case unsatisfiable(err):
 			return fmt.Errorf("%w: it is shorter than byte %d, which was reached", ErrArchiveChanged, d.off)
-		}
-		if errors.Is(err, ErrArchiveChanged) || !transient(err) {
+		case errors.Is(err, ErrArchiveChanged) || !passing(err):
 			return err
 		}
 		cause = err
 	}
 }
 
+// errRange is an answer to a request for a part that holds another part, or
+// does not say which.
+var errRange = errors.New("the server sent other bytes than it was asked for")
+
+// goOn asks for the rest and reads on from that. Where ranges are refused, or
+// are not what was asked for, it asks for the whole.
+func (d *download) goOn() error {
+	resp, err := d.askAgain()
+	if err == nil {
+		err = d.proceed(resp)
+	}
+	if errors.Is(err, errRange) && !d.wholeOnly {
+		d.wholeOnly = true
+		return d.goOn()
+	}
+	return err
+}
+
 // askAgain asks for the rest, at the signed URL as long as that is good.
 func (d *download) askAgain() (*http.Response, error) {
-	off := d.off
-	if off > 0 && d.v.Size < 0 {
-		off-- // all may be there already, and of nothing there is no range
-	}
 	if d.elsewhere != nil {
-		resp, err := d.askElsewhere(off, d.v)
-		var api *APIError
-		if !errors.As(err, &api) || api.Temporary() || unsatisfiable(err) {
+		resp, err := d.askRest(d.askElsewhere)
+		if e := answerOf(err); e == nil || e.Temporary() || unsatisfiable(err) {
 			return resp, err
 		}
 		d.elsewhere = nil // it has expired
 	}
-	return d.ask(off, d.v, true)
+	return d.askRest(func(off int64, v validator) (*http.Response, error) { return d.ask(off, v, true) })
+}
+
+// askRest asks for the rest, and where that is refused for the whole.
+func (d *download) askRest(ask func(int64, validator) (*http.Response, error)) (*http.Response, error) {
+	off := d.off
+	if off > 0 && d.v.Size < 0 {
+		off-- // all may be there already, and of nothing there is no range
+	}
+	if !d.wholeOnly {
+		resp, err := ask(off, d.v)
+		if !refusesRange(err) {
+			return resp, err
+		}
+	}
+	resp, err := ask(0, validator{})
+	if err == nil {
+		d.wholeOnly = true
+	}
+	return resp, err
+}
+
+// refusesRange reports whether the server may have refused because only a part
+// was asked for. An answer of GitLab's API has another reason.
+func refusesRange(err error) bool {
+	e := answerOf(err)
+	if e == nil || e.key != "" || e.Temporary() || strings.Contains(e.Message, "expired") {
+		return false
+	}
+	switch e.StatusCode {
+	case http.StatusUnauthorized, http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable:
+		return false
+	}
+	return e.StatusCode >= 400
 }
 
 // unsatisfiable reports whether the server has no such range.
 func unsatisfiable(err error) bool {
-	var api *APIError
-	return errors.As(err, &api) && api.StatusCode == http.StatusRequestedRangeNotSatisfiable
+	e := answerOf(err)
+	return e != nil && e.StatusCode == http.StatusRequestedRangeNotSatisfiable
 }
 
 // proceed goes on reading from resp if it is the same archive. A whole one is
@@ -359,35 +458,48 @@ func (d *download) proceed(resp *http.Response) error {
 	if d.off == 0 {
 		return d.begin(resp) // nothing was read of any other
 	}
-	at, size, same := int64(0), lengthOf(resp), false
-	partial := resp.StatusCode == http.StatusPartialContent
-	if partial {
-		var ok bool
-		at, size, ok = contentRange(resp)
-		same = ok && at <= d.off && !d.v.contradicts(validatorOf(resp.Header, size))
-	} else {
-		same = d.v.confirms(validatorOf(resp.Header, size)) // nothing but the answer itself speaks for it
-	}
-	if !same && !partial {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what arrived tells enough
-		if !isGzip(body) {
-			resp.Body.Close()
-			return unexpectedBody(resp, body) // some page or message, but no archive
-		}
-	}
-	if !same {
+	at, err := d.placeOf(resp)
+	if err != nil {
 		resp.Body.Close()
-		return fmt.Errorf("%w while it was downloaded: the first %d bytes are of an older one", ErrArchiveChanged, d.off)
+		return err
 	}
 	if _, err := io.CopyN(io.Discard, resp.Body, d.off-at); err != nil {
 		resp.Body.Close()
-		return newTransportError(resp.Request, err)
+		return newBodyError(resp.Request, err)
+	}
+	d.adopt(resp)
+	return nil
+}
+
+// placeOf returns where in the archive the body of resp begins, at the latest
+// where the last one broke off. The error says why it can't be read on from.
+func (d *download) placeOf(resp *http.Response) (int64, error) {
+	at, size, ok := int64(0), lengthOf(resp), true
+	partial := resp.StatusCode == http.StatusPartialContent
+	if partial {
+		if at, size, ok = contentRange(resp); !ok {
+			size = -1
+		}
+	}
+	v := validatorOf(resp.Header, size)
+	changed := d.v.contradicts(v)
+	if !partial && !d.v.confirms(v) { // nothing but the answer itself speaks for it
+		head, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+		if !isGzip(head) {
+			return 0, d.c.apiError(&d.request, resp, head, whole, nil) // some page or message, but no archive
+		}
+		changed = true
+	}
+	switch {
+	case changed:
+		return 0, fmt.Errorf("%w while it was downloaded: the first %d bytes are of an older one", ErrArchiveChanged, d.off)
+	case !ok || at > d.off:
+		return 0, errRange
 	}
 	if d.v.Size < 0 {
 		d.v.Size = size
 	}
-	d.adopt(resp)
-	return nil
+	return at, nil
 }
 
 // contentRange returns where a partial answer begins and how long the whole is.
@@ -506,13 +618,16 @@ const notReadyPause = time.Minute
 
 // openExport opens the archive of a project, from offset off on if the server
 // still holds the archive that v tells.
-func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator) (*download, error) {
+// If it outlasts an outage, the export was made for this download.
+func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator, outlasts bool) (*download, error) {
 	op := "download export of " + label
 	r := request{
-		url:     c.projectEndpoint(id, "export/download"),
-		project: label,
-		hints:   exportHints,
-		budget:  c.downloadBudget(label),
+		url:      c.projectEndpoint(id, "export/download"),
+		project:  label,
+		hints:    exportHints,
+		kind:     missingArchive,
+		outlasts: outlasts,
+		budget:   c.downloadBudget(label),
 	}
 	deadline := time.Now().Add(c.cfg.polling.Patience)
 	for n := 0; ; n++ {
@@ -529,19 +644,17 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 	}
 }
 
-// explainDownload tells an archive that is not stored yet from one that is
-// gone. Both texts are fixed English.
-func explainDownload(err error) error {
-	var api *APIError
-	if errors.As(err, &api) && api.StatusCode == http.StatusNotFound {
-		switch {
-		case strings.Contains(api.Message, "not available yet"):
-			api.kind = ErrExportNotReady
-		case strings.Contains(api.Message, "has expired"):
-			api.kind = ErrExportExpired
-		}
+// missingArchive tells an archive that is not stored yet from one that is gone.
+// Both texts are fixed English.
+func missingArchive(e *APIError) error {
+	switch {
+	case e.StatusCode != http.StatusNotFound:
+	case strings.Contains(e.Message, "not available yet"):
+		return ErrExportNotReady
+	case strings.Contains(e.Message, "has expired"):
+		return ErrExportExpired
 	}
-	return err
+	return nil
 }
 
 // OpenExport opens the finished archive for reading. Close the reader; it ends
@@ -559,11 +672,11 @@ func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, e
 	if err != nil {
 		return nil, fmt.Errorf("open export: %w", err)
 	}
-	return c.openExportReader(ctx, id, p.String())
+	return c.openExportReader(ctx, id, p.String(), false)
 }
 
-func (c *Client) openExportReader(ctx context.Context, id, label string) (*ExportReader, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{})
+func (c *Client) openExportReader(ctx context.Context, id, label string, outlasts bool) (*ExportReader, error) {
+	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
 	if err != nil {
 		return nil, err
 	}
@@ -582,11 +695,11 @@ func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) 
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExport(ctx, id, p.String(), w)
+	return c.downloadExport(ctx, id, p.String(), w, false)
 }
 
-func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer) (int64, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{})
+func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer, outlasts bool) (int64, error) {
+	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
 	if err != nil {
 		return 0, err
 	}

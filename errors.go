@@ -52,6 +52,7 @@ type APIError struct {
 	RetryAfter time.Duration       // 0 if GitLab did not say
 	Body       []byte              // at most 64 KiB
 
+	reach      reach  // of the request's body, when the answer came
 	kind       error  // an Err variable beyond the one of the status
 	key        string // the JSON key that held the message: "message", "error" or ""
 	hint       string // what a user may have overlooked
@@ -107,11 +108,32 @@ func (e *APIError) Is(target error) bool {
 	return false
 }
 
-// Temporary reports whether the same request may succeed later: after a 429
-// and after every 5xx but 501.
+// Temporary reports whether the same request may succeed later: after a 408, a
+// 425, a 429 and every 5xx but 501, and after what object storage calls
+// temporary, whatever the status.
 func (e *APIError) Temporary() bool {
-	return e.StatusCode == http.StatusTooManyRequests ||
-		e.StatusCode >= 500 && e.StatusCode != http.StatusNotImplemented
+	switch e.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return e.StatusCode >= 500 || e.storageIsBusy()
+}
+
+// busyStorage are the codes with which S3 and its like, Google's and Azure's
+// included, ask for another attempt.
+var busyStorage = []string{
+	"InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "RequestTimeoutException", "OperationAborted",
+	"Throttling", "ThrottlingException", "TooManyRequests", "RequestThrottled", "RequestLimitExceeded", "BandwidthLimitExceeded",
+	"ServerBusy", "OperationTimedOut", "PriorRequestNotComplete",
+}
+
+// storageIsBusy reports whether the answer is object storage's, with a code
+// that asks for another attempt.
+func (e *APIError) storageIsBusy() bool {
+	code, _, _ := strings.Cut(e.Message, " ")
+	return e.isPage() && slices.Contains(busyStorage, code)
 }
 
 // fromGateway reports whether the answer may come from what stands before
@@ -119,10 +141,17 @@ func (e *APIError) Temporary() bool {
 // GitLab.com, has numbers of its own.
 func (e *APIError) fromGateway() bool {
 	switch e.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 520, 521, 522, 523, 524:
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 530:
 		return true
 	}
-	return false
+	return 520 <= e.StatusCode && e.StatusCode <= 527
+}
+
+// as returns a copy of e that matches kind too.
+func (e *APIError) as(kind error) *APIError {
+	c := *e
+	c.kind = kind
+	return &c
 }
 
 // LogValue groups what an operator needs.
@@ -267,14 +296,26 @@ func (e *WaitError) Error() string {
 // Unwrap returns e.Err.
 func (e *WaitError) Unwrap() error { return e.Err }
 
-// contextError returns why ctx ended, keeping ctx.Err in the chain.
+// An endedError is a context that ended. Its text names the cause. Its chain
+// does not hold it: with errgroup the cause is the failure of another project,
+// and nobody must take that for one of this.
+type endedError struct {
+	err   error // context.Canceled or context.DeadlineExceeded
+	cause string
+}
+
+func (e *endedError) Error() string { return e.cause }
+func (e *endedError) Unwrap() error { return e.err }
+
+// contextError returns why ctx ended, and nil if it has not.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || cause == err {
-		return err
+	if err == nil {
+		return nil
 	}
-	if errors.Is(cause, err) {
-		return cause
+	text := printable(cause.Error(), 500)
+	if !errors.Is(cause, err) {
+		text += ": " + err.Error()
 	}
-	return fmt.Errorf("%w: %w", cause, err)
+	return &endedError{err, text}
 }

@@ -253,6 +253,13 @@ type closeNoter struct {
 
 func (b *closeNoter) Close() error { b.closed = true; return nil }
 
+// newAPIError makes an error of an answer to a request that has nothing special.
+func newAPIError(resp *http.Response) *APIError {
+	return answerClient.newAPIError(new(request), resp, whole)
+}
+
+var answerClient = newClient(&url.URL{Scheme: "https", Host: "gitlab.test", Path: "/api/v4/"}, nil, defaultConfig())
+
 func TestErrorBodyIsBounded(t *testing.T) {
 	text := strings.Repeat("x", 1<<20)
 	rest := strings.NewReader(text)
@@ -314,8 +321,8 @@ func TestAPIErrorIs(t *testing.T) {
 }
 
 func TestAPIErrorTemporary(t *testing.T) {
-	temporary := map[int]bool{429: true, 500: true, 502: true, 503: true, 504: true, 520: true, 599: true}
-	for _, status := range []int{0, 200, 301, 400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 520, 599} {
+	temporary := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true, 507: true, 520: true, 530: true, 599: true}
+	for _, status := range []int{0, 200, 301, 400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 507, 520, 530, 599} {
 		if got := (&APIError{StatusCode: status}).Temporary(); got != temporary[status] {
 			t.Errorf("%d: temporary %t, want %t", status, got, temporary[status])
 		}
@@ -541,7 +548,7 @@ func TestContextError(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			cancel(spent)
 			return ctx, func() {}
-		}, "import budget spent: context canceled", []error{spent, context.Canceled}},
+		}, "import budget spent: context canceled", []error{context.Canceled}},
 		{"cause that says so itself", func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			cancel(fmt.Errorf("stopped: %w", context.Canceled))
@@ -549,7 +556,7 @@ func TestContextError(t *testing.T) {
 		}, "stopped: context canceled", []error{context.Canceled}},
 		{"deadline with a cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithDeadlineCause(ctx, time.Now().Add(-time.Second), spent)
-		}, "import budget spent: context deadline exceeded", []error{spent, context.DeadlineExceeded}},
+		}, "import budget spent: context deadline exceeded", []error{context.DeadlineExceeded}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -563,6 +570,9 @@ func TestContextError(t *testing.T) {
 				if !errors.Is(err, target) {
 					t.Errorf("%v is not %v", err, target)
 				}
+			}
+			if errors.Is(err, spent) {
+				t.Error("the cause, which may be another operation's failure, is in the chain")
 			}
 		})
 	}

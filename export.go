@@ -153,7 +153,7 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 	if opts != nil && opts.Upload != nil {
 		signed = []string{opts.Upload.URL}
 	}
-	resp, err := c.send(ctx, &request{
+	r := &request{
 		method:  http.MethodPost,
 		url:     c.projectEndpoint(id, "export"),
 		project: label,
@@ -163,9 +163,10 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 		open: func(context.Context) (*payload, error) {
 			return newPayload("application/json", body), nil
 		},
-	})
+	}
+	resp, err := c.send(ctx, r)
 	if err == nil {
-		err = accepted(resp)
+		err = c.accepted(r, resp)
 	}
 	if err = c.explainSchedule(ctx, id, label, err); err != nil {
 		return fmt.Errorf("schedule export of %s: %w", label, err)
@@ -177,18 +178,17 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 // leaves open what came of it: because it was lost, or because it is a 400
 // whose text is in the user's language.
 func (c *Client) explainSchedule(ctx context.Context, id, label string, err error) error {
-	api := answerOf(err)
-	refused := api != nil && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.Fields == nil
+	e := answerOf(err)
+	refused := e != nil && e.StatusCode == http.StatusBadRequest && e.key == "message" && e.Fields == nil
 	if !refused && !errors.Is(err, ErrOutcomeUnknown) || ctx.Err() != nil {
 		return err
 	}
 	exp, gerr := c.getExport(ctx, id, label, false)
-	if gerr != nil || !exp.Status.underWay() {
+	switch {
+	case gerr != nil || !exp.Status.underWay():
 		return err
-	}
-	if refused {
-		api.kind = ErrExportInProgress
-		return err
+	case refused:
+		return e.as(ErrExportInProgress)
 	}
 	return nil
 }
@@ -246,14 +246,17 @@ type exportClues struct {
 	uploaded bool  // GitLab was asked to upload it
 	older    bool  // there is an older one, which servers before 13.3 keep showing at first
 	unsure   error // why nobody knows whether it was scheduled
+	again    bool  // it may be scheduled once more
+	accepted bool  // GitLab has accepted it
 }
 
 // exportJob says how an export is polled.
 func (c *Client) exportJob(id, label string, clues exportClues) job[Export] {
 	return job[Export]{
-		op:      "export",
-		project: label,
-		running: clues.running,
+		op:       "export",
+		project:  label,
+		accepted: clues.accepted,
+		running:  clues.running,
 		get: func(ctx context.Context) (*Export, error) {
 			return c.getExport(ctx, id, label, true)
 		},
@@ -263,10 +266,11 @@ func (c *Client) exportJob(id, label string, clues exportClues) job[Export] {
 			case e.Status.underWay():
 				s.running()
 				return false, nil
+			case e.Status == ExportFinished && (s.seen || !clues.older):
+				return true, nil
+			case clues.again && clues.unsure != nil && !s.seen && s.waited >= c.cfg.polling.Grace/lostSchedule:
+				return false, errNotScheduled
 			case e.Status == ExportFinished:
-				if s.seen || !clues.older {
-					return true, nil
-				}
 				if s.overdue && clues.unsure != nil {
 					return false, &WaitError{Err: clues.unsure}
 				}
@@ -322,7 +326,7 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *
 	if err != nil {
 		return exp, err
 	}
-	_, err = c.downloadExport(ctx, exp.ref(p), p.String(), w)
+	_, err = c.downloadExport(ctx, exp.ref(p), p.String(), w, true)
 	return exp, err
 }
 
@@ -340,7 +344,7 @@ func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, op
 		return exp, err
 	}
 	given, _ := resolve(p) // it was fine before
-	_, err = c.downloadExportFile(ctx, exp.ref(p), given, p.String(), name)
+	_, err = c.downloadExportFile(ctx, exp.ref(p), given, p.String(), name, true)
 	return exp, err
 }
 
@@ -360,31 +364,50 @@ func (c *Client) findAndMakeExport(ctx context.Context, p ProjectRef, opts *Sche
 	return c.makeExport(ctx, before, p, opts)
 }
 
+// errNotScheduled is an export whose POST was lost, and of which nothing has
+// shown since.
+var errNotScheduled = errors.New("the export was not scheduled")
+
+// lostSchedule is the part of Grace after which an export that was perhaps not
+// scheduled, and does not show, is scheduled once more: two and a half of the
+// default ten minutes.
+const lostSchedule = 4
+
 // makeExport schedules an export, or joins the one that was under way at the
-// look before, and waits for it.
+// look before, and waits for it. If the answer to the POST was lost and no
+// export shows, it is scheduled once more: nothing is there that this deletes.
 func (c *Client) makeExport(ctx context.Context, before *Export, p ProjectRef, opts *ScheduleExportOptions) (*Export, error) {
 	id, label := before.ref(p), p.String()
 	clues := exportClues{
 		running:  before.Status.underWay(),
 		uploaded: opts != nil && opts.Upload != nil,
 		older:    before.Status == ExportFinished,
+		again:    true,
 	}
 	if clues.running {
 		c.cfg.logger.InfoContext(ctx, "joining the export under way", "project", label, "status", printable(string(before.Status), 64))
-	} else {
+		return last(watch(ctx, c, c.exportJob(id, label, clues)))
+	}
+	for {
 		err := c.scheduleExport(ctx, id, label, opts)
+		clues.running = errors.Is(err, ErrExportInProgress)
+		clues.accepted = err == nil
+		clues.unsure = nil
 		switch {
-		case errors.Is(err, ErrExportInProgress):
-			clues.running = true
 		case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:
 			clues.unsure = err
-		case err != nil:
+		case err != nil && !clues.running:
 			return nil, err
 		}
+		exp, err := last(watch(ctx, c, c.exportJob(id, label, clues)))
+		if errors.Is(err, errNotScheduled) {
+			c.cfg.logger.WarnContext(ctx, "scheduling the export once more", "project", label, "error", clues.unsure)
+			clues.again = false
+			continue
+		}
+		if err != nil && clues.unsure != nil && !errors.Is(err, ErrOutcomeUnknown) {
+			err = fmt.Errorf("%w (%w)", err, clues.unsure)
+		}
+		return exp, err
 	}
-	exp, err := last(watch(ctx, c, c.exportJob(id, label, clues)))
-	if err != nil && clues.unsure != nil && !errors.Is(err, ErrOutcomeUnknown) {
-		err = fmt.Errorf("%w (%w)", err, clues.unsure)
-	}
-	return exp, err
 }

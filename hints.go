@@ -17,16 +17,17 @@ const (
 	foreignHints  hints = "" // not GitLab's
 )
 
-// hint adds to e, the answer resp to r, what may have been overlooked.
-func (c *Client) hint(r *request, e *APIError, resp *http.Response) {
-	switch elsewhere := !sameOrigin(resp.Request.URL, c.base); {
+// hint returns what may have been overlooked where e, the answer resp to r, came.
+func (c *Client) hint(r *request, e *APIError, resp *http.Response) string {
+	switch elsewhere := resp.Request != nil && !sameOrigin(resp.Request.URL, c.base); {
 	case r.hints == foreignHints:
 	case !elsewhere:
-		e.hint = r.hints.forAnswer(e, r.download)
+		return r.hints.forAnswer(e, r.download)
 	case r.download && e.key == "": // object storage's
 	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
-		e.hint = "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
+		return "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
 	}
+	return ""
 }
 
 func (h hints) forAnswer(e *APIError, download bool) string {

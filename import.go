@@ -158,7 +158,7 @@ func (o ImportOptions) label() string {
 // source "GitLab export" to be allowed on the instance:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file
 func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
-	imp, err := c.startImport(ctx, src, opts)
+	imp, err := c.startImport(ctx, src, opts, false)
 	return imp, startError(opts, err)
 }
 
@@ -171,7 +171,9 @@ func startError(opts ImportOptions, err error) error {
 	return fmt.Errorf("start import of %s: %w", opts.label(), err)
 }
 
-func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+// startImport is StartImport. If it outlasts an outage, hours of exporting would
+// be lost with it.
+func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions, outlasts bool) (*Import, error) {
 	fields, err := opts.fields()
 	if err != nil {
 		return nil, err
@@ -185,19 +187,22 @@ func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions
 		f.avatar = opts.Override.Avatar
 	}
 	return c.postImport(ctx, &request{
-		url:  c.endpoint("projects/import"),
-		open: func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
+		url:      c.endpoint("projects/import"),
+		outlasts: outlasts,
+		open:     func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
 	}, opts)
 }
 
 // postImport sends the request of any of the endpoints that create a project.
 func (c *Client) postImport(ctx context.Context, r *request, opts ImportOptions) (*Import, error) {
 	r.project = opts.label()
+	r.kind = takenProject
 	imp := new(Import)
 	err := c.postForImport(ctx, r, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
 	if err != nil {
-		return nil, explainImport(err)
+		return nil, err
 	}
+	c.created.note(imp.ID.String(), time.Time{})
 	return imp, checkNamespace(imp, opts)
 }
 
@@ -211,20 +216,20 @@ func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func()
 	if err != nil {
 		return err
 	}
-	err = decode(resp, v, ok)
-	if api := answerOf(err); err == nil || api != nil && api.key != "" {
+	err = c.decode(r, resp, v, ok)
+	if e := answerOf(err); err == nil || e != nil && e.key != "" {
 		return err // a readable refusal is one, whatever its status
 	}
 	return outcomeUnknown(err)
 }
 
-// explainImport recognizes a taken path or name. The text may be in the
-// user's language, so this is at best.
-func explainImport(err error) error {
-	if api := answerOf(err); api != nil && (api.StatusCode == http.StatusBadRequest || api.StatusCode < 300) && strings.Contains(api.Message, "already been taken") {
-		api.kind = ErrProjectExists
+// takenProject recognizes a taken path or name. The text may be in the user's
+// language, so this is at best.
+func takenProject(e *APIError) error {
+	if (e.StatusCode == http.StatusBadRequest || e.StatusCode < 300) && strings.Contains(e.Message, "already been taken") {
+		return ErrProjectExists
 	}
-	return err
+	return nil
 }
 
 // checkNamespace makes sure that GitLab did not drop the namespace and create
@@ -290,8 +295,9 @@ func (c *Client) WatchImport(ctx context.Context, p ProjectRef) iter.Seq2[*Impor
 
 func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*Import, error] {
 	return watch(ctx, c, job[Import]{
-		op:      "import",
-		project: label,
+		op:       "import",
+		project:  label,
+		accepted: c.created.has(id),
 		get: func(ctx context.Context) (*Import, error) {
 			return c.getImport(ctx, id, label, true)
 		},
@@ -339,11 +345,12 @@ func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (*I
 	if _, err := src.check(); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
 	}
+	free, err := c.isFree(ctx, opts, true)
 	// Another error of the look may mean as little as a proxy in trouble.
-	if err := c.checkFree(ctx, opts, true); errors.Is(err, ErrProjectExists) || err != nil && ctx.Err() != nil {
+	if errors.Is(err, ErrProjectExists) || err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
 	}
-	started, err := c.startImportSurely(ctx, src, opts)
+	started, err := c.startImportSurely(ctx, src, opts, importClues{free: free})
 	if err != nil {
 		return started, err
 	}
@@ -354,18 +361,19 @@ func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (*I
 	return imp, err
 }
 
-// checkFree looks whether the path of the project to be is taken. Where it
-// cannot be told, because only the namespace's ID is known, it is not.
-func (c *Client) checkFree(ctx context.Context, opts ImportOptions, once bool) error {
+// isFree looks whether the path of the project to be is free. A taken one is an
+// error. Where it cannot be told, because only the namespace's ID is known, it
+// is neither.
+func (c *Client) isFree(ctx context.Context, opts ImportOptions, once bool) (free bool, err error) {
 	target, ok := opts.target()
 	if !ok || opts.Overwrite {
-		return nil
+		return false, nil
 	}
 	imp, err := c.lookUp(ctx, target, once)
 	if err != nil || imp == nil {
-		return err
+		return err == nil, err
 	}
-	return fmt.Errorf("%w: %s is project %d, created %s, import status %q", ErrProjectExists,
+	return false, fmt.Errorf("%w: %s is project %d, created %s, import status %q", ErrProjectExists,
 		imp.label(), imp.ID, imp.CreatedAt.UTC().Format(time.RFC3339), imp.Status)
 }
 
@@ -373,8 +381,8 @@ func (c *Client) checkFree(ctx context.Context, opts ImportOptions, once bool) e
 // of a renamed project is free. A page that says 404 is no word of GitLab's API.
 func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Import, error) {
 	imp, err := c.getImport(ctx, string(target), string(target), once)
-	switch api := answerOf(err); {
-	case api != nil && api.StatusCode == http.StatusNotFound && !api.isPage():
+	switch e := answerOf(err); {
+	case e != nil && e.StatusCode == http.StatusNotFound && !e.isPage():
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -384,48 +392,69 @@ func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Im
 	return imp, nil
 }
 
+// importClues are what is known of an import before its upload.
+type importClues struct {
+	free     bool // a look has found that nothing is at its path
+	outlasts bool // an export was made for it, which would be lost with it
+}
+
 // startImportSurely starts an import and, if the answer was lost, finds out
 // what became of it by looking at the path.
-func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportOptions, clues importClues) (*Import, error) {
 	asked := time.Now()
-	imp, err := c.StartImport(ctx, src, opts)
+	imp, err := c.startImport(ctx, src, opts, clues.outlasts)
 	target, ok := opts.target()
 	if !ok || opts.Overwrite {
-		return imp, err
+		return imp, startError(opts, err)
 	}
-	if api := answerOf(err); api != nil && api.StatusCode == http.StatusBadRequest && api.key == "message" && api.kind == nil {
+	e := answerOf(err)
+	switch {
+	case e != nil && e.StatusCode == http.StatusBadRequest && e.key == "message" && e.kind == nil:
 		// The path may be taken, and the text in the user's language.
 		if found, lerr := c.lookUp(ctx, target, true); lerr == nil && found != nil {
-			api.kind = ErrProjectExists
+			err = e.as(ErrProjectExists)
 		}
+	case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:
+		imp, err = c.findImport(ctx, target, asked, clues, err)
 	}
-	if !errors.Is(err, ErrOutcomeUnknown) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return imp, err
-	}
+	return imp, startError(opts, err)
+}
+
+// findImport looks for the project at target, after the answer to a POST that
+// was sent after asked was lost, with the error lost.
+func (c *Client) findImport(ctx context.Context, target ProjectPath, asked time.Time, clues importClues, lost error) (*Import, error) {
 	// GitLab may still be at it: its front server waits five minutes for it.
 	deadline := time.Now().Add(c.cfg.polling.Patience)
 	for n := 0; ; n++ {
-		found, lerr := c.lookUp(ctx, target, true)
+		found, err := c.lookUp(ctx, target, true)
 		switch {
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%w (%w)", err, contextError(ctx))
-		case lerr != nil && !transient(lerr):
-			return nil, fmt.Errorf("%w (looked for the project: %w)", err, lerr)
-		// By the server's clock, which may have been unknown when it was asked.
-		case found != nil && found.CreatedAt.Before(c.clock.now().Add(-time.Since(asked)-clockSlack)):
-			return nil, fmt.Errorf("%w (%w: %s is an older project, %d)", err, ErrProjectExists, target, found.ID)
+			return nil, fmt.Errorf("%w (%w)", lost, contextError(ctx))
+		case err != nil && !passing(err):
+			return nil, fmt.Errorf("%w (looked for the project: %w)", lost, err)
+		case found != nil && !clues.free && c.isOlder(found, asked):
+			return nil, fmt.Errorf("%w (%w: %s is an older project, %d)", lost, ErrProjectExists, target, found.ID)
 		case found != nil && found.Status != ImportNone: // else not yet, or no import at all
 			c.cfg.logger.InfoContext(ctx, "the import was accepted, although its answer was lost", "project", string(target), "id", int64(found.ID))
 			return found, nil
 		}
-		if time.Now().After(deadline) {
-			return nil, err
+		delay := c.cfg.polling.Backoff.wait(n)
+		pause := c.pauseAfter(err, delay)
+		if left := time.Until(deadline); left < 0 || pause > delay && pause > left {
+			return nil, lost
 		}
-		if serr := sleep(ctx, c.cfg.polling.Backoff.wait(n)); serr != nil {
-			return nil, fmt.Errorf("%w (%w)", err, serr)
+		if ended := sleep(ctx, pause); ended != nil {
+			return nil, fmt.Errorf("%w (%w)", lost, ended)
 		}
 	}
 }
 
-// clockSlack allows for the server's clock being known to the second only.
-const clockSlack = 5 * time.Second
+// isOlder reports whether a project is older than a POST that was sent after
+// asked. The server's clock may have been unknown then, and is told by another
+// machine than the one that writes down when a project was created.
+func (c *Client) isOlder(p *Import, asked time.Time) bool {
+	return p.CreatedAt.Before(c.clock.now().Add(-time.Since(asked) - clockSlack))
+}
+
+// clockSlack is how far the clocks of the machines of one instance may be apart.
+const clockSlack = 3 * time.Minute

@@ -32,26 +32,26 @@ func FuzzStatusJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		exp := new(Export)
-		if decode(answer(body), exp, func() bool { return exp.ID > 0 && exp.Status != "" }) == nil {
+		if answerClient.decode(new(request), answer(body), exp, func() bool { return exp.ID > 0 && exp.Status != "" }) == nil {
 			if n := boolCount(exp.Status.Terminal(), exp.Status.underWay(), exp.Status == ExportNone); n != 1 {
 				t.Errorf("export status %q is %d of ended, under way and none", exp.Status, n)
 			}
 		}
 		imp := new(Import)
-		if decode(answer(body), imp, func() bool { return imp.ID > 0 && imp.Status != "" }) == nil {
+		if answerClient.decode(new(request), answer(body), imp, func() bool { return imp.ID > 0 && imp.Status != "" }) == nil {
 			if imp.Complete() && imp.Status != ImportFinished {
 				t.Errorf("an import with status %q is complete", imp.Status)
 			}
 			_ = (&ImportError{imp}).Error()
 		}
 		var imports []*RelationImport
-		if decode(answer(body), &imports, func() bool { return allPresent(imports) }) == nil {
+		if answerClient.decode(new(request), answer(body), &imports, func() bool { return allPresent(imports) }) == nil {
 			for _, i := range imports {
 				_ = (&RelationImportError{i}).Error()
 			}
 		}
 		var exports []*RelationExport
-		if decode(answer(body), &exports, func() bool { return allPresent(exports) }) == nil {
+		if answerClient.decode(new(request), answer(body), &exports, func() bool { return allPresent(exports) }) == nil {
 			for _, e := range exports {
 				if e.Relation == "" || e.Status == "" {
 					t.Errorf("relation export without a relation or status: %+v", e)

@@ -63,6 +63,7 @@ type migration struct {
 	project  ProjectRef // the source as the caller gave it
 	label    string     // that, in messages
 	opts     MigrateOptions
+	clues    importClues
 	start    time.Time
 	result   Migration
 }
@@ -95,9 +96,11 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 			return nil, err
 		}
 	}
-	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
+	free, err := m.checkDestination(ctx, before.PathWithNamespace)
+	if err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
 	}
+	m.clues = importClues{free: free, outlasts: true}
 	exp, err := m.from.makeExport(ctx, before, m.project, m.opts.Export)
 	if err != nil {
 		return nil, err
@@ -133,29 +136,41 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 // checkDestination looks whether the destination is free. If its path is not
 // known, or to be overwritten, it asks for any project, that of the source, as
 // a token that is not accepted is better found before the hours of exporting.
-func (m *migration) checkDestination(ctx context.Context, source ProjectPath) error {
+func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (free bool, err error) {
 	if _, ok := m.opts.Import.target(); ok && !m.opts.Import.Overwrite {
-		return m.to.checkFree(ctx, m.opts.Import, false)
+		return m.to.isFree(ctx, m.opts.Import, false)
 	}
-	_, err := m.to.lookUp(ctx, source, true)
-	if auth := (*authError)(nil); errors.Is(err, ErrUnauthorized) || errors.As(err, &auth) && permanent(err) {
-		return err
+	_, err = m.to.lookUp(ctx, source, true)
+	if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
+		return false, err
 	}
-	return contextError(ctx)
+	return false, contextError(ctx)
 }
 
 // spooled moves the archive through a file: one goroutine downloads it, one
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
 func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import, error) {
-	dctx, cancel := context.WithCancel(ctx)
+	tctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 
-	r, err := m.from.openExportReader(dctx, id, m.label)
+	r, err := m.from.openExportReader(tctx, id, m.label, true)
 	if err != nil {
 		return nil, err
+	}
+	// The first failure of the download or the verification ends all three at
+	// once: the upload may be waiting for its turn.
+	failure := make(chan error, 1)
+	fail := func(err error) {
+		if tctx.Err() == nil { // else it was told to end
+			select {
+			case failure <- err:
+			default:
+			}
+		}
+		cancel()
 	}
 	wg.Go(func() {
 		defer r.Close()
@@ -164,38 +179,53 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 			err = fmt.Errorf("spool: %w", werr.err)
 		}
 		m.result.Bytes = n
+		if err != nil {
+			fail(err)
+		}
 		sp.end(err)
 	})
 	if m.opts.SkipVerify {
 		sp.approve(nil)
 	} else {
 		wg.Go(func() {
-			info, err := VerifyArchive(sp.reader(dctx, false))
+			info, err := VerifyArchive(sp.reader(tctx, false))
 			if err != nil {
 				err = fmt.Errorf("export of %s: %w", m.label, err)
 			}
 			m.result.Archive = info
-			sp.approve(err)
 			if err != nil {
-				cancel() // what is not sound need not be had whole
+				fail(err)
 			}
+			sp.approve(err)
 		})
 	}
+	imp, err := m.upload(tctx, r.Size(), sp)
+	cancel()
+	wg.Wait()
+	if err != nil && imp == nil && ctx.Err() == nil {
+		select {
+		case why := <-failure:
+			return nil, why
+		default:
+		}
+	}
+	return imp, err
+}
 
-	size := r.Size()
-	if size < 0 { // GitLab is told the length, so it must be known
+// upload uploads what is in sp, or will be. GitLab is told the length, so it
+// must be known.
+func (m *migration) upload(ctx context.Context, size int64, sp *spool) (*Import, error) {
+	if size < 0 {
+		var err error
 		if size, err = sp.whole(ctx); err != nil {
 			return nil, err
 		}
 	}
-	imp, err := m.to.startImportSurely(ctx, Source{
+	return m.to.startImportSurely(ctx, Source{
 		Name: defaultFileName,
 		Size: size,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.reader(ctx, true), nil },
-	}, m.opts.Import)
-	cancel()
-	wg.Wait()
-	return imp, err
+	}, m.opts.Import, m.clues)
 }
 
 // direct feeds the upload from the download, with nothing on disk.
@@ -204,7 +234,7 @@ func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
 		Name: defaultFileName,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			r, err := m.from.openExportReader(ctx, id, m.label)
+			r, err := m.from.openExportReader(ctx, id, m.label, true)
 			if err != nil {
 				return nil, err
 			}
@@ -214,7 +244,7 @@ func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
 			}
 			return d, nil
 		},
-	}, m.opts.Import)
+	}, m.opts.Import, m.clues)
 }
 
 // A directReader hands an archive to an upload and to its verification, and

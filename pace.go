@@ -206,20 +206,16 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 // settle counts the turn as the server did, by what came of the request. A
 // nil turn was not paced.
-func (t *turn) settle(err error, arrived bool) {
-	if t == nil {
-		return
-	}
-	switch api := answerOf(err); {
-	case api != nil:
-		t.landed()
-		if api.StatusCode == http.StatusTooManyRequests {
-			t.exhausted(!api.retryAfter)
-		}
-	case err == nil:
-		t.landed()
-	case !arrived:
+func (t *turn) settle(o outcome) {
+	switch {
+	case t == nil:
+	case !o.counted():
 		t.giveBack()
+	case o.fault == noFault:
+		t.landed()
+		if o.limited() {
+			t.exhausted(!o.answer.retryAfter)
+		}
 	}
 }
 

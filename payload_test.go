@@ -37,7 +37,7 @@ func TestPayloadEnds(t *testing.T) {
 				t.Fatalf("size %d: %d bytes before the end: %v", size, n, err)
 			}
 		}
-		if !p.arrived(nil) {
+		if p.reach(nil, true) != whole {
 			t.Errorf("size %d: was not sent whole", size)
 		}
 		p.stop()

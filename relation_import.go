@@ -65,16 +65,25 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 	err = c.postForImport(ctx, &request{
 		url:     c.endpoint("projects/import-relation"),
 		project: p.String(),
+		kind:    busyProject,
 		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, p.String()) },
 	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
-	if err == nil {
-		return imp, nil
+	if err != nil {
+		return nil, err
 	}
-	// A project whose own import is scheduled, but not started, is no 409.
-	if api := answerOf(err); api != nil && api.StatusCode == http.StatusBadRequest && strings.Contains(api.Message, "ongoing import") {
-		api.kind = ErrConflict
+	c.created.note(relationImportKey(imp.ID), time.Time{})
+	return imp, nil
+}
+
+func relationImportKey(id int64) string { return fmt.Sprint("relation import ", id) }
+
+// busyProject recognizes a project whose own import is scheduled but not
+// started, which is no 409.
+func busyProject(e *APIError) error {
+	if e.StatusCode == http.StatusBadRequest && strings.Contains(e.Message, "ongoing import") {
+		return ErrConflict
 	}
-	return nil, err
+	return nil
 }
 
 // ListRelationImports returns all single-relation imports of the project, in
@@ -132,8 +141,9 @@ func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int
 		return nil, fmt.Errorf("wait for relation import of %s: ID %d is not positive", p, id)
 	}
 	return last(watch(ctx, c, job[RelationImport]{
-		op:      "relation import",
-		project: p.String(),
+		op:       "relation import",
+		project:  p.String(),
+		accepted: c.created.has(relationImportKey(id)),
 		// An import that is not listed is nil.
 		get: func(ctx context.Context) (*RelationImport, error) {
 			list, err := c.listRelationImports(ctx, project, p.String(), true)

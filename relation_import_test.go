@@ -227,7 +227,7 @@ func TestWaitForRelationImport(t *testing.T) {
 				return "started"
 			}
 			return "404"
-		}, status: porter.RelationImportStarted, err: "404 Project Not Found", is: porter.ErrNotFound, min: time.Minute, max: 90 * time.Second},
+		}, status: porter.RelationImportStarted, err: "404 Project Not Found", is: porter.ErrNotFound, min: 61 * time.Second, max: 2 * time.Minute},
 		{name: "below Maintainer", at: func(time.Duration) string { return "403" },
 			err: "403 Forbidden - Project; importing relations needs the Maintainer role", is: porter.ErrForbidden},
 		{name: "short trouble", at: func(d time.Duration) string {

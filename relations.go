@@ -223,7 +223,7 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched
 	}
 	body := []byte(`{"batched":` + strconv.FormatBool(batched) + `}`)
 	var asked time.Time
-	resp, err := c.send(ctx, &request{
+	r := &request{
 		method:  http.MethodPost,
 		url:     c.projectEndpoint(id, "export_relations"),
 		project: p.String(),
@@ -232,19 +232,38 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched
 			asked = time.Now()
 			return newPayload("application/json", body), nil
 		},
-	})
+	}
+	// What is there before is of an earlier export, whatever the clocks say.
+	before, lerr := c.listRelationExports(ctx, id, p.String(), true)
+	resp, err := c.send(ctx, r)
 	if err == nil {
-		err = accepted(resp)
+		err = c.accepted(r, resp)
 	}
 	var since time.Time
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		// The answer told the server's clock, which may have been unknown before.
 		since = c.clock.now().Add(-time.Since(asked))
+		if lerr == nil {
+			c.created.note(relationsKey(id, since), newestOf(before))
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("start relations export of %s: %w", p, err)
 	}
 	return since, err
+}
+
+func relationsKey(id string, since time.Time) string {
+	return fmt.Sprintf("relations of %s since %d", id, since.UnixNano())
+}
+
+func newestOf(list []*RelationExport) (newest time.Time) {
+	for _, e := range list {
+		if e.UpdatedAt.After(newest) {
+			newest = e.UpdatedAt
+		}
+	}
+	return newest
 }
 
 // ListRelationExports returns the states of the user's relation exports of the
@@ -307,6 +326,10 @@ func (r PortableRelation) check() error { return checkRelation(string(r)) }
 // export again.
 const relationsReuse = 3 * time.Minute
 
+// relationsSlack allows for the server's clock being known to the second only,
+// where nobody looked before the export.
+const relationsSlack = 5 * time.Second
+
 // relationsQuiet is how long nothing must have changed before the relations
 // that are there are taken for all, and those of an earlier export for reused.
 const relationsQuiet = time.Minute
@@ -336,10 +359,21 @@ func (c *Client) WaitForRelationExports(ctx context.Context, p ProjectRef, since
 			return nil, fmt.Errorf("wait for relation exports of %s: %w", p, err)
 		}
 	}
-	w := relationsWait{since: since, wanted: slices.Compact(slices.Sorted(slices.Values(relations))), grace: c.cfg.polling.Grace}
+	w := relationsWait{
+		since:  since,
+		fresh:  since.Add(-relationsSlack),
+		sure:   since,
+		wanted: slices.Compact(slices.Sorted(slices.Values(relations))),
+		grace:  c.cfg.polling.Grace,
+	}
+	if newest, ok := c.created.before(relationsKey(id, since)); ok {
+		w.fresh = newest.Add(1)
+		w.sure = w.fresh
+	}
 	list, err := last(watch(ctx, c, job[[]*RelationExport]{
-		op:      "relation exports",
-		project: p.String(),
+		op:       "relation exports",
+		project:  p.String(),
+		accepted: !since.IsZero(),
 		get: func(ctx context.Context) (*[]*RelationExport, error) {
 			list, err := c.listRelationExports(ctx, id, p.String(), true)
 			return &list, err
@@ -356,6 +390,8 @@ func (c *Client) WaitForRelationExports(ctx context.Context, p ProjectRef, since
 // relationsWait knows which rows belong to the export that is waited for.
 type relationsWait struct {
 	since   time.Time
+	fresh   time.Time          // what was changed then or later may be of this export
+	sure    time.Time          // what was changed then or later is
 	wanted  []PortableRelation // sorted; none means all
 	grace   time.Duration
 	last    string    // summary
@@ -366,9 +402,9 @@ type relationsWait struct {
 func (w *relationsWait) ours(list []*RelationExport) []*RelationExport {
 	var ours []*RelationExport
 	for _, e := range list {
-		oldest := w.since.Add(-clockSlack)
-		if !e.Batched && e.Status == RelationExportFinished {
-			oldest = w.since.Add(-relationsReuse)
+		oldest := w.fresh
+		if reused := w.since.Add(-relationsReuse); !e.Batched && e.Status == RelationExportFinished && reused.Before(oldest) {
+			oldest = reused
 		}
 		fresh := w.since.IsZero() || !e.UpdatedAt.Before(oldest)
 		if fresh && (len(w.wanted) == 0 || slices.Contains(w.wanted, e.Relation)) {
@@ -402,7 +438,7 @@ func (w *relationsWait) judge(ours []*RelationExport) (bool, error) {
 		if !e.Complete() {
 			failed = append(failed, &RelationExportError{e})
 		}
-		settled = settled && !e.UpdatedAt.Before(w.since)
+		settled = settled && !e.UpdatedAt.Before(w.sure)
 	}
 	switch missing := w.missing(ours); {
 	case missing != "" && quiet >= w.grace:

@@ -266,6 +266,8 @@ func TestWaitForRelationExports(t *testing.T) {
 		name   string
 		rows   func(time.Duration) []relationRow // that the server shows so long after the start; nil is a 502
 		any    bool                              // the zero time is given
+		before bool                              // it shows them before the start too
+		blind  bool                              // before the start it shows nothing but a 502
 		wanted []porter.PortableRelation
 		cancel time.Duration
 		done   []string // the relations that come back, with their states
@@ -307,7 +309,7 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"labels", finished, 1 * s, nil}, {"issues", finished, m, nil}, {"self", started, m, nil}}
 		}, done: []string{"labels finished", "issues finished"}, min: m, max: m + 30*s},
-		{name: "an older export is redone", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+		{name: "an older export is redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			switch {
 			case d < 8*m:
 				return []relationRow{{"labels", finished, -4 * m, nil}}
@@ -316,7 +318,7 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"labels", finished, 9 * m, nil}}
 		}, done: []string{"labels finished"}, min: 9 * m, max: 9*m + 30*s},
-		{name: "an older failure is redone", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+		{name: "an older failure is redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			switch {
 			case d < 40*s:
 				return []relationRow{{"labels", failed, -2 * s, nil}}
@@ -325,10 +327,10 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"labels", finished, 2 * m, nil}}
 		}, done: []string{"labels finished"}, min: 2 * m, max: 2*m + 30*s},
-		{name: "a young one is not redone", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+		{name: "a young one is not redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -2 * m, nil}}
 		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "a young one is redone after all", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+		{name: "a young one is redone after all", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			switch {
 			case d < 40*s:
 				return []relationRow{{"labels", finished, -170 * s, nil}}
@@ -337,16 +339,25 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"labels", finished, 5 * m, nil}}
 		}, done: []string{"labels finished"}, min: 5 * m, max: 5*m + 61*s},
-		{name: "a young batched one is always redone", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+		{name: "a young batched one is always redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			if d < 4*m {
 				return []relationRow{{"labels", finished, -2 * m, []int{1}}}
 			}
 			return []relationRow{{"labels", finished, 4 * m, []int{1, 1}}}
 		}, done: []string{"labels finished"}, min: 4 * m, max: 4*m + 30*s},
 		{name: "the database's clock is slow", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+			return []relationRow{{"labels", finished, -2 * m, []int{1}}}
+		}, done: []string{"labels finished"}, max: 5 * s},
+		{name: "the database's clock is slow, and an older one is there", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
+			if d < m {
+				return []relationRow{{"labels", finished, -4 * m, []int{1}}}
+			}
+			return []relationRow{{"labels", finished, -3 * m, []int{1}}}
+		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
+		{name: "the database's clock is slow, and nobody could look before", blind: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -3 * s, []int{1}}}
 		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "an older one is never redone", wanted: []porter.PortableRelation{labels}, rows: func(time.Duration) []relationRow {
+		{name: "an older one is never redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -4 * m, nil}}
 		}, err: `not found: no export of labels has appeared (status "0 of 1 done"`, is: porter.ErrNotFound, min: 10 * m, max: 10*m + 30*s},
 		{name: "a failure", rows: func(d time.Duration) []relationRow {
@@ -392,12 +403,19 @@ func TestWaitForRelationExports(t *testing.T) {
 		for _, skew := range []time.Duration{0, -48 * time.Hour, 700 * time.Millisecond} {
 			t.Run(fmt.Sprint(tt.name, " skewed by ", skew), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					start := time.Now()
+					start, posted := time.Now(), false
 					mock := httpmock.NewMockTransport()
 					mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
 						resp := httpmock.NewStringResponse(202, `{"message":"202 Accepted"}`)
+						posted = posted || r.Method == "POST"
 						if r.Method == "GET" {
 							rows := tt.rows(time.Since(start))
+							if !posted && !tt.before {
+								rows = []relationRow{}
+							}
+							if !posted && tt.blind {
+								rows = nil
+							}
 							var items []string
 							for _, row := range rows {
 								items = append(items, row.json(start.Add(skew)))

@@ -2,11 +2,8 @@ package porter
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,8 +19,13 @@ type request struct {
 	hints    hints    // which endpoints it belongs to
 	download bool     // of an archive, which may be redirected to object storage
 	once     bool     // never tried again: its caller is a loop already
+	outlasts bool     // it bears an outage for Polling.Patience: an export or bytes of an archive would be lost with it
+	known    bool     // its host has answered before
 	secrets  []string // that its body carries, such as a signed URL
 	budget   budget   // of GitLab's limits
+	// kind returns the Err variable for an answer, beyond the one of its status;
+	// nil for none.
+	kind func(*APIError) error
 	// read takes the answer in, if a broken one is to be asked for again.
 	read func(*http.Response) error
 	// open makes the body of an attempt; nil for none.
@@ -42,6 +44,8 @@ func (c *Client) projectEndpoint(id, what string) string {
 // the first 2xx answer. The caller closes its body, unless r.read did.
 func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	var last error
+	var since time.Time // the first failure
+	turns := 0          // that a 429 cost, which are no failures
 	if r.open != nil {
 		ctx = withObserverLock(ctx) // the source may report while the answer comes
 	}
@@ -57,22 +61,65 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 		if err == nil && r.read != nil {
 			err = r.read(resp)
 		}
-		t.settle(err, arrived(r, p, err))
 		if err == nil {
+			t.settle(outcome{reach: whole})
 			return resp, nil
 		}
-		again, err := judge(r, p, err)
+		o := outcomeOf(err)
+		t.settle(o)
+		verdict := o.verdict(r.method == http.MethodGet, p == nil || !p.single || !p.started())
+		if verdict == unknown {
+			err = outcomeUnknown(err)
+		}
 		if last != nil && errors.Is(err, ErrSourceConsumed) {
 			return nil, fmt.Errorf("%w (not tried again: %w)", last, err)
 		}
+		if last == nil {
+			since = time.Now()
+		}
 		last = err
-		if ctx.Err() != nil || !again || r.once || n >= c.cfg.retries {
+		if ctx.Err() != nil || verdict != again || r.once || !c.mayRetry(o, n-turns, since, r.outlasts) {
 			return nil, err
 		}
-		if ended := c.retryAfter(ctx, r.project, n, err); ended != nil {
+		if o.limited() {
+			turns++
+		}
+		if ended := c.pauseForRetry(ctx, r.project, n, c.retryPause(n, err), err); ended != nil {
 			return nil, insteadOf(ended, err)
 		}
 	}
+}
+
+// mayRetry reports whether what has failed n times before, first at since and
+// now with o, may be tried again. A lost turn is no failure. What outlasts an
+// outage is borne as long as failing polls are.
+func (c *Client) mayRetry(o outcome, n int, since time.Time, outlasts bool) bool {
+	switch {
+	case c.cfg.retries == 0 || c.tooLong(o):
+		return false
+	case o.limited():
+		return true
+	}
+	return n < c.cfg.retries || outlasts && time.Since(since) < c.cfg.polling.Patience
+}
+
+// tooLong reports whether the server asks for a pause that no patience bears.
+// A 429 is no failure of the server's, so its pause is kept.
+func (c *Client) tooLong(o outcome) bool {
+	return o.answer != nil && !o.limited() && o.answer.RetryAfter > c.cfg.polling.Patience
+}
+
+// outlastPause spaces the attempts that Patience allows beyond the retries,
+// whatever the backoff.
+const outlastPause = time.Second
+
+// retryPause returns how long to wait after attempt n failed with err.
+func (c *Client) retryPause(n int, err error) time.Duration {
+	d := c.cfg.backoff.wait(n)
+	if n >= c.cfg.retries {
+		d = max(d, outlastPause)
+	}
+	return c.pauseAfter(err, d)
 }
 
 // insteadOf adds to the error ended, which kept a request from being tried
@@ -84,46 +131,7 @@ func insteadOf(ended, failure error) error {
 	return fmt.Errorf("%w (was to be tried again: %w)", ended, failure)
 }
 
-// judge decides whether a failed attempt may be repeated, and adds to its
-// error that nobody knows what became of it.
-func judge(r *request, p *payload, err error) (again bool, _ error) {
-	safe := r.method == http.MethodGet
-	reopenable := p == nil || !p.single || !p.started()
-	if api := answerOf(err); api != nil {
-		switch {
-		case api.StatusCode == http.StatusTooManyRequests:
-			return reopenable, err
-		case !api.fromGateway():
-			return false, err
-		case !safe:
-			return false, outcomeUnknown(err)
-		}
-		return true, err
-	}
-	if !safe && p.arrived(err) {
-		return false, outcomeUnknown(err)
-	}
-	return reopenable && !permanent(err), err
-}
-
-// arrived reports whether GitLab may have counted an attempt that got no answer.
-func arrived(r *request, p *payload, err error) bool {
-	if err == nil {
-		return true
-	}
-	if r.open != nil {
-		return p.arrived(err) // it counts a POST that has come whole
-	}
-	var op *net.OpError
-	return !permanent(err) && !(errors.As(err, &op) && op.Op == "dial")
-}
-
 func outcomeUnknown(err error) error { return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) }
-
-// retryAfter reports the failure err of attempt n and waits before the next.
-func (c *Client) retryAfter(ctx context.Context, project string, n int, err error) error {
-	return c.pauseForRetry(ctx, project, n, c.pauseAfter(err, c.cfg.backoff.wait(n)), err)
-}
 
 // pauseAfter returns how long to wait after err: d, unless GitLab wants it
 // otherwise.
@@ -131,12 +139,12 @@ func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
 	if errors.Is(err, ErrExportNotReady) {
 		d = max(d, notReadyPause)
 	}
-	api := answerOf(err)
+	e := answerOf(err)
 	switch {
-	case api == nil:
-	case api.RetryAfter > d, api.RetryAfter > 0 && api.StatusCode == http.StatusTooManyRequests:
-		return api.RetryAfter
-	case !api.retryAfter && api.StatusCode == http.StatusTooManyRequests:
+	case e == nil:
+	case e.RetryAfter > d, e.RetryAfter > 0 && e.StatusCode == http.StatusTooManyRequests:
+		return e.RetryAfter
+	case !e.retryAfter && e.StatusCode == http.StatusTooManyRequests:
 		return c.clock.untilNextMinute()
 	}
 	return d
@@ -157,33 +165,19 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 			w.stop()
 		}
 	}()
-	wctx, hidden := withSecrets(wctx)
-	req, err := http.NewRequestWithContext(wctx, r.method, r.url, nil)
+	req, err := c.newRequest(wctx, r)
 	if err != nil {
-		return nil, nil, &transportError{r.method, "", "malformed request URL", err}
-	}
-	if r.hints == foreignHints {
-		hidden.addURL(req.URL) // it is signed
-	}
-	for _, text := range r.secrets {
-		hidden.add(text)
-		if u, err := url.Parse(text); err == nil {
-			hidden.addURL(u)
-		}
-	}
-	for name, values := range r.header {
-		req.Header[name] = values
+		return nil, nil, err
 	}
 	if r.open != nil {
-		if p, err = r.open(wctx); err != nil {
+		if p, err = r.open(req.Context()); err != nil {
 			if ctx.Err() != nil {
 				err = contextError(ctx)
 			}
 			return nil, nil, err
 		}
 		p.watch = w
-		req.Body, req.ContentLength = p, p.size
-		req.Header.Set("Content-Type", p.contentType)
+		req = p.attach(req)
 	}
 	w.arm()
 	resp, err := c.do(req)
@@ -197,18 +191,41 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 	if p != nil {
 		p.stop()
 	}
-	if err != nil {
-		switch {
-		case ctx.Err() != nil:
-			err = contextError(ctx)
-		case w.stalled():
-			err = ErrStalled
-		case p != nil && p.failure() != nil:
-			return nil, p, p.failure()
-		}
-		return nil, p, newTransportError(req, err)
+	switch {
+	case err == nil:
+		return resp, p, nil
+	case ctx.Err() != nil:
+		return nil, p, newTransportError(req, contextError(ctx), p.reach(err, true), contextFault)
+	case w.stalled():
+		return nil, p, newTransportError(req, ErrStalled, p.reach(err, true), networkFault)
+	case p.failure() != nil:
+		return nil, p, p.failure()
 	}
-	return resp, p, nil
+	f, sent := faultOf(err, r.known || r.outlasts || c.answered.Load())
+	return nil, p, newTransportError(req, err, p.reach(err, sent), f)
+}
+
+// newRequest returns the request of one attempt, without its body. Its context
+// knows the secrets that it carries.
+func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+	ctx, hidden := withSecrets(ctx)
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, nil)
+	if err != nil {
+		return nil, &transportError{method: r.method, text: "malformed request URL", err: err, fault: lastingFault}
+	}
+	if r.hints == foreignHints {
+		hidden.addURL(req.URL) // it is signed
+	}
+	for _, text := range r.secrets {
+		hidden.add(text)
+		if u, err := url.Parse(text); err == nil {
+			hidden.addURL(u)
+		}
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	return req, nil
 }
 
 // do sends a request. If its context ends while it has a body, the transport
@@ -245,7 +262,9 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 // its body may still be on its way, and would be lost if the upload was broken
 // off at once.
 func (c *Client) refused(r *request, p *payload, resp *http.Response) *APIError {
+	reach := whole
 	if p != nil {
+		reach = p.reachAtAnswer()
 		defer p.stop()
 		late := time.AfterFunc(lingerTime, func() {
 			p.stop()
@@ -253,9 +272,7 @@ func (c *Client) refused(r *request, p *payload, resp *http.Response) *APIError 
 		})
 		defer late.Stop()
 	}
-	api := newAPIError(resp)
-	c.hint(r, api, resp)
-	return api
+	return c.newAPIError(r, resp, reach)
 }
 
 // A transportError is a request without an answer.
@@ -264,18 +281,29 @@ type transportError struct {
 	url    string
 	text   string // of err, without secrets
 	err    error
+	reach  reach
+	fault  fault
 }
 
 // newTransportError takes what may be secret out of err.
-func newTransportError(req *http.Request, err error) error {
-	for ue := (*url.Error)(nil); errors.As(err, &ue); {
+func newTransportError(req *http.Request, err error, r reach, f fault) error {
+	for ue, ok := err.(*url.Error); ok; ue, ok = err.(*url.Error) {
 		err = ue.Err
 	}
 	text := safeText(req, err)
 	if hidden := secretsOf(req.Context()); hidden.scrub(err.Error()) != err.Error() {
 		err = errors.New(text) // whoever unwraps it must not find them either
 	}
-	return &transportError{req.Method, withoutQuery(req.URL), text, err}
+	return &transportError{req.Method, withoutQuery(req.URL), text, err, r, f}
+}
+
+// newBodyError makes an error of an answer whose body broke off with err.
+func newBodyError(req *http.Request, err error) error {
+	f := networkFault
+	if errors.As(err, new(*endedError)) {
+		f = contextFault
+	}
+	return newTransportError(req, err, whole, f)
 }
 
 // safeText is what an error may say of a request in messages and logs.
@@ -292,13 +320,7 @@ func (e *transportError) Unwrap() error { return e.err }
 // Is reports whether target is ErrNoAnswer, unless the request was given up on
 // this side.
 func (e *transportError) Is(target error) bool {
-	var (
-		auth     *authError
-		redirect *redirectError
-		network  *net.OpError // whose timeouts claim to be a context's
-	)
-	ended := errors.Is(e.err, context.Canceled) || errors.Is(e.err, context.DeadlineExceeded) && !errors.As(e.err, &network)
-	return target == ErrNoAnswer && !ended && !errors.As(e.err, &auth) && !errors.As(e.err, &redirect)
+	return target == ErrNoAnswer && (e.fault == networkFault || e.fault == lastingFault)
 }
 
 // A redirectError is a redirect that is not followed.
@@ -308,7 +330,10 @@ func (e *redirectError) Error() string { return e.err.Error() }
 func (e *redirectError) Unwrap() error { return e.err }
 
 // An authError is an Auth that could not authenticate.
-type authError struct{ err error }
+type authError struct {
+	err        error
+	redirected bool // it was not asked for the first time
+}
 
 func (e *authError) Error() string { return e.err.Error() }
 func (e *authError) Unwrap() error { return e.err }
@@ -318,31 +343,3 @@ type tokenSourceError struct{ err error }
 
 func (e *tokenSourceError) Error() string { return "token source: " + e.err.Error() }
 func (e *tokenSourceError) Unwrap() error { return e.err }
-
-// permanent reports whether a request without an answer would fail again.
-func permanent(err error) bool {
-	var (
-		redirect  *redirectError
-		auth      *authError
-		token     *tokenSourceError
-		source    *sourceError
-		cert      *tls.CertificateVerificationError
-		authority x509.UnknownAuthorityError
-		host      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-	)
-	if errors.As(err, &token) {
-		return false
-	}
-	return errors.As(err, &redirect) || errors.As(err, &auth) || errors.As(err, &source) || errors.Is(err, http.ErrSchemeMismatch) ||
-		errors.As(err, &cert) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
-}
-
-// transient reports whether what failed with err may succeed later.
-func transient(err error) bool {
-	if api := answerOf(err); api != nil {
-		return api.Temporary() || api.kind == ErrExportNotReady ||
-			api.StatusCode < 300 // a success that made no sense, as from a proxy in trouble
-	}
-	return !permanent(err)
-}

@@ -25,15 +25,15 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExportFile(ctx, id, id, p.String(), name)
+	return c.downloadExportFile(ctx, id, id, p.String(), name, false)
 }
 
 // downloadExportFile downloads the archive of the project id. Its part file
 // goes by the reference that the caller gave, which the next call may repeat.
-func (c *Client) downloadExportFile(ctx context.Context, id, given, label, name string) (int64, error) {
+func (c *Client) downloadExportFile(ctx context.Context, id, given, label, name string, outlasts bool) (int64, error) {
 	op := "download export of " + label
 	return saveFile(op, name, c.projectEndpoint(given, "export/download"), func(off int64, v validator) (*download, error) {
-		return c.openExport(ctx, id, label, off, v)
+		return c.openExport(ctx, id, label, off, v, outlasts)
 	})
 }
 

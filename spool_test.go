@@ -95,7 +95,7 @@ func TestSpoolEnds(t *testing.T) {
 				var wg sync.WaitGroup
 				for careful, want := range map[bool]error{true: tt.careful, false: tt.other} {
 					wg.Go(func() {
-						if _, err := io.ReadAll(sp.reader(ctx, careful)); err != want && !(want == io.EOF && err == nil) {
+						if _, err := io.ReadAll(sp.reader(ctx, careful)); !errors.Is(err, want) && !(want == io.EOF && err == nil) {
 							t.Errorf("careful %v: got %v, want %v", careful, err, want)
 						}
 					})
@@ -106,7 +106,7 @@ func TestSpoolEnds(t *testing.T) {
 				}
 				wg.Wait()
 				// A reader that comes later sees the same.
-				if _, err := io.ReadAll(sp.reader(ctx, true)); err != tt.careful && !(tt.careful == io.EOF && err == nil) {
+				if _, err := io.ReadAll(sp.reader(ctx, true)); !errors.Is(err, tt.careful) && !(tt.careful == io.EOF && err == nil) {
 					t.Errorf("later: got %v, want %v", err, tt.careful)
 				}
 			})
@@ -119,7 +119,7 @@ func TestSpoolWholeWaits(t *testing.T) {
 		sp := spoolFor(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := sp.whole(ctx); err != context.DeadlineExceeded {
+		if _, err := sp.whole(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		broken := errors.New("broken")

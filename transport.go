@@ -70,7 +70,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 			if req.Body != nil {
 				req.Body.Close()
 			}
-			return nil, &authError{err}
+			return nil, &authError{err, orig.Response != nil}
 		}
 	}
 	hidden.addCredentials(orig, req)
@@ -90,7 +90,11 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	resp.Request = orig // without the credentials
+	if to := resp.Header.Get("Location"); to != "" {
+		resp.Header.Set("Location", escapeLocation(to))
+	}
 	if home {
+		t.c.answered.Store(true)
 		t.c.clock.learn(resp.Header)
 		if resp.StatusCode/100 == 3 {
 			t.c.stayHome(resp, orig.URL, addedQuery(orig.URL, req.URL))
@@ -112,6 +116,20 @@ func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration,
 		return
 	}
 	log.DebugContext(ctx, "request", "status", resp.StatusCode)
+}
+
+// escapeLocation escapes what must not stand in a URL, as browsers do. net/http
+// would send it raw, as part of a request line that no server can read.
+func escapeLocation(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // movedProject matches where GitLab sends a GET that names a project by an old path.

@@ -10,6 +10,8 @@ import (
 	"math"
 	"mime/multipart"
 	"net"
+	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -234,12 +236,32 @@ func checkFileName(name string) error {
 }
 
 // A sourceError is a source that could not be read, or was not what it said.
+// It matches what its source's error matches, but for the answers of whatever
+// server the source reads from: GitLab has not refused anything.
 type sourceError struct{ err error }
 
 var errSourceEmpty = errors.New("archive is empty")
 
 func (e *sourceError) Error() string { return "source: " + e.err.Error() }
-func (e *sourceError) Unwrap() error { return e.err }
+
+// Is reports whether target is in the source's chain and no Err variable for
+// the status of an answer.
+func (e *sourceError) Is(target error) bool {
+	switch target {
+	case ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrTooLarge, ErrRateLimited, ErrOutcomeUnknown, ErrNoAnswer, ErrStalled:
+		return false
+	}
+	return errors.Is(e.err, target)
+}
+
+// As finds target in the source's chain, unless it is an answer.
+func (e *sourceError) As(target any) bool {
+	switch target.(type) {
+	case **APIError, **transportError, **sourceError, **endedError:
+		return false
+	}
+	return errors.As(e.err, target)
+}
 
 // openSized opens the source and finds out its size, -1 if nobody knows.
 func (src Source) openSized(ctx context.Context) (io.ReadCloser, int64, error) {
@@ -448,6 +470,7 @@ type payload struct {
 	contentType string
 	size        int64 // -1 if unknown
 	single      bool  // cannot be read again
+	small       bool  // held in memory
 
 	r        io.Reader
 	cancel   context.CancelFunc // ends the source's context
@@ -455,14 +478,15 @@ type payload struct {
 	progress *progress // nil if there is nothing to report
 	watch    *watchdog
 
-	mu      sync.Mutex
-	taken   int64
-	whole   bool
-	stopped bool
-	err     error
-	closing bool
-	closed  chan struct{} // closed when the source is
-	turn    chan struct{} // holds one element while the source is read or closed
+	mu       sync.Mutex
+	taken    int64
+	whole    bool
+	stopped  bool
+	err      error
+	closing  bool
+	answered *reach        // when the answer came; nil if that is not known
+	closed   chan struct{} // closed when the source is
+	turn     chan struct{} // holds one element while the source is read or closed
 }
 
 // newPayload returns a small body that is held in memory.
@@ -470,6 +494,7 @@ func newPayload(contentType string, b []byte) *payload {
 	return &payload{
 		contentType: contentType,
 		size:        int64(len(b)),
+		small:       true,
 		r:           bytes.NewReader(b),
 		cancel:      func() {},
 		closer:      io.NopCloser(nil),
@@ -563,34 +588,74 @@ func (p *payload) started() bool {
 	return p.taken > 0
 }
 
-// arrived reports whether GitLab may have all of it, although the request
-// failed with err. If a write failed, GitLab has not: the end is missing. A
+// attach makes p the body of req, and notes how much of it was taken when the
+// answer comes: what is taken later changes nothing about that answer.
+func (p *payload) attach(req *http.Request) *http.Request {
+	trace := &httptrace.ClientTrace{
+		GotFirstResponseByte: func() {
+			r := p.reach(nil, true)
+			p.note(&r)
+		},
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			p.note(nil) // the answer itself is still to come
+			return nil
+		},
+	}
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+	req.Body, req.ContentLength = p, p.size
+	req.Header.Set("Content-Type", p.contentType)
+	return req
+}
+
+func (p *payload) note(r *reach) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answered = r
+}
+
+// reachAtAnswer returns how far the request had come when its answer came. A
+// small body is sent together with its header.
+func (p *payload) reachAtAnswer() reach {
+	if p.small {
+		return whole
+	}
+	p.mu.Lock()
+	noted := p.answered
+	p.mu.Unlock()
+	if noted != nil {
+		return *noted
+	}
+	return p.reach(nil, true)
+}
+
+// reach returns how far the request has come, which failed with err, nil if it
+// has not. If a write failed, GitLab has not all of it: the end is missing. A
 // chunked body is followed by one more chunk, which GitLab need not wait for.
-func (p *payload) arrived(err error) bool {
+// A nil payload is that of a GET. What was not sent has not come anywhere.
+func (p *payload) reach(err error, sent bool) reach {
+	if !sent {
+		return unsent
+	}
 	if p == nil {
-		return false
+		return whole
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var op *net.OpError
-	cut := p.size >= 0 && errors.As(err, &op) && op.Op == "write"
-	return p.whole && !cut && !neverTaken(err)
-}
-
-// neverTaken reports whether an HTTP/2 server has said that it did nothing with
-// a request. net/http would repeat that itself if it had the body again, and
-// has no error but this text for it. A PROTOCOL_ERROR, with which some servers
-// mean the same, may mean another thing.
-func neverTaken(err error) bool {
-	if err == nil {
-		return false
+	switch cut := p.size >= 0 && errors.As(err, &op) && op.Op == "write"; {
+	case p.taken == 0:
+		return unsent
+	case p.whole && !cut:
+		return whole
 	}
-	text := err.Error()
-	return strings.Contains(text, "http2: Transport: cannot retry err [") && !strings.Contains(text, "PROTOCOL_ERROR")
+	return partly
 }
 
 // failure returns what went wrong with the source, if that is why the request failed.
 func (p *payload) failure() error {
+	if p == nil {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err

@@ -35,11 +35,12 @@ func (p *Polling) setDefaults() {
 
 // A job is something that GitLab does in the background, to be polled.
 type job[T any] struct {
-	op      string // for WaitError
-	project string // as the caller gave it
-	running bool   // it was seen running before the first poll
-	get     func(context.Context) (*T, error)
-	status  func(*T) (text string, known bool)
+	op       string // for WaitError
+	project  string // as the caller gave it
+	accepted bool   // GitLab has accepted it, so that a look that finds nothing came too early
+	running  bool   // it was seen running before the first poll
+	get      func(context.Context) (*T, error)
+	status   func(*T) (text string, known bool)
 	// judge says whether the job is done, or went wrong. A *WaitError it
 	// returns is completed by the waiter.
 	judge func(*T, *sight) (done bool, err error)
@@ -47,9 +48,10 @@ type job[T any] struct {
 
 // A sight is what a waiter has seen of a job so far.
 type sight struct {
-	seen    bool // the job was seen running
-	overdue bool // it was not, and Grace is over
-	missing int  // looks in a row at which a job seen running was not there
+	seen    bool          // the job was seen running
+	overdue bool          // it was not, and Grace is over
+	waited  time.Duration // since the first poll
+	missing int           // looks in a row at which a job seen running was not there
 }
 
 // running notes that the job runs.
@@ -91,8 +93,9 @@ func watch[T any](ctx context.Context, c *Client, j job[T]) iter.Seq2[*T, error]
 				} else if done {
 					return
 				}
+				delay = untilNextPoll(ctx, delay)
 			}
-			if sleep(ctx, untilNextPoll(ctx, delay)) != nil {
+			if sleep(ctx, delay) != nil {
 				break
 			}
 		}
@@ -133,26 +136,46 @@ func (w *waiter[T]) answered(ctx context.Context, t *T) {
 // failed notes that a poll failed with err. It returns when to look again, or
 // the error that ends the wait.
 func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) (time.Duration, error) {
-	api := answerOf(err)
-	limited := api != nil && api.StatusCode == http.StatusTooManyRequests
-	if w.failures == 0 || w.paused && !limited {
+	o := outcomeOf(err)
+	if w.failures == 0 || w.paused && !o.limited() {
 		w.failing = time.Now()
 	}
 	w.failures++
-	if !transient(err) || time.Since(w.failing) >= w.c.cfg.polling.Patience {
+	if !w.bears(o) {
 		return 0, w.ended(err)
 	}
-	pause := max(delay, w.c.pauseAfter(err, delay))
-	w.paused = limited && pause >= w.c.cfg.polling.Patience
-	delay = untilNextPoll(ctx, pause)
-	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", delay)
-	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: delay, Err: err})
-	return delay, nil
+	pause := w.c.pauseAfter(err, delay)
+	w.paused = o.limited() && pause >= w.c.cfg.polling.Patience
+	if pause <= delay { // else the server wants none before
+		pause = untilNextPoll(ctx, delay)
+	}
+	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", pause)
+	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: pause, Err: err})
+	return pause, nil
+}
+
+// bears reports whether the wait goes on after a poll that came to o. A job
+// that was accepted or seen exists: where it is not found, a replica lags.
+func (w *waiter[T]) bears(o outcome) bool {
+	if o.answer != nil && o.answer.StatusCode == http.StatusNotFound && (w.accepted || w.sight.seen) {
+		if w.sight.seen {
+			return !w.sight.gone()
+		}
+		w.look()
+		return !w.sight.overdue
+	}
+	return o.passing() && !w.c.tooLong(o) && time.Since(w.failing) < w.c.cfg.polling.Patience
+}
+
+// look notes how long the wait has taken.
+func (w *waiter[T]) look() {
+	w.sight.waited = time.Since(w.start)
+	w.sight.overdue = !w.sight.seen && w.sight.waited >= w.c.cfg.polling.Grace
 }
 
 // verdict judges the answer of a poll.
 func (w *waiter[T]) verdict(t *T) (done bool, err error) {
-	w.sight.overdue = !w.sight.seen && time.Since(w.start) >= w.c.cfg.polling.Grace
+	w.look()
 	done, err = w.judge(t, &w.sight)
 	var wait *WaitError
 	if errors.As(err, &wait) {
