@@ -22,6 +22,15 @@ type Export struct {
 	Links  ExportLinks  `json:"_links"` // set once Status is ExportFinished
 }
 
+// UnmarshalJSON takes created_at in any form.
+func (e *Export) UnmarshalJSON(b []byte) error {
+	type fields Export
+	return json.Unmarshal(b, &struct {
+		*fields
+		CreatedAt *answerTime `json:"created_at"`
+	}{(*fields)(e), (*answerTime)(&e.CreatedAt)})
+}
+
 // ExportLinks says where a finished export can be downloaded.
 type ExportLinks struct {
 	API string `json:"api_url"` // with a token of this user
