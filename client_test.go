@@ -151,36 +151,37 @@ func TestTokens(t *testing.T) {
 		{"minus sign", "glpat\u2212S3CRET", "a character that is not ASCII inside"},
 		{"letter", "glpat-S3CR\u00c9T", "a character that is not ASCII inside"},
 	}
-	auths := map[string]func(string) porter.Auth{
-		"private token": porter.PrivateToken,
-		"bearer token":  porter.BearerToken,
-		"bearer token ": func(token string) porter.Auth { // of a source
+	kinds := []struct {
+		name, header, before string
+		auth                 func(string) porter.Auth
+	}{
+		{"private token", "PRIVATE-TOKEN", "", porter.PrivateToken},
+		{"bearer token", "Authorization", "Bearer ", porter.BearerToken},
+		{"bearer token", "Authorization", "Bearer ", func(token string) porter.Auth {
 			return porter.TokenSource(func(context.Context) (string, error) { return token, nil })
-		},
+		}},
 	}
 	for _, tt := range tests {
-		for kind, auth := range auths {
-			sent := 0
-			c, err := porter.NewClient("https://gitlab.example.com", auth(tt.token), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-				sent++
-				if h := req.Header; h.Get("PRIVATE-TOKEN")+h.Get("Authorization") != strings.TrimPrefix("Bearer "+tt.token, map[bool]string{true: "Bearer "}[kind == "private token"]) {
-					t.Errorf("%s: sent %v", tt.name, h)
-				}
+		for _, kind := range kinds {
+			var sent []string
+			answer := roundTripper(func(req *http.Request) (*http.Response, error) {
+				sent = append(sent, req.Header.Get(kind.header))
 				return retryAnswer(200, nil, `{"id":42,"export_status":"none"}`)(req)
-			})))
+			})
+			c, err := porter.NewClient("https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
 			switch {
 			case tt.err == "":
-				if err != nil || sent != 1 {
-					t.Errorf("%s, %s: sent %d times, %v", tt.name, kind, sent, err)
+				if err != nil || len(sent) != 1 || sent[0] != kind.before+tt.token {
+					t.Errorf("%s, %s: sent %q, %v", tt.name, kind.name, sent, err)
 				}
-			case err == nil || sent > 0 || !strings.HasSuffix(err.Error(), tt.err) || !strings.Contains(err.Error(), strings.TrimSpace(kind)):
-				t.Errorf("%s, %s: sent %d times, error is %v, want %q", tt.name, kind, sent, err, tt.err)
+			case err == nil || len(sent) > 0 || !strings.HasSuffix(err.Error(), tt.err) || !strings.Contains(err.Error(), kind.name):
+				t.Errorf("%s, %s: sent %q, error is %v, want %q", tt.name, kind.name, sent, err, tt.err)
 			case strings.Contains(err.Error(), "S3C"):
-				t.Errorf("%s, %s: %v repeats the token", tt.name, kind, err)
+				t.Errorf("%s, %s: %v repeats the token", tt.name, kind.name, err)
 			}
 		}
 	}

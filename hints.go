@@ -39,7 +39,8 @@ func (h hints) forAnswer(e *APIError, download bool) string {
 		case e.Message == "Namespace is not valid", e.Message == "User is not allowed to import projects":
 			return "importing needs the Maintainer role in the namespace; the bot users of project and group access tokens have no namespace of their own"
 		case strings.HasPrefix(e.Message, "Failed to retrieve headers"):
-			return "GitLab first asks by HEAD and waits a second; stores other than Amazon's S3 refuse that for a URL signed for GET: import the archive through this machine instead, with URLSource"
+			return "GitLab first asks by HEAD and waits a second; stores other than Amazon's S3 refuse that for a URL signed for GET: " +
+				"import the archive through this machine instead, with URLSource"
 		case strings.HasPrefix(e.Message, "File url is blocked: Requests to "):
 			return "GitLab's administrators have not allowed it to go there: import the archive through this machine instead, with URLSource"
 		}
@@ -65,7 +66,8 @@ func (h hints) forAnswer(e *APIError, download bool) string {
 		case download && e.Message == "404 page not found":
 			return "the archive is gone from GitLab's disk, or this is no GitLab: export again, or check the base URL"
 		case e.key == "" && e.isPage() && strings.Contains(strings.ToUpper(e.URL), "%2F"):
-			return "a web server before GitLab may refuse the %2F in a path, as Apache does unless it is told AllowEncodedSlashes NoDecode: name the project by its ID, or check the base URL"
+			return "a web server before GitLab may refuse the %2F in a path, as Apache does unless it is told AllowEncodedSlashes NoDecode: " +
+				"name the project by its ID, or check the base URL"
 		case e.key == "":
 			return "this is no answer of GitLab's API: check the base URL"
 		case strings.Contains(e.Message, "Namespace"):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 )
 
 // maxRemoteURL is the longest URL that today's GitLab takes.
@@ -15,7 +16,8 @@ const maxRemoteURL = 2048
 // itself. The URL must be https; GitLab asks for its headers first, which must
 // come within a second and name a Content-Length and one of the types
 // application/gzip, application/x-tar and application/x-gzip (Amazon S3 is
-// exempt, because a URL presigned for GET refuses that), and must not lead
+// exempt, because a URL presigned for GET refuses that; of other stores that
+// do, import with URLSource), and must not lead
 // into the instance's own network unless its administrators allow it. What is
 // wrong with it is told in the *APIError's Message. It must stay valid until
 // the import has begun, and be no longer than 2048 bytes, 512 before GitLab
@@ -62,6 +64,9 @@ func (o S3Object) check() error {
 		}
 		if checkText(f.name, f.value) != nil { // whose error repeats the value
 			return fmt.Errorf("S3 object: %s holds control characters or invalid UTF-8", f.name)
+		}
+		if f.name != "file_key" && strings.TrimFunc(f.value, isBlank) != f.value {
+			return fmt.Errorf("S3 object: %s begins or ends with white space or an invisible character", f.name)
 		}
 	}
 	return nil

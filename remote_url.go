@@ -34,7 +34,8 @@ func remoteURL(what, s string, schemes ...string) (string, error) {
 	case u.Hostname() == "":
 		return "", fmt.Errorf("%s has no host", what)
 	case !takenHost(u.Hostname()):
-		return "", fmt.Errorf("%s has a host that GitLab refuses: it must begin with a letter or digit, and none of its parts begin or end with a hyphen", what)
+		return "", fmt.Errorf("%s has a host that GitLab refuses: "+
+			"it must begin with a letter or digit, and none of its parts begin or end with a hyphen", what)
 	case !portInRange(u):
 		return "", fmt.Errorf("%s has a port that is not between 1 and 65535", what)
 	}
