@@ -655,6 +655,8 @@ func FuzzAPIError(f *testing.F) {
 		f.Add(404, "01H", "https://h/a?b", body)
 	}
 	f.Add(301, "\x1b", "data:\u202e,x?y", []byte("x"))
+	f.Add(403, "", "", []byte(`{"title":"a","detail":[{"msg":"b"}],"errors":{"c":[{"message":"d","detail":[[{"title":"e"}]]}]},"scope":"api x"}`))
+	f.Add(503, "", "", []byte(`<html><body><h1 a="b">503 <b>&amp;</b></h1><h2></h2><center>c</center>`))
 	f.Add(-1, "\n", "%", []byte(`{"error":{"a":[[{"b":null}]]},"scope":{"c":1e999}}`))
 	f.Fuzz(func(t *testing.T, status int, id, location string, text []byte) {
 		resp := &http.Response{
