@@ -1,12 +1,14 @@
 package porter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -86,8 +88,8 @@ func (c *Client) GoString() string { return c.String() }
 // parseBaseURL checks and completes what a user gives as the instance. Its
 // errors never repeat it, because it may hold a password.
 func parseBaseURL(s string) (*url.URL, error) {
-	if strings.ContainsFunc(s, unicode.IsSpace) {
-		return nil, errors.New("must not hold white space")
+	if strings.ContainsFunc(s, isBlank) {
+		return nil, errors.New("must not hold white space or invisible characters")
 	}
 	scheme, _, _ := strings.Cut(strings.ToLower(s), "://")
 	if scheme != "http" && scheme != "https" {
@@ -99,6 +101,8 @@ func parseBaseURL(s string) (*url.URL, error) {
 		return nil, errors.New("not a URL")
 	case u.Hostname() == "":
 		return nil, errors.New("has no host")
+	case !portInRange(u):
+		return nil, errors.New("has a port that is not between 1 and 65535")
 	case u.User != nil:
 		return nil, errors.New("must not hold a user or password; give the credentials as an Auth")
 	case u.RawQuery != "" || u.ForceQuery:
@@ -112,10 +116,12 @@ func parseBaseURL(s string) (*url.URL, error) {
 		}
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
-	path = strings.TrimSuffix(path, "/api/v4") + "/api/v4/"
-	if strings.Count(path, "/api/v4/") > 1 {
-		return nil, errors.New("must end at the instance's root or its /api/v4")
+	if root, ok := strings.CutSuffix(path, "/api/v4"); !ok || strings.Contains(root+"/", "/api/v4/") {
+		if end := apiInside(u.Path); end != "" {
+			return nil, fmt.Errorf("must end at the instance's root or its /api/v4, not at %s", end)
+		}
 	}
+	path = strings.TrimSuffix(path, "/api/v4") + "/api/v4/"
 	decoded, err := url.PathUnescape(path)
 	if err != nil {
 		return nil, errors.New("not a URL")
@@ -123,13 +129,37 @@ func parseBaseURL(s string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: decoded, RawPath: path}, nil
 }
 
+// apiInside returns what of path says that it leads into an API, so that it is
+// no root: it ends at /api or a version of it, or goes on below GitLab's own.
+// Elsewhere "api" is a name like any other.
+func apiInside(path string) string {
+	segs := strings.FieldsFunc(strings.ToLower(path), func(r rune) bool { return r == '/' })
+	for i, seg := range segs {
+		if seg != "api" {
+			continue
+		}
+		switch rest := segs[i+1:]; {
+		case len(rest) == 0:
+			return "/api"
+		case len(rest) == 1 && apiVersion.MatchString(rest[0]):
+			return "/api/" + rest[0]
+		case rest[0] == "v3" || rest[0] == "v4" || rest[0] == "graphql":
+			return "a path below /api/" + rest[0]
+		}
+	}
+	return ""
+}
+
+var apiVersion = regexp.MustCompile(`^(v[0-9]{1,2}|graphql)$`)
+
 // Auth adds credentials to a request to the GitLab instance. It is never
 // called for a request to another origin, such as the object storage that a
 // download is redirected to. An error ends the operation.
 type Auth func(*http.Request) error
 
 // PrivateToken authenticates with a personal, project or group access token.
-// An empty or malformed token is an error of the first request.
+// An empty token, or one that holds anything but printable ASCII without
+// spaces, is an error of the first request, before anything is sent.
 func PrivateToken(token string) Auth {
 	return func(req *http.Request) error {
 		if err := checkToken("private token", token); err != nil {
@@ -140,8 +170,8 @@ func PrivateToken(token string) Auth {
 	}
 }
 
-// BearerToken authenticates with an OAuth 2.0 access token. An empty or
-// malformed token is an error of the first request.
+// BearerToken authenticates with an OAuth 2.0 access token. It is checked as
+// PrivateToken's is.
 func BearerToken(token string) Auth {
 	return func(req *http.Request) error {
 		if err := checkToken("bearer token", token); err != nil {
@@ -155,7 +185,8 @@ func BearerToken(token string) Auth {
 // TokenSource authenticates with the bearer token that next returns, asked
 // before every request, so that an expiring token can be refreshed in the
 // middle of a long wait. An error of next counts as a failure of the network:
-// the request is tried again, as often as WithRetry says.
+// the request is tried again, as often as WithRetry says. A token that cannot
+// be one, such as an empty one, ends the operation.
 func TokenSource(next func(context.Context) (string, error)) Auth {
 	return func(req *http.Request) error {
 		if next == nil {
@@ -169,16 +200,54 @@ func TokenSource(next func(context.Context) (string, error)) Auth {
 	}
 }
 
+// checkToken refuses what is in no token, but comes along when one is copied
+// or read from a file. What it says never repeats any of it.
 func checkToken(what, token string) error {
 	if token == "" {
 		return fmt.Errorf("%s is empty", what)
 	}
-	for _, r := range token {
-		if r <= ' ' || r == 0x7f {
-			return fmt.Errorf("%s holds white space or a control character", what)
+	for i := range token {
+		r, size := utf8.DecodeRuneInString(token[i:])
+		flaw := tokenFlaw(r)
+		first, last := i == 0, i+size == len(token)
+		if flaw == "" && (first || last) && strings.ContainsRune("\"'`", r) {
+			flaw = "a quotation mark"
+		}
+		switch {
+		case flaw == "":
+		case first:
+			return fmt.Errorf("%s holds %s at its start", what, flaw)
+		case last:
+			return fmt.Errorf("%s holds %s at its end", what, flaw)
+		default:
+			return fmt.Errorf("%s holds %s inside", what, flaw)
 		}
 	}
 	return nil
+}
+
+// tokenFlaw returns what r is, if it can be in no token: a header could not
+// carry it, or GitLab makes none of it.
+func tokenFlaw(r rune) string {
+	switch {
+	case '!' <= r && r <= '~':
+		return ""
+	case r <= ' ' || r == 0x7f:
+		return "white space or a control character"
+	case r == '\ufeff':
+		return "a byte order mark"
+	case r == '\u00a0' || r == '\u2007' || r == '\u202f':
+		return "a no-break space"
+	case isBlank(r) || unicode.In(r, unicode.Cc, unicode.Mn):
+		return "an invisible character"
+	case unicode.In(r, unicode.Pi, unicode.Pf) || r == '\u201a' || r == '\u201e':
+		return "a typographic quotation mark"
+	case unicode.Is(unicode.Pd, r):
+		return "a typographic dash"
+	case r == utf8.RuneError:
+		return "bytes that are no UTF-8"
+	}
+	return "a character that is not ASCII"
 }
 
 // An Option configures a Client.
@@ -302,14 +371,17 @@ func WithRetry(retries int, b Backoff) Option {
 	}
 }
 
-// WithPolling sets how the waiters poll.
+// WithPolling sets how the waiters poll. Zero fields of p keep what they are.
 func WithPolling(p Polling) Option {
 	return func(cfg *config) error {
 		if p.Grace < 0 || p.Patience < 0 {
 			return errors.New("polling: a duration is negative")
 		}
-		p.setDefaults()
-		cfg.polling = p
+		if p.Backoff != nil {
+			cfg.polling.Backoff = p.Backoff
+		}
+		cfg.polling.Grace = cmp.Or(p.Grace, cfg.polling.Grace)
+		cfg.polling.Patience = cmp.Or(p.Patience, cfg.polling.Patience)
 		return nil
 	}
 }
@@ -330,14 +402,17 @@ func WithStallTimeout(d time.Duration) Option {
 	}
 }
 
-// WithPacing sets the limits that the client keeps to by itself.
+// WithPacing sets the limits that the client keeps to by itself. Zero fields
+// of p keep what they are. It takes back WithoutPacing.
 func WithPacing(p Pacing) Option {
 	return func(cfg *config) error {
 		if p.Exports < 0 || p.Imports < 0 || p.Downloads < 0 {
 			return errors.New("pacing: a limit is negative")
 		}
-		p.setDefaults()
-		cfg.pacing, cfg.unpaced = p, false
+		cfg.pacing.Exports = cmp.Or(p.Exports, cfg.pacing.Exports)
+		cfg.pacing.Imports = cmp.Or(p.Imports, cfg.pacing.Imports)
+		cfg.pacing.Downloads = cmp.Or(p.Downloads, cfg.pacing.Downloads)
+		cfg.unpaced = false
 		return nil
 	}
 }

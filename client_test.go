@@ -34,6 +34,14 @@ func TestBaseURL(t *testing.T) {
 		{in: "https://[::1]:8443/gitlab", want: "https://[::1]:8443/gitlab/api/v4/"},
 		{in: "http://[fe80::1%25eth0]:8080", want: "http://[fe80::1%25eth0]:8080/api/v4/"},
 		{in: "https://gitlab.example.com/a%2Fb", want: "https://gitlab.example.com/a%2Fb/api/v4/"},
+		{in: "https://gitlab.example.com/api-gateway", want: "https://gitlab.example.com/api-gateway/api/v4/"},
+		{in: "https://gitlab.example.com/my/apis", want: "https://gitlab.example.com/my/apis/api/v4/"},
+		{in: "https://gitlab.example.com/api/gitlab", want: "https://gitlab.example.com/api/gitlab/api/v4/"},
+		{in: "https://gitlab.example.com/api/v1/gitlab", want: "https://gitlab.example.com/api/v1/gitlab/api/v4/"},
+		{in: "https://gitlab.example.com/v4", want: "https://gitlab.example.com/v4/api/v4/"},
+		{in: "https://gitlab.example.com/graphql", want: "https://gitlab.example.com/graphql/api/v4/"},
+		{in: "https://gitlab.example.com/api/v3/gitlab/api/v4", want: "https://gitlab.example.com/api/v3/gitlab/api/v4/"},
+		{in: "https://api.example.com/", want: "https://api.example.com/api/v4/"},
 		{in: "", err: "must begin with https:// or http://"},
 		{in: "gitlab.example.com", err: "must begin with"},
 		{in: "gitlab.example.com:8080", err: "must begin with"},
@@ -54,6 +62,22 @@ func TestBaseURL(t *testing.T) {
 		{in: "https://gitlab.example.com/a/../b", err: "segments"},
 		{in: "https://gitlab.example.com/%2e%2e/b", err: "segments"},
 		{in: "https://gitlab.example.com/api/v4/projects/SECRET", err: "must end at the instance's root"},
+		{in: "https://gitlab.example.com/gitlab/api/v4/projects/SECRET/export", err: "not at a path below /api/v4"},
+		{in: "https://gitlab.example.com/api/v4/api/v4", err: "not at a path below /api/v4"},
+		{in: "https://gitlab.example.com/api", err: "must end at the instance's root or its /api/v4, not at /api"},
+		{in: "https://gitlab.example.com/api/", err: "not at /api"},
+		{in: "https://gitlab.example.com/gitlab/api", err: "not at /api"},
+		{in: "https://gitlab.example.com/api/v3", err: "not at /api/v3"},
+		{in: "https://gitlab.example.com/api/v3/projects", err: "not at a path below /api/v3"},
+		{in: "https://gitlab.example.com/api/v5/", err: "not at /api/v5"},
+		{in: "https://gitlab.example.com/api/graphql", err: "not at /api/graphql"},
+		{in: "https://gitlab.example.com/API/V4", err: "not at /api/v4"},
+		{in: "https://gitlab.example.com/api//v4", err: "not at /api/v4"},
+		{in: "https://gitlab.example.com:65536", err: "has a port that is not between"},
+		{in: "https://gitlab.example.com:0", err: "has a port that is not between"},
+		{in: "\ufeffhttps://gitlab.example.com", err: "invisible characters"},
+		{in: "https://gitlab.example.com\u200b", err: "invisible characters"},
+		{in: "https://gitlab.example.com\u00a0", err: "white space"},
 		{in: "https://gitlab.example.com:SECRET", err: "not a URL"},
 		{in: "https://user:SECRET%zz@gitlab.example.com", err: "not a URL"},
 		{in: "10.0.0.1:80", err: "must begin with"},
@@ -80,6 +104,85 @@ func TestBaseURL(t *testing.T) {
 			t.Errorf("%q: %v", tt.in, err)
 		case c.BaseURL() != tt.want:
 			t.Errorf("%q: got %q, want %q", tt.in, c.BaseURL(), tt.want)
+		}
+	}
+}
+
+// What comes along with a token that was copied or read from a file is named,
+// without any of the token, and nothing is sent.
+func TestTokens(t *testing.T) {
+	const token = "glpat-S3CRET_0.9=="
+	tests := []struct{ name, token, err string }{
+		{"token", token, ""},
+		{"custom prefix", "corp/+:@$%{}~" + token, ""},
+		{"quotes inside", "a\"b'c`d", ""},
+		{"one character", "x", ""},
+		{"empty", "", " is empty"},
+		{"space", token + " ", "white space or a control character at its end"},
+		{"line end", token + "\n", "white space or a control character at its end"},
+		{"tab", "\t" + token, "white space or a control character at its start"},
+		{"two tokens", token + "\r\n" + token, "white space or a control character inside"},
+		{"UTF-16", "g\x00l\x00p\x00", "white space or a control character inside"},
+		{"DEL", token + "\x7f", "white space or a control character at its end"},
+		{"byte order mark", "\ufeff" + token, "a byte order mark at its start"},
+		{"byte order mark, read as Latin-1", "\u00ef\u00bb\u00bf" + token, "a character that is not ASCII at its start"},
+		{"byte order mark of UTF-16", "\xff\xfe" + token, "bytes that are no UTF-8 at its start"},
+		{"cut character", token + "\xe2\x80", "bytes that are no UTF-8 inside"},
+		{"no-break space", token + "\u00a0", "a no-break space at its end"},
+		{"narrow no-break space", "\u202f" + token, "a no-break space at its start"},
+		{"em space", "\u2003" + token, "an invisible character at its start"},
+		{"line separator", token + "\u2028", "an invisible character at its end"},
+		{"zero width space", token[:5] + "\u200b" + token[5:], "an invisible character inside"},
+		{"zero width joiner", "\u200d" + token, "an invisible character at its start"},
+		{"word joiner", token + "\u2060", "an invisible character at its end"},
+		{"soft hyphen", token[:5] + "\u00ad" + token[5:], "an invisible character inside"},
+		{"left-to-right mark", "\u200e" + token, "an invisible character at its start"},
+		{"combining mark", token + "\u0301", "an invisible character at its end"},
+		{"C1 control", token + "\u0085", "an invisible character at its end"},
+		{"curly quotes", "\u201c" + token + "\u201d", "a typographic quotation mark at its start"},
+		{"curly quote behind", token + "\u2019", "a typographic quotation mark at its end"},
+		{"low quotes", "\u201e" + token + "\u201c", "a typographic quotation mark at its start"},
+		{"guillemets", "\u00ab" + token + "\u00bb", "a typographic quotation mark at its start"},
+		{"double quotes", `"` + token + `"`, "a quotation mark at its start"},
+		{"single quotes", "'" + token + "'", "a quotation mark at its start"},
+		{"half a pair", token + `"`, "a quotation mark at its end"},
+		{"backticks", "`" + token + "`", "a quotation mark at its start"},
+		{"en dash", "glpat\u2013S3CRET", "a typographic dash inside"},
+		{"minus sign", "glpat\u2212S3CRET", "a character that is not ASCII inside"},
+		{"letter", "glpat-S3CR\u00c9T", "a character that is not ASCII inside"},
+	}
+	kinds := []struct {
+		name, header, before string
+		auth                 func(string) porter.Auth
+	}{
+		{"private token", "PRIVATE-TOKEN", "", porter.PrivateToken},
+		{"bearer token", "Authorization", "Bearer ", porter.BearerToken},
+		{"bearer token", "Authorization", "Bearer ", func(token string) porter.Auth {
+			return porter.TokenSource(func(context.Context) (string, error) { return token, nil })
+		}},
+	}
+	for _, tt := range tests {
+		for _, kind := range kinds {
+			var sent []string
+			answer := roundTripper(func(req *http.Request) (*http.Response, error) {
+				sent = append(sent, req.Header.Get(kind.header))
+				return retryAnswer(200, nil, `{"id":42,"export_status":"none"}`)(req)
+			})
+			c, err := porter.NewClient("https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
+			switch {
+			case tt.err == "":
+				if err != nil || len(sent) != 1 || sent[0] != kind.before+tt.token {
+					t.Errorf("%s, %s: sent %q, %v", tt.name, kind.name, sent, err)
+				}
+			case err == nil || len(sent) > 0 || !strings.HasSuffix(err.Error(), tt.err) || !strings.Contains(err.Error(), kind.name):
+				t.Errorf("%s, %s: sent %q, error is %v, want %q", tt.name, kind.name, sent, err, tt.err)
+			case strings.Contains(err.Error(), "S3C"):
+				t.Errorf("%s, %s: %v repeats the token", tt.name, kind.name, err)
+			}
 		}
 	}
 }
@@ -431,6 +534,18 @@ func TestLenientImports(t *testing.T) {
 		imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42))
 		if err != nil || !imp.Complete() || imp.Error != "" || imp.PathWithNamespace != "acme/app" {
 			t.Errorf("%s: %+v, %v", name, imp, err)
+		}
+	}
+	// One that ended with an error is not complete, whatever its status is.
+	for body, complete := range map[string]bool{
+		`{"id":42,"import_status":"finished","import_error":""}`:                                                   true,
+		`{"id":42,"import_status":"finished","import_error":"Ask a maintainer","failed_relations":[]}`:             false,
+		`{"id":42,"import_status":"started"}`:                                                                      false,
+		`{"id":42,"import_status":"finished","import_error":null,"failed_relations":[{"relation_name":"issues"}]}`: false,
+	} {
+		script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil, body)}}
+		if imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42)); err != nil || imp.Complete() != complete {
+			t.Errorf("%s: complete %v, %v", body, !complete, err)
 		}
 	}
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil,

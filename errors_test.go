@@ -210,8 +210,43 @@ func TestParseErrorBody(t *testing.T) {
 		{name: "null with error", body: `{"message":null,"error":"no route"}`, message: "no route", key: "error"},
 		{name: "null in list", body: `{"message":["one",null]}`, message: "one", key: "message"},
 		{name: "odd description", body: `{"error":"code","error_description":null,"scope":["api","sudo"]}`,
-			message: "code (needs scope api, sudo)", key: "error"},
+			message: "code (needs scope api or sudo)", key: "error"},
 		{name: "other object", body: `{"status":"fine"}`},
+		{name: "empty message with error", body: `{"status":404,"error":"Not Found","message":""}`, message: "Not Found", key: "error"},
+		{name: "list of texts", body: `{"errors":["one","two"]}`, message: "one, two"},
+		{name: "text in errors", body: `{"errors":"one"}`, message: "one"},
+		{name: "no errors", body: `{"errors":[]}`},
+		{name: "count of errors", body: `{"message":"one","errors":1}`, message: "one", key: "message"},
+		{name: "GraphQL", body: `{"data":null,"errors":[{"message":"Field 'x' doesn't exist","locations":[{"line":1}],"path":["query"]},{"message":"two"}]}`,
+			message: "Field 'x' doesn't exist, two"},
+		{name: "JSON:API", body: `{"errors":[{"status":"422","title":"Invalid path","detail":"is too long","source":{"pointer":"/data"}},{"detail":"no"}]}`,
+			message: "Invalid path: is too long, no"},
+		{name: "errors by field", body: `{"errors":{"path":["is too long","is taken"],"name":["is odd"]}}`, message: "name is odd; path is too long, is taken",
+			fields: map[string][]string{"path": {"is too long", "is taken"}, "name": {"is odd"}}},
+		{name: "message and errors", body: `{"message":"Validation failed","errors":{"path":["is taken"]}}`, message: "Validation failed: path is taken",
+			fields: map[string][]string{"path": {"is taken"}}, key: "message"},
+		{name: "message said twice", body: `{"message":"no such thing","errors":[{"message":"no such thing"}]}`, message: "no such thing", key: "message"},
+		{name: "errors without a text", body: `{"errors":[{"code":7}]}`, message: `{"code":7}`},
+		{name: "Cloudflare", body: `{"success":false,"errors":[{"code":1015,"message":"You are being rate limited"}],"messages":[],"result":null}`,
+			message: "You are being rate limited"},
+		{name: "detail", body: `{"detail":"Not found."}`, message: "Not found."},
+		{name: "list of details", body: `{"detail":[{"loc":["path","id"],"msg":"value is not a valid integer","type":"type_error"}]}`, message: "value is not a valid integer"},
+		{name: "problem", body: `{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"upstream is away","instance":"/x"}`, message: "Bad Gateway: upstream is away"},
+		{name: "problem with a title alone", body: `{"type":"about:blank","title":"Not Found","status":404}`, message: "Not Found"},
+		{name: "problem that says it twice", body: `{"title":"Not Found","detail":"Not Found"}`, message: "Not Found"},
+		{name: "problem with errors", body: `{"title":"Validation failed","status":400,"errors":{"path":["is taken"]}}`, message: "Validation failed: path is taken",
+			fields: map[string][]string{"path": {"is taken"}}},
+		{name: "error with a message", body: `{"error":{"code":403,"message":"denied by policy","status":"PERMISSION_DENIED"}}`, message: "denied by policy"},
+		{name: "error with a reason", body: `{"error":{"type":"security_exception","reason":"denied"},"status":403}`, message: "denied"},
+		{name: "message with a message", body: `{"message":{"message":"denied"}}`, message: "denied", key: "message"},
+		{name: "field called title", body: `{"message":{"title":["is too long"]}}`, message: "title is too long",
+			fields: map[string][]string{"title": {"is too long"}}, key: "message"},
+		{name: "msg", body: `{"code":401,"msg":"no access"}`, message: "no access"},
+		{name: "capital message", body: `{"Message":"User is not authorized"}`, message: "User is not authorized"},
+		{name: "long errors", body: `{"errors":["` + long + `","` + long + `"]}`, message: cut},
+		{name: "escapes in errors", body: `{"errors":[{"message":"a\u001b[1m\r\nb https://h/x?SECRET"}]}`, message: "a[1m b https://h/x"},
+		{name: "scopes", body: `{"error":"insufficient_scope","scope":"api read_api"}`, message: "insufficient_scope (needs scope api or read_api)", key: "error"},
+		{name: "null scope", body: `{"error":"insufficient_scope","scope":null}`, message: "insufficient_scope", key: "error"},
 		{name: "top-level list", body: `["a"]`, message: `["a"]`},
 		{name: "cut JSON", body: `{"message":"404 Pro`, message: `{"message":"404 Pro`},
 		{name: "two JSONs", body: `{"message":"a"}{"message":"b"}`, message: `{"message":"a"}{"message":"b"}`},
@@ -230,11 +265,18 @@ func TestParseErrorBody(t *testing.T) {
 		{name: "cut XML", body: `<Error><Code>A</Code><StringToSign>SECRET`, message: "an HTML or XML page"},
 		{name: "cut HTML", body: `<html><title>502 Bad`, message: "an HTML or XML page"},
 		{name: "long title", body: "<title>" + long + "</title>", message: "HTML page “" + cut + "”"},
+		{name: "HAProxy", body: "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>", message: "HTML page “503 Service Unavailable”"},
+		{name: "empty title", body: "<html><title> </title><body><H1 class=x>Stop\n here</H1>", message: "HTML page “Stop here”"},
+		{name: "second heading", body: "<html><h1></h1><h2>Access &amp; <b>denied</b></h2>", message: "HTML page “Access & denied”"},
+		{name: "centered", body: "<html><center>nginx says no</center>", message: "HTML page “nginx says no”"},
+		{name: "title before heading", body: "<html><h1>one</h1><title>two</title>", message: "HTML page “two”"},
+		{name: "no heading", body: "<html><header>one</header><h1x>two</h1x>", message: "an HTML or XML page"},
+		{name: "long heading", body: "<h1>" + long + "</h1>", message: "HTML page “" + cut + "”"},
 		{name: "title with letters that shrink", body: "<html>İİİİ<title>Ⱥ 502</title>", message: "HTML page “Ⱥ 502”"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			message, fields, key := parseErrorBody([]byte(tt.body))
+			message, fields, key := parseErrorBody(http.MethodGet, []byte(tt.body))
 			if message != tt.message || key != tt.key {
 				t.Errorf("got message %q from %q, want %q from %q", message, key, tt.message, tt.key)
 			}
@@ -242,6 +284,32 @@ func TestParseErrorBody(t *testing.T) {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// GitLab lists the scopes that do for a GET, whatever the method was.
+func TestNeededScope(t *testing.T) {
+	tests := []struct{ method, scope, want string }{
+		{"GET", `"api"`, "api"},
+		{"GET", `"api read_api"`, "api or read_api"},
+		{"HEAD", `"api read_api"`, "api or read_api"},
+		{"POST", `"api read_api"`, "api"},
+		{"POST", `"read_api api"`, "api"},
+		{"PUT", `["api","read_api"]`, "api"},
+		{"POST", `"sudo"`, "sudo"},
+		{"POST", `"read_repository write_repository"`, "read_repository or write_repository"},
+		{"", `"api, read_api"`, "api or read_api"},
+	}
+	for _, tt := range tests {
+		body := `{"error":"insufficient_scope","error_description":"More is needed.","scope":` + tt.scope + `}`
+		resp := &http.Response{StatusCode: 403, Body: io.NopCloser(strings.NewReader(body)), Request: httptest.NewRequest(tt.method, apiURL, nil)}
+		if tt.method == "" {
+			resp.Request = nil
+		}
+		want := "insufficient_scope: More is needed. (needs scope " + tt.want + ")"
+		if got := newAPIError(resp).Message; got != want {
+			t.Errorf("%s, %s: got %s, want %s", tt.method, tt.scope, got, want)
+		}
 	}
 }
 
@@ -496,6 +564,8 @@ func TestJobErrorTexts(t *testing.T) {
 			"import of group/app failed: 5 failed relations (issues 2, merge_requests 1, unknown 2)"},
 		{"incomplete import", &ImportError{&Import{Project: app, Status: ImportFinished, FailedRelations: failed[:1], CorrelationID: "01H"}},
 			"import of group/app is incomplete: 1 failed relation (merge_requests 1) (correlation ID 01H)"},
+		{"import that finished with an error", &ImportError{&Import{Project: app, Status: ImportFinished, Error: "LFS objects could not be fetched", CorrelationID: "01H"}},
+			"import of group/app is incomplete: LFS objects could not be fetched (correlation ID 01H)"},
 		{"canceled import", &ImportError{&Import{Project: app, Status: ImportCanceled}}, `import of group/app ended with status "canceled"`},
 		{"import without a path", &ImportError{&Import{Project: Project{ID: 7}, Status: ImportFailed}}, "import of 7 failed"},
 		{"import without an answer", &ImportError{}, "import failed"},
@@ -595,6 +665,8 @@ func FuzzAPIError(f *testing.F) {
 		f.Add(404, "01H", "https://h/a?b", body)
 	}
 	f.Add(301, "\x1b", "data:\u202e,x?y", []byte("x"))
+	f.Add(403, "", "", []byte(`{"title":"a","detail":[{"msg":"b"}],"errors":{"c":[{"message":"d","detail":[[{"title":"e"}]]}]},"scope":"api x"}`))
+	f.Add(503, "", "", []byte(`<html><body><h1 a="b">503 <b>&amp;</b></h1><h2></h2><center>c</center>`))
 	f.Add(-1, "\n", "%", []byte(`{"error":{"a":[[{"b":null}]]},"scope":{"c":1e999}}`))
 	f.Fuzz(func(t *testing.T, status int, id, location string, text []byte) {
 		resp := &http.Response{

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,6 +19,15 @@ type Export struct {
 	Project
 	Status ExportStatus `json:"export_status"`
 	Links  ExportLinks  `json:"_links"` // set once Status is ExportFinished
+}
+
+// UnmarshalJSON takes created_at in any form.
+func (e *Export) UnmarshalJSON(b []byte) error {
+	type fields Export
+	return json.Unmarshal(b, &struct {
+		*fields
+		CreatedAt *answerTime `json:"created_at"`
+	}{(*fields)(e), (*answerTime)(&e.CreatedAt)})
 }
 
 // ExportLinks says where a finished export can be downloaded.
@@ -48,22 +56,17 @@ type UploadTarget struct {
 }
 
 // check refuses what GitLab would refuse after deleting the previous archive,
-// or would silently take for no target.
-func (t UploadTarget) check() error {
-	u, err := url.Parse(t.URL)
-	switch {
-	case t.URL == "":
-		return errors.New("upload URL is empty")
-	case err != nil || u.Host == "" || !utf8.ValidString(t.URL) || strings.ContainsFunc(t.URL, unicode.IsSpace):
-		return errors.New("upload URL is malformed")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("upload URL must begin with https:// or http://")
+// or would silently take for no target, and returns what to send of it.
+func (t UploadTarget) check() (*uploadRequest, error) {
+	u, err := remoteURL("upload URL", t.URL, "https", "http")
+	if err != nil {
+		return nil, err
 	}
 	switch t.Method {
 	case "", http.MethodPut, http.MethodPost:
-		return nil
+		return &uploadRequest{u, t.Method}, nil
 	}
-	return fmt.Errorf("upload method %q is neither PUT nor POST", t.Method)
+	return nil, fmt.Errorf("upload method %q is neither PUT nor POST", t.Method)
 }
 
 // String returns the target without the URL's query, which holds its signature.
@@ -78,9 +81,19 @@ func (t UploadTarget) String() string {
 // GoString returns the target without the URL's query.
 func (t UploadTarget) GoString() string { return fmt.Sprintf("porter.UploadTarget{%s}", t) }
 
-// MarshalJSON leaves out the URL's query.
-func (t UploadTarget) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]string{"url": redactURL(t.URL), "http_method": t.Method})
+// MarshalJSON returns an error, because the target would come back without the
+// signature in its URL.
+func (t UploadTarget) MarshalJSON() ([]byte, error) { return nil, errHoldsSecret(t) }
+
+// MarshalText returns an error, as MarshalJSON does; it is also for XML.
+func (t UploadTarget) MarshalText() ([]byte, error) { return nil, errHoldsSecret(t) }
+
+// MarshalBinary returns an error, as MarshalJSON does; it is also for gob.
+func (t UploadTarget) MarshalBinary() ([]byte, error) { return nil, errHoldsSecret(t) }
+
+// errHoldsSecret says why v is not marshaled.
+func errHoldsSecret(v any) error {
+	return fmt.Errorf("a %T is not marshaled: it holds a secret, without which it would come back", v)
 }
 
 // LogValue leaves out the URL's query, which holds its signature.
@@ -118,10 +131,10 @@ func (o *ScheduleExportOptions) encode() ([]byte, error) {
 		}
 		r.Description = o.Description
 		if o.Upload != nil {
-			if err := o.Upload.check(); err != nil {
+			var err error
+			if r.Upload, err = o.Upload.check(); err != nil {
 				return nil, err
 			}
-			r.Upload = &uploadRequest{o.Upload.URL, o.Upload.Method}
 		}
 	}
 	return json.Marshal(r)

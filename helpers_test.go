@@ -25,6 +25,11 @@ func connect(t *testing.T, s *portertest.Server, opts ...porter.Option) *porter.
 	return c
 }
 
+// userPolling lets a client of connect wait as a user's does.
+var userPolling = porter.WithPolling(porter.Polling{
+	Backoff: porter.ExponentialBackoff(2*time.Second, 30*time.Second), Grace: 10 * time.Minute, Patience: 5 * time.Minute,
+})
+
 func sum(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])

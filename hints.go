@@ -20,6 +20,8 @@ const (
 // hint returns what may have been overlooked where e, the answer resp to r, came.
 func (c *Client) hint(r *request, e *APIError, resp *http.Response) string {
 	switch elsewhere := resp.Request != nil && !sameOrigin(resp.Request.URL, c.base); {
+	case e.StatusCode == http.StatusProxyAuthRequired:
+		return "a proxy on the way wants credentials: give them in its URL (HTTPS_PROXY=http://user:password@proxy), or to the transport"
 	case r.hints == foreignHints:
 	case !elsewhere:
 		return r.hints.forAnswer(e, r.download)
@@ -33,8 +35,15 @@ func (c *Client) hint(r *request, e *APIError, resp *http.Response) string {
 func (h hints) forAnswer(e *APIError, download bool) string {
 	switch e.StatusCode {
 	case http.StatusBadRequest:
-		if h == importHints && (e.Message == "Namespace is not valid" || e.Message == "User is not allowed to import projects") {
+		switch {
+		case h != importHints:
+		case e.Message == "Namespace is not valid", e.Message == "User is not allowed to import projects":
 			return "importing needs the Maintainer role in the namespace; the bot users of project and group access tokens have no namespace of their own"
+		case strings.HasPrefix(e.Message, "Failed to retrieve headers"):
+			return "GitLab first asks by HEAD and waits a second; stores other than Amazon's S3 refuse that for a URL signed for GET: " +
+				"import the archive through this machine instead, with URLSource"
+		case strings.HasPrefix(e.Message, "File url is blocked: Requests to "):
+			return "GitLab's administrators have not allowed it to go there: import the archive through this machine instead, with URLSource"
 		}
 	case http.StatusUnauthorized:
 		if e.key == "message" { // else it says which token it was and why
@@ -57,6 +66,9 @@ func (h hints) forAnswer(e *APIError, download bool) string {
 			return "no such route: check the base URL, the GitLab version, and that no proxy decodes %2F"
 		case download && e.Message == "404 page not found":
 			return "the archive is gone from GitLab's disk, or this is no GitLab: export again, or check the base URL"
+		case e.key == "" && e.isPage() && strings.Contains(strings.ToUpper(e.URL), "%2F"):
+			return "a web server before GitLab may refuse the %2F in a path, as Apache does unless it is told AllowEncodedSlashes NoDecode: " +
+				"name the project by its ID, or check the base URL"
 		case e.key == "":
 			return "this is no answer of GitLab's API: check the base URL"
 		case strings.Contains(e.Message, "Namespace"):

@@ -30,6 +30,14 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 		_, err := c.StartImport(ctx, porter.ReaderSource(a.NewReader(), a.Size()), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		return err
 	},
+	"from URL": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImportFromURL(ctx, "https://store.example.com/a.tar.gz", porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
+		return err
+	},
+	"status by ID": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.GetExport(ctx, porter.ProjectID(42))
+		return err
+	},
 	"import status": func(ctx context.Context, c *porter.Client) error {
 		_, err := c.GetImport(ctx, porter.ProjectPath("acme/app"))
 		return err
@@ -119,12 +127,19 @@ func TestHints(t *testing.T) {
 		{name: "wrong root", server: []portertest.Option{portertest.RelativeRoot("/gitlab")}, role: portertest.Owner, root: "/../gitlap", calls: append(on, "import", "import status"), is: porter.ErrNotFound, status: 404, text: "Not found", hint: notGitLab},
 		{name: "too old", server: []portertest.Option{portertest.Version("13.12")}, role: portertest.Owner, calls: []string{"relation imports"}, is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: noRoute},
 		{name: "moved", role: portertest.Owner, moved: true, calls: []string{"schedule"}, status: 405, text: "Non GET methods are not allowed for moved projects", hint: moved},
+		{name: "signed for GET", answer: `{"message":"Failed to retrieve headers: 403 \"Forbidden\""}`, calls: []string{"from URL"}, status: 400, text: "Failed to retrieve headers", hint: "import the archive through this machine instead, with URLSource"},
+		{name: "own network", answer: `{"message":"File url is blocked: Requests to the local network are not allowed"}`, calls: []string{"from URL"}, status: 400, text: "local network", hint: "import the archive through this machine instead, with URLSource"},
+		{name: "no archive there", answer: `{"message":"Content length is too small (should be at least 1 B)"}`, calls: []string{"from URL"}, status: 400, text: "too small"},
+		{name: "headers of an upload", answer: `{"message":"Failed to retrieve headers"}`, calls: []string{"schedule"}, status: 400, text: "Failed to retrieve headers"},
+		{name: "proxy wants credentials", answer: "<h1>407 Proxy Authentication Required</h1>", calls: append(on, "import", "from URL", "relations"), status: 407, text: "HTML page “407 Proxy Authentication Required”", hint: "a proxy on the way wants credentials"},
+		{name: "scopes of a GET", answer: `{"error":"insufficient_scope","error_description":"More.","scope":"api read_api"}`, calls: []string{"status", "download", "import status"}, is: porter.ErrForbidden, status: 403, text: "More. (needs scope api or read_api)"},
+		{name: "scopes of a POST", answer: `{"error":"insufficient_scope","error_description":"More.","scope":"api read_api"}`, calls: []string{"schedule", "import", "from URL"}, is: porter.ErrForbidden, status: 403, text: "More. (needs scope api)"},
 		{name: "too large", server: []portertest.Option{portertest.MaxImportSize(1000)}, role: portertest.Owner, calls: []string{"import"}, is: porter.ErrTooLarge, status: 413, text: "entity is too large", hint: tooLarge},
 		{name: "read-only", server: []portertest.Option{portertest.ReadOnly()}, role: portertest.Owner, calls: []string{"schedule"}, is: porter.ErrForbidden, status: 403, text: "read-only instance"},
 	}
 	operations := map[string]string{
 		"schedule": "schedule export of acme/app: ", "status": "get export of acme/app: ", "download": "download export of acme/app: ",
-		"import": "start import of acme/copy: ", "import status": "get import of acme/app: ",
+		"import": "start import of acme/copy: ", "from URL": "start import of acme/copy: ", "import status": "get import of acme/app: ",
 		"relation import": "acme/app: ", "relation imports": "list relation imports of acme/app: ", "relations": "list relation exports of acme/app: ",
 	}
 	for _, tt := range tests {
@@ -199,7 +214,12 @@ func TestHintsOfOthers(t *testing.T) {
 		{"storage has no such object", "download", portertest.Storage, 404, "<Error><Code>NoSuchKey</Code></Error>", ""},
 		{"download redirected to GitLab's other name", "download", portertest.Storage, 404, `{"message":"404 Project Not Found"}`, elsewhere},
 		{"firewall", "schedule", portertest.GitLab, 403, "<html><title>Forbidden</title>", ""},
-		{"proxy", "status", portertest.GitLab, 404, "<html><title>404</title>", "check the base URL"},
+		{"proxy", "status by ID", portertest.GitLab, 404, "<html><title>404</title>", "this is no answer of GitLab's API: check the base URL"},
+		{"Apache without AllowEncodedSlashes", "status", portertest.GitLab, 404, "<html><title>404 Not Found</title>", "AllowEncodedSlashes NoDecode: name the project by its ID"},
+		{"Apache without AllowEncodedSlashes, POST", "schedule", portertest.GitLab, 404, "<html><title>404 Not Found</title>", "refuse the %2F in a path"},
+		{"Apache without AllowEncodedSlashes, import", "import status", portertest.GitLab, 404, "<html><title>404 Not Found</title>", "refuse the %2F in a path"},
+		{"other text", "status", portertest.GitLab, 404, "404 page not found\n", "this is no answer of GitLab's API: check the base URL"},
+		{"proxy before the storage", "download", portertest.Storage, 407, "<html><title>407</title>", "a proxy on the way wants credentials"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

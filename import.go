@@ -2,6 +2,7 @@ package porter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -18,15 +19,24 @@ type Import struct {
 	Project
 	Status          ImportStatus     `json:"import_status"`
 	Type            string           `json:"import_type"`      // "gitlab_project", or "" for a project that was not imported
-	Error           string           `json:"import_error"`     // why it failed
+	Error           string           `json:"import_error"`     // why it failed, or is incomplete
 	CorrelationID   string           `json:"correlation_id"`   // of the import in GitLab's logs
 	FailedRelations []FailedRelation `json:"failed_relations"` // at most 100
 }
 
-// Complete reports whether the import finished and left no relation out. GitLab
-// before 13.0 does not tell what an import left out.
+// UnmarshalJSON takes created_at in any form.
+func (i *Import) UnmarshalJSON(b []byte) error {
+	type fields Import
+	return json.Unmarshal(b, &struct {
+		*fields
+		CreatedAt *answerTime `json:"created_at"`
+	}{(*fields)(i), (*answerTime)(&i.CreatedAt)})
+}
+
+// Complete reports whether the import finished, without an error and with
+// every relation. GitLab before 13.0 does not tell what an import left out.
 func (i *Import) Complete() bool {
-	return i.Status == ImportFinished && len(i.FailedRelations) == 0
+	return i.Status == ImportFinished && i.Error == "" && len(i.FailedRelations) == 0
 }
 
 // FailedRelation is one item that GitLab could not import.
@@ -38,6 +48,15 @@ type FailedRelation struct {
 	Source           string    `json:"source"`            // where in GitLab's code it failed
 	ExceptionClass   string    `json:"exception_class"`   // of GitLab's code
 	ExceptionMessage string    `json:"exception_message"` // current GitLab leaves it empty
+}
+
+// UnmarshalJSON takes created_at in any form.
+func (f *FailedRelation) UnmarshalJSON(b []byte) error {
+	type fields FailedRelation
+	return json.Unmarshal(b, &struct {
+		*fields
+		CreatedAt *answerTime `json:"created_at"`
+	}{(*fields)(f), (*answerTime)(&f.CreatedAt)})
 }
 
 // ImportOptions say where and how a project is imported. GitLab 10.6 knows only
@@ -305,7 +324,10 @@ func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*I
 		judge: func(i *Import, s *sight) (bool, error) {
 			switch i.Status {
 			case ImportFinished:
-				if !i.Complete() {
+				if i.Error != "" {
+					c.cfg.logger.WarnContext(ctx, "import finished with an error", "project", label, "error", printable(i.Error, 1024))
+				}
+				if len(i.FailedRelations) > 0 {
 					c.cfg.logger.WarnContext(ctx, "import left relations out", "project", label, "failed_relations", len(i.FailedRelations))
 				}
 				return true, nil

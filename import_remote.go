@@ -2,12 +2,11 @@ package porter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"unicode/utf8"
+	"strings"
 )
 
 // maxRemoteURL is the longest URL that today's GitLab takes.
@@ -17,7 +16,8 @@ const maxRemoteURL = 2048
 // itself. The URL must be https; GitLab asks for its headers first, which must
 // come within a second and name a Content-Length and one of the types
 // application/gzip, application/x-tar and application/x-gzip (Amazon S3 is
-// exempt, because a URL presigned for GET refuses that), and must not lead
+// exempt, because a URL presigned for GET refuses that; of other stores that
+// do, import with URLSource), and must not lead
 // into the instance's own network unless its administrators allow it. What is
 // wrong with it is told in the *APIError's Message. It must stay valid until
 // the import has begun, and be no longer than 2048 bytes, 512 before GitLab
@@ -28,30 +28,22 @@ const maxRemoteURL = 2048
 // POST /projects/remote-import, GitLab 13.2 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file-from-a-remote-object-storage
 func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (*Import, error) {
-	if err := checkArchiveURL(archiveURL); err != nil {
+	archiveURL, err := checkArchiveURL(archiveURL)
+	if err != nil {
 		return nil, startError(opts, err)
 	}
-	imp, err := c.remoteImport(ctx, "projects/remote-import", url.Values{"url": {archiveURL}}, archiveURL, opts)
+	imp, err := c.remoteImport(ctx, "projects/remote-import", url.Values{"url": {archiveURL}}, []string{archiveURL}, opts)
 	return imp, startError(opts, err)
 }
 
-// checkArchiveURL refuses what GitLab would refuse. Its errors never repeat
-// the URL, which may be signed.
-func checkArchiveURL(s string) error {
-	u, err := url.Parse(s)
-	switch {
-	case s == "":
-		return errors.New("archive URL is empty")
-	case err != nil || !utf8.ValidString(s):
-		return errors.New("archive URL is malformed")
-	case u.Scheme != "https":
-		return errors.New("archive URL must begin with https://")
-	case u.Hostname() == "":
-		return errors.New("archive URL has no host")
-	case len(s) > maxRemoteURL:
-		return fmt.Errorf("archive URL is longer than the %d bytes that GitLab takes", maxRemoteURL)
+// checkArchiveURL refuses what GitLab would refuse, and returns s as it takes
+// it. Its errors never repeat the URL, which may be signed.
+func checkArchiveURL(s string) (string, error) {
+	s, err := remoteURL("archive URL", s, "https")
+	if err == nil && len(s) > maxRemoteURL {
+		err = fmt.Errorf("archive URL is longer than the %d bytes that GitLab takes", maxRemoteURL)
 	}
-	return nil
+	return s, err
 }
 
 // S3Object names an archive in Amazon S3 and the keys to read it with. GitLab
@@ -72,6 +64,9 @@ func (o S3Object) check() error {
 		}
 		if checkText(f.name, f.value) != nil { // whose error repeats the value
 			return fmt.Errorf("S3 object: %s holds control characters or invalid UTF-8", f.name)
+		}
+		if f.name != "file_key" && strings.TrimFunc(f.value, isBlank) != f.value {
+			return fmt.Errorf("S3 object: %s begins or ends with white space or an invisible character", f.name)
 		}
 	}
 	return nil
@@ -97,20 +92,22 @@ func (o S3Object) String() string {
 // GoString returns where the object is, and no keys.
 func (o S3Object) GoString() string { return fmt.Sprintf("porter.S3Object{%s}", o) }
 
-// MarshalJSON leaves out the secret key.
-func (o S3Object) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]string{
-		"region": o.Region, "bucket_name": o.Bucket, "file_key": o.Key, "access_key_id": o.AccessKeyID,
-	})
-}
+// MarshalJSON returns an error, because the object would come back without its
+// secret key.
+func (o S3Object) MarshalJSON() ([]byte, error) { return nil, errHoldsSecret(o) }
 
-// LogValue leaves out the secret key.
+// MarshalText returns an error, as MarshalJSON does; it is also for XML.
+func (o S3Object) MarshalText() ([]byte, error) { return nil, errHoldsSecret(o) }
+
+// MarshalBinary returns an error, as MarshalJSON does; it is also for gob.
+func (o S3Object) MarshalBinary() ([]byte, error) { return nil, errHoldsSecret(o) }
+
+// LogValue says where the object is, and no keys.
 func (o S3Object) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("region", o.Region),
 		slog.String("bucket_name", o.Bucket),
 		slog.String("file_key", o.Key),
-		slog.String("access_key_id", o.AccessKeyID),
 	)
 }
 
@@ -130,13 +127,13 @@ func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts Impor
 	for _, f := range obj.fields() {
 		v.Set(f.name, f.value)
 	}
-	imp, err := c.remoteImport(ctx, "projects/remote-import-s3", v, obj.SecretAccessKey, opts)
+	imp, err := c.remoteImport(ctx, "projects/remote-import-s3", v, []string{obj.AccessKeyID, obj.SecretAccessKey}, opts)
 	return imp, startError(opts, err)
 }
 
 // remoteImport sends where the archive is, with the options, as a form that
-// holds a secret.
-func (c *Client) remoteImport(ctx context.Context, endpoint string, v url.Values, secret string, opts ImportOptions) (*Import, error) {
+// holds secrets.
+func (c *Client) remoteImport(ctx context.Context, endpoint string, v url.Values, secrets []string, opts ImportOptions) (*Import, error) {
 	fields, err := opts.fields()
 	if err != nil {
 		return nil, err
@@ -149,7 +146,7 @@ func (c *Client) remoteImport(ctx context.Context, endpoint string, v url.Values
 	}
 	return c.postImport(ctx, &request{
 		url:     c.endpoint(endpoint),
-		secrets: []string{secret},
+		secrets: secrets,
 		open: func(context.Context) (*payload, error) {
 			return newPayload("application/x-www-form-urlencoded", []byte(v.Encode())), nil
 		},

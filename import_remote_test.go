@@ -98,6 +98,19 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"no scheme", fromURL("store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL must begin with https://"},
 		{"no host", fromURL("https:///w.tar.gz?"+remoteSecret, here), "archive URL has no host"},
 		{"only a port", fromURL("https://:443/w.tar.gz?"+remoteSecret, here), "archive URL has no host"},
+		{"only a scheme", fromURL("https://", here), "archive URL has no host"},
+		{"only a user", fromURL("https://"+url.QueryEscape(remoteSecret)+"@/w.tar.gz", here), "archive URL has no host"},
+		{"one slash", fromURL("https:/store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has no host"},
+		{"blank", fromURL(" \n", here), "archive URL is empty"},
+		{"capital http", fromURL("HTTP"+strings.TrimPrefix(signedURL, "https"), here), "archive URL must begin with https://"},
+		{"hyphen before a label", fromURL("https://store.-example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
+		{"hyphen after a label", fromURL("https://store-.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
+		{"underscore first", fromURL("https://_store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
+		{"port too high", fromURL("https://store.example.com:99999/w.tar.gz?"+remoteSecret, here), "archive URL has a port that is not between 1 and 65535"},
+		{"space inside", fromURL("https://store.example.com/w .tar.gz?"+remoteSecret, here), "archive URL is malformed: it holds white space"},
+		{"space before", fromURL(" "+signedURL, here), "archive URL is malformed: it holds white space"},
+		{"no-break space after", fromURL(signedURL+"\u00a0", here), "archive URL is malformed: it holds white space"},
+		{"zero width space after", fromURL(signedURL+"\u200b", here), "archive URL is malformed: it holds white space or an invisible character"},
 		{"control character", fromURL(signedURL+"\n", here), "archive URL is malformed"},
 		{"bad escape", fromURL("https://user:"+remoteSecret+"@%zz/", here), "archive URL is malformed"},
 		{"invalid UTF-8", fromURL(signedURL+"&a=\xff", here), "archive URL is malformed"},
@@ -115,6 +128,10 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"no access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "" }), here), "access_key_id is empty"},
 		{"no secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey = "" }), here), "secret_access_key is empty"},
 		{"line end in the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\n" }), here), "secret_access_key holds control characters"},
+		{"byte order mark before the access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "\ufeff" + o.AccessKeyID }), here), "access_key_id begins or ends with white space or an invisible character"},
+		{"zero width space after the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\u200b" }), here), "secret_access_key begins or ends with"},
+		{"space after the region", fromS3(object(func(o *porter.S3Object) { o.Region += " " }), here), "region begins or ends with"},
+		{"no-break space after the bucket", fromS3(object(func(o *porter.S3Object) { o.Bucket += "\u00a0" }), here), "bucket_name begins or ends with"},
 		{"invalid UTF-8 in the key", fromS3(object(func(o *porter.S3Object) { o.Key += "\xff" }), here), "file_key holds control characters or invalid UTF-8"},
 		{"no path for S3", fromS3(remoteObject, porter.ImportOptions{}), "path is empty"},
 		{"avatar for S3", fromS3(remoteObject, avatar), "only the import of a file can send one"},
@@ -407,12 +424,8 @@ func TestS3ObjectKeepsItsSecret(t *testing.T) {
 	if got, want := o.String(), "s3://backups/2024/w.tar.gz (eu-central-1)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	b, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(`{"access_key_id":"AKIAEXAMPLE","bucket_name":"backups","file_key":"2024/w.tar.gz","region":"eu-central-1"}`, string(b)); diff != "" {
-		t.Errorf("JSON (-want +got):\n%s", diff)
+	if got, want := o.LogValue().String(), "[region=eu-central-1 bucket_name=backups file_key=2024/w.tar.gz]"; got != want {
+		t.Errorf("logged as %s, want %s", got, want)
 	}
 	var back porter.S3Object
 	if err := json.Unmarshal([]byte(`{"region":"r","bucket_name":"b","file_key":"k","access_key_id":"a","secret_access_key":"s"}`), &back); err != nil {
@@ -435,12 +448,59 @@ func remoteLeak(t *testing.T, v any) {
 	}, "\n")
 	escaped, _ := json.Marshal(remoteSecret)
 	for _, secret := range []string{
-		remoteSecret, url.QueryEscape(remoteSecret),
+		remoteSecret, url.QueryEscape(remoteSecret), remoteObject.AccessKeyID,
 		strings.Trim(string(escaped), `"`), "wJalrUtnFEMI",
 	} {
 		if strings.Contains(out, secret) {
 			t.Errorf("%s is in %.300s", secret, out[max(0, strings.Index(out, secret)-150):])
 			return
+		}
+	}
+}
+
+// GitLab knows schemes in small letters only; the rest of a URL is signed, and
+// sent as it is.
+func TestRemoteURLsAreSentAsGitLabTakesThem(t *testing.T) {
+	tests := []struct{ given, sent string }{
+		{"https://store.example.com/a.tar.gz?X=1", "https://store.example.com/a.tar.gz?X=1"},
+		{"HTTPS://Store.Example.com/A%2fb.tar.gz?X-Amz-Signature=aB%2b", "https://Store.Example.com/A%2fb.tar.gz?X-Amz-Signature=aB%2b"},
+		{"HttpS://user:p%40ss@my_store.example.com:9000/~a//b", "https://user:p%40ss@my_store.example.com:9000/~a//b"},
+		{"https://a--b.example.com./x", "https://a--b.example.com./x"},
+		{"https://[2001:db8::1]:443/x", "https://[2001:db8::1]:443/x"},
+		{"https://192.0.2.7/x", "https://192.0.2.7/x"},
+		{"https://xn--bcher-kva.example/x", "https://xn--bcher-kva.example/x"},
+		{"https://bücher.example/ä?ö", "https://bücher.example/ä?ö"},
+		{"https://store.example.com:/x#part", "https://store.example.com:/x#part"},
+		{"https://localhost:65535/x", "https://localhost:65535/x"},
+	}
+	for _, tt := range tests {
+		var target, archive string
+		c := mocked(t, roundTripper(func(req *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(req.Body)
+			if err != nil {
+				return nil, err
+			}
+			var export struct {
+				Upload struct {
+					URL string `json:"url"`
+				} `json:"upload"`
+			}
+			if json.Unmarshal(body, &export) == nil {
+				target = export.Upload.URL
+				return retryAnswer(202, nil, `{"message":"202 Accepted"}`)(req)
+			}
+			form, err := url.ParseQuery(string(body))
+			archive = form.Get("url")
+			if err != nil {
+				return nil, err
+			}
+			return retryAnswer(201, nil, `{"id":42,"import_status":"scheduled","path_with_namespace":"me/app"}`)(req)
+		}))
+		if err := c.ScheduleExport(t.Context(), porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: tt.given}}); err != nil || target != tt.sent {
+			t.Errorf("upload to %s: sent %s, %v", tt.given, target, err)
+		}
+		if _, err := c.StartImportFromURL(t.Context(), tt.given, porter.ImportOptions{Path: "app"}); err != nil || archive != tt.sent {
+			t.Errorf("import of %s: sent %s, %v", tt.given, archive, err)
 		}
 	}
 }

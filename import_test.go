@@ -411,7 +411,7 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 				s.Advance(tt.clock)
 				tt.prepare(t, s)
 				start := time.Now()
-				imp, err := connect(t, s, porter.WithPolling(porter.Polling{})).Import(t.Context(), importSource(), tt.opts)
+				imp, err := connect(t, s, userPolling).Import(t.Context(), importSource(), tt.opts)
 				took := time.Since(start)
 				if tt.is == nil {
 					if err != nil || !imp.Complete() || imp.PathWithNamespace != "acme/app" {
@@ -446,7 +446,7 @@ func TestImportCanceledWhileLooking(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("budget spent"))
 		defer cancel()
 		start := time.Now()
-		_, err := connect(t, s, porter.WithPolling(porter.Polling{})).Import(ctx, importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+		_, err := connect(t, s, userPolling).Import(ctx, importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 		if !errors.Is(err, porter.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "budget spent") {
 			t.Errorf("got %v", err)
 		}
@@ -653,7 +653,7 @@ func TestImportEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		polls := s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(502, nil, "")})
-		c := connect(t, s, porter.WithPolling(porter.Polling{Patience: 5 * time.Hour}))
+		c := connect(t, s, userPolling, porter.WithPolling(porter.Polling{Patience: 5 * time.Hour}))
 		imp, err := c.Import(ctx, importSource(), porter.ImportOptions{Path: "app"})
 		var wait *porter.WaitError
 		if !errors.As(err, &wait) || !errors.Is(err, context.DeadlineExceeded) || polls.Hits() == 0 {

@@ -15,6 +15,7 @@ func FuzzStatusJSON(f *testing.F) {
 		`{"id":4711,"description":null,"name":"Widget","path":"widget","path_with_namespace":"acme/widget","created_at":"2023-02-14T08:15:30.123Z","export_status":"finished","_links":{"api_url":"u","web_url":"w"}}`,
 		`{"id":9001,"created_at":"2024-05-01T09:41:00.500+02:00","import_status":"failed","import_type":null,"correlation_id":null,"failed_relations":[{"id":77,"line_number":null,"exception_message":null}],"import_error":"x","stats":null}`,
 		`{"id":1,"export_status":"after_export_action"}`,
+		`{"id":1,"created_at":1714556465,"import_status":"finished","failed_relations":[{"created_at":"2024-05-01 09:41:05 UTC"},null]}`,
 		`{"id":1,"import_status":""}`,
 		`[{"id":31,"project_path":"acme/widget","relation":"issues","status":"created"},null]`,
 		`[{"relation":"labels","status":1,"error":null,"batched":true,"batches":[{"status":9,"batch_number":1},null]}]`,
@@ -39,8 +40,8 @@ func FuzzStatusJSON(f *testing.F) {
 		}
 		imp := new(Import)
 		if answerClient.decode(new(request), answer(body), imp, func() bool { return imp.ID > 0 && imp.Status != "" }) == nil {
-			if imp.Complete() && imp.Status != ImportFinished {
-				t.Errorf("an import with status %q is complete", imp.Status)
+			if imp.Complete() && (imp.Status != ImportFinished || imp.Error != "") {
+				t.Errorf("an import with status %q and error %q is complete", imp.Status, imp.Error)
 			}
 			_ = (&ImportError{imp}).Error()
 		}

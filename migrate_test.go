@@ -472,7 +472,7 @@ func TestMigrateExportEnds(t *testing.T) {
 			defer dst.Close()
 			src.ScriptExport("team/app", portertest.ExportScript{Fault: fault})
 			dir := t.TempDir()
-			polling := porter.WithPolling(porter.Polling{})
+			polling := userPolling
 			m, err := porter.Migrate(t.Context(), connect(t, src, polling), migrateApp, connect(t, dst, polling), porter.MigrateOptions{Import: intoNew, SpoolDir: dir})
 			var failed *porter.ExportError
 			if m != nil || !errors.As(err, &failed) || len(uploads(dst)) > 0 {
@@ -536,7 +536,7 @@ func TestMigrateJoins(t *testing.T) {
 				cancel()
 				ctx, cancel = context.WithCancel(t.Context())
 			}
-			polling := porter.WithPolling(porter.Polling{})
+			polling := userPolling
 			m, err := porter.Migrate(ctx, connect(t, src, polling), migrateApp, connect(t, dst, polling), porter.MigrateOptions{Import: intoNew})
 			cancel()
 			var wait *porter.WaitError
@@ -577,7 +577,7 @@ func TestMigrateCanceled(t *testing.T) {
 						}
 					})
 					dir := t.TempDir()
-					polling := porter.WithPolling(porter.Polling{})
+					polling := userPolling
 					m, err := porter.Migrate(ctx, connect(t, src, observe, polling), migrateApp, connect(t, dst, observe, polling), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
 					checkFolder(t, dir)
 					if events < at {

@@ -21,7 +21,7 @@ import (
 type ProjectOverrides struct {
 	Description       *string    `url:"description,omitempty"`        // replaces the description; empty removes it
 	Visibility        Visibility `url:"visibility,omitempty"`         // at most that of the namespace
-	Topics            []string   `url:"topics,brackets,omitempty"`    // empty but not nil removes them all
+	Topics            []string   `url:"topics,brackets,omitempty"`    // each by itself; empty but not nil removes them all
 	Avatar            *Avatar    `url:"-"`                            // sent with an uploaded archive only
 	RepositoryStorage *string    `url:"repository_storage,omitempty"` // the storage shard; for administrators
 
@@ -240,8 +240,15 @@ func (o *ProjectOverrides) encode() (url.Values, error) {
 	if err != nil {
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
-	clearList(fields, "topics", o.Topics)
-	clearList(fields, "tag_list", o.TagList)
+	for _, topics := range []struct {
+		key  string
+		list []string
+	}{{"topics", o.Topics}, {"tag_list", o.TagList}} {
+		if err := checkTopics(topics.list); err != nil {
+			return nil, fmt.Errorf("override %s: %w", topics.key, err)
+		}
+		clearList(fields, topics.key, topics.list)
+	}
 	if err := o.mergeExtra(fields); err != nil {
 		return nil, err
 	}
@@ -264,6 +271,20 @@ func (o *ProjectOverrides) encode() (url.Values, error) {
 		return nil, fmt.Errorf("override avatar: %w", err)
 	}
 	return encoded, nil
+}
+
+// checkTopics refuses what would become other topics than the caller's:
+// GitLab splits each at commas, and drops empty ones.
+func checkTopics(list []string) error {
+	for _, topic := range list {
+		if strings.Contains(topic, ",") {
+			return fmt.Errorf("topic %q holds a comma, at which GitLab splits it: give each topic by itself", topic)
+		}
+		if strings.TrimSpace(topic) == "" {
+			return errors.New("a topic is empty: GitLab drops it")
+		}
+	}
+	return nil
 }
 
 // clearList adds what GitLab takes for no elements, if that is what list says.

@@ -190,6 +190,7 @@ func TestOverridesEncode(t *testing.T) {
 				Extra:                     url.Values{"container_expiration_policy_attributes[dry_run]": {"true"}},
 			},
 			url.Values{policy + "[enabled]": {"true"}, policy + "[dry_run]": {"true"}}},
+		{"topics with other signs", &ProjectOverrides{Topics: []string{"C++", "a;b", "two words", "日本"}}, url.Values{"override_params[topics][]": {"C++", "a;b", "two words", "日本"}}},
 		{"extra for a field that is not set", &ProjectOverrides{Extra: url.Values{"topics": {"a,b"}, "topic": {"c"}, "avatar": {""}}},
 			url.Values{"override_params[topics]": {"a,b"}, "override_params[topic]": {"c"}, "override_params[avatar]": {""}}},
 	}
@@ -225,6 +226,10 @@ func TestOverridesEncodeErrors(t *testing.T) {
 		{"NUL in a hash", &ProjectOverrides{ContainerExpirationPolicy: &ContainerExpirationPolicyOverrides{NameRegex: ptr("\x00")}},
 			"override container_expiration_policy_attributes[name_regex]: " + unsendable},
 		{"NUL in an extra", extra("foo", "\x00"), "override foo: " + unsendable},
+		{"topic with a comma", &ProjectOverrides{Topics: []string{"a", "go,api"}}, `override topics: topic "go,api" holds a comma, at which GitLab splits it: give each topic by itself`},
+		{"tag with a comma", &ProjectOverrides{TagList: []string{"a,"}}, `override tag_list: topic "a," holds a comma, at which GitLab splits it: give each topic by itself`},
+		{"empty topic", &ProjectOverrides{Topics: []string{""}}, "override topics: a topic is empty: GitLab drops it"},
+		{"blank tag", &ProjectOverrides{TagList: []string{"a", " \t"}}, "override tag_list: a topic is empty: GitLab drops it"},
 		{"newline in an enumeration", &ProjectOverrides{Visibility: "public\n"}, `override visibility: value "public\n" holds a control character`},
 		{"escape in a level", &ProjectOverrides{WikiAccessLevel: "\x1b"}, `override wiki_access_level: value "\x1b" holds a control character`},
 		{"empty key", extra("", "1"), `override "": malformed key`},

@@ -11,7 +11,7 @@ import (
 )
 
 // Pacing holds the limits that GitLab sets per user and minute. Zero fields
-// take GitLab's defaults.
+// stand for what a client has already, which at first are GitLab's defaults.
 type Pacing struct {
 	Exports   int // exports scheduled per minute; the default is 6
 	Imports   int // imports started per minute; the default is 6

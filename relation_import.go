@@ -2,6 +2,7 @@ package porter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,16 @@ type RelationImport struct {
 	Status      RelationImportStatus `json:"status"`
 	CreatedAt   time.Time            `json:"created_at"`
 	UpdatedAt   time.Time            `json:"updated_at"`
+}
+
+// UnmarshalJSON takes created_at and updated_at in any form.
+func (i *RelationImport) UnmarshalJSON(b []byte) error {
+	type fields RelationImport
+	return json.Unmarshal(b, &struct {
+		*fields
+		CreatedAt *answerTime `json:"created_at"`
+		UpdatedAt *answerTime `json:"updated_at"`
+	}{(*fields)(i), (*answerTime)(&i.CreatedAt), (*answerTime)(&i.UpdatedAt)})
 }
 
 // StartRelationImport uploads an archive and imports one relation of it into

@@ -134,13 +134,15 @@ type RelationBatch struct {
 	Objects   int                  `json:"objects_count"`
 }
 
-// UnmarshalJSON decodes GitLab's form, whose states are numbers.
+// UnmarshalJSON decodes GitLab's form, whose states are numbers, and takes
+// updated_at in any form.
 func (r *RelationExport) UnmarshalJSON(b []byte) (err error) {
 	type fields RelationExport
 	w := struct {
 		*fields
-		Status json.RawMessage `json:"status"`
-	}{fields: (*fields)(r)}
+		Status    json.RawMessage `json:"status"`
+		UpdatedAt *answerTime     `json:"updated_at"`
+	}{fields: (*fields)(r), UpdatedAt: (*answerTime)(&r.UpdatedAt)}
 	if err = json.Unmarshal(b, &w); err == nil {
 		r.Status, err = decodeRelationStatus(w.Status, relationCodes)
 	}
@@ -150,13 +152,15 @@ func (r *RelationExport) UnmarshalJSON(b []byte) (err error) {
 	return err
 }
 
-// UnmarshalJSON decodes GitLab's form, whose states are numbers.
+// UnmarshalJSON decodes GitLab's form, whose states are numbers, and takes
+// updated_at in any form.
 func (b *RelationBatch) UnmarshalJSON(data []byte) (err error) {
 	type fields RelationBatch
 	w := struct {
 		*fields
-		Status json.RawMessage `json:"status"`
-	}{fields: (*fields)(b)}
+		Status    json.RawMessage `json:"status"`
+		UpdatedAt *answerTime     `json:"updated_at"`
+	}{fields: (*fields)(b), UpdatedAt: (*answerTime)(&b.UpdatedAt)}
 	if err = json.Unmarshal(data, &w); err == nil {
 		b.Status, err = decodeRelationStatus(w.Status, batchCodes)
 	}

@@ -3,6 +3,7 @@ package porter_test
 import (
 	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -408,11 +409,67 @@ func TestSecretsOfTransports(t *testing.T) {
 	}
 }
 
+// Values that hold secrets are not marshaled in any form, rather than to come
+// back without them, and the error says why without repeating them.
+func TestSecretsAreNotMarshaled(t *testing.T) {
+	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
+	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
+	options := porter.ScheduleExportOptions{Description: "d", Upload: &target}
+	type holder struct{ Object porter.S3Object }
+	codecs := map[string]func(any) ([]byte, error){
+		"JSON": json.Marshal,
+		"XML":  xml.Marshal,
+		"gob": func(v any) ([]byte, error) {
+			var b bytes.Buffer
+			err := gob.NewEncoder(&b).Encode(v)
+			return b.Bytes(), err
+		},
+	}
+	for name, marshal := range codecs {
+		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target}, []*porter.S3Object{&object},
+			holder{object}, porter.MigrateOptions{Export: &options}} {
+			b, err := marshal(v)
+			if err == nil || !strings.Contains(err.Error(), "is not marshaled: it holds a secret") {
+				if _, ok := v.(porter.MigrateOptions); !ok || err == nil { // which holds functions, too
+					t.Errorf("%s of %T: %s, %v", name, v, b, err)
+				}
+			}
+			for _, secret := range allSecrets {
+				if strings.Contains(string(b)+fmt.Sprint(err), secret) {
+					t.Errorf("%s of %T: %s, %v", name, v, b, err)
+				}
+			}
+		}
+	}
+	for _, v := range []any{map[string]porter.S3Object{"o": object}, map[string]any{"t": &target}} {
+		if b, err := json.Marshal(v); err == nil {
+			t.Errorf("JSON of %T: %s", v, b)
+		}
+	}
+	// Without a secret there is nothing to lose.
+	want := porter.ScheduleExportOptions{Description: "d"}
+	b, err := json.Marshal(want)
+	var got porter.ScheduleExportOptions
+	if err != nil || json.Unmarshal(b, &got) != nil || got != want {
+		t.Errorf("%s, %v comes back as %+v", b, err, got)
+	}
+	// A client has nothing that could be marshaled.
+	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, marshal := range codecs {
+		if b, err := marshal(client); strings.Contains(string(b)+fmt.Sprint(err), "SECRET") {
+			t.Errorf("%s of a client: %s, %v", name, b, err)
+		}
+	}
+}
+
 // Values that hold secrets do not print them.
 func TestSecretsOfValues(t *testing.T) {
 	g := new(gossip)
 	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
-	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "id", SecretAccessKey: secretSignature}
+	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
 	options := porter.ScheduleExportOptions{Upload: &target}
 	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
 	if err != nil {

@@ -253,6 +253,8 @@ func TestAuthErrors(t *testing.T) {
 		{"empty bearer token", porter.BearerToken(""), 0, 0, "bearer token is empty"},
 		{"newline", porter.PrivateToken("SECRET\n"), 0, 0, "private token holds white space or a control character"},
 		{"space", porter.BearerToken("SECRET SECRET"), 0, 0, "bearer token holds white space or a control character"},
+		{"byte order mark", porter.PrivateToken("\ufeffSECRET"), 0, 0, "private token holds a byte order mark at its start"},
+		{"source with a no-break space", porter.TokenSource(func(context.Context) (string, error) { return "SECRET\u00a0", nil }), 0, 0, "bearer token holds a no-break space at its end"},
 		{"header injection", porter.PrivateToken("SECRET\r\nX: y"), 0, 0, "white space"},
 		{"nil source", porter.TokenSource(nil), 0, 0, "token source is nil"},
 		{"source of nothing", porter.TokenSource(func(context.Context) (string, error) { return "", nil }), 0, 0, "bearer token is empty"},

@@ -58,6 +58,9 @@ func FileSource(name string) (Source, error) {
 	if fi.Size() == 0 {
 		return Source{}, fmt.Errorf("file source: %s is empty", name)
 	}
+	if name, err = filepath.Abs(name); err != nil { // the program may change its working directory
+		return Source{}, fmt.Errorf("file source: %w", err)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return Source{}, fmt.Errorf("file source: %w", err)
@@ -71,7 +74,7 @@ func FileSource(name string) (Source, error) {
 			if err != nil {
 				return nil, err
 			}
-			r := &unchangingFile{File: f, was: fi}
+			r := &unchangingFile{f, fi}
 			if err := r.check(); err != nil {
 				f.Close()
 				return nil, err
@@ -81,29 +84,33 @@ func FileSource(name string) (Source, error) {
 	}, nil
 }
 
-// unchangingFile refuses to end if the file is not what it was at first.
+// unchangingFile refuses to end if the file is not what it was at first. It
+// has no other methods of the file, which would read it past that check.
 type unchangingFile struct {
-	*os.File
+	f   *os.File
 	was os.FileInfo
 }
 
-func (f *unchangingFile) Read(b []byte) (int, error) {
-	n, err := f.File.Read(b)
+func (u *unchangingFile) Read(b []byte) (int, error) {
+	n, err := u.f.Read(b)
 	if err == io.EOF {
-		if cerr := f.check(); cerr != nil {
+		if cerr := u.check(); cerr != nil {
 			return n, cerr
 		}
 	}
 	return n, err
 }
 
-func (f *unchangingFile) check() error {
-	fi, err := f.Stat()
+// Close closes the file.
+func (u *unchangingFile) Close() error { return u.f.Close() }
+
+func (u *unchangingFile) check() error {
+	fi, err := u.f.Stat()
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(fi, f.was) || fi.Size() != f.was.Size() || !fi.ModTime().Equal(f.was.ModTime()) {
-		return fmt.Errorf("file %s changed meanwhile", f.Name())
+	if !os.SameFile(fi, u.was) || fi.Size() != u.was.Size() || !fi.ModTime().Equal(u.was.ModTime()) {
+		return fmt.Errorf("file %s changed meanwhile", u.f.Name())
 	}
 	return nil
 }

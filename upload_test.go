@@ -114,6 +114,74 @@ func TestFileSource(t *testing.T) {
 	}
 }
 
+// However the file is read, a change of it is found: its reader has no method
+// that goes past the check.
+func TestFileSourceReader(t *testing.T) {
+	name := writeFile(t, []byte("archive"))
+	src, err := porter.FileSource(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies := map[string]func(io.Reader) error{
+		"io.Copy":    func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+		"io.ReadAll": func(r io.Reader) error { _, err := io.ReadAll(r); return err },
+		"to a file": func(r io.Reader) error {
+			f, err := os.Create(filepath.Join(t.TempDir(), "copy"))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.ReadFrom(r)
+			return err
+		},
+	}
+	for _, changed := range []bool{false, true} {
+		open := make(map[string]io.ReadCloser)
+		for how := range copies {
+			if open[how], err = src.Open(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if changed {
+			if err := os.WriteFile(name, []byte("another archive"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for how, r := range open {
+			if err := copies[how](r); changed != (err != nil) {
+				t.Errorf("%s, changed %v: %v", how, changed, err)
+			}
+			if _, ok := r.(io.Seeker); ok {
+				t.Error("the reader can seek")
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// A relative name is that of the file it was when the source was made.
+func TestFileSourceStaysWhereItWas(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("app.tar.gz", []byte("archive"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src, err := porter.FileSource("app.tar.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	r, err := src.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := io.ReadAll(r); string(b) != "archive" || err != nil || src.Name != "app.tar.gz" {
+		t.Errorf("read %q of %s, %v", b, src.Name, err)
+	}
+}
+
 // TestFileSourceChanged changes a file in the middle of its upload.
 func TestFileSourceChanged(t *testing.T) {
 	content := archiveBytes(t, portertest.NewArchive(1<<20))

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Polling says how a waiter polls. Zero fields take their defaults.
+// Polling says how a waiter polls. Zero fields stand for what a client has
+// already, which at first are the defaults.
 type Polling struct {
 	// Backoff spaces the polls. The default grows from 2 to 30 seconds.
 	Backoff Backoff

@@ -515,7 +515,7 @@ func TestWaitRetryAfter(t *testing.T) {
 // server's clock.
 func TestWaitLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c := stallLab(t, nil, porter.WithPolling(porter.Polling{}))
+		s, c := stallLab(t, nil, userPolling)
 		s.Inject(portertest.Fault{Method: "GET", Times: 2, Do: portertest.Respond(429, nil, "Retry later\n")})
 		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
 			t.Fatal(err)
@@ -532,7 +532,7 @@ func TestWaitLimited(t *testing.T) {
 // A pause that GitLab asked for does not use patience up.
 func TestWaitAfterLongPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c := stallLab(t, nil, porter.WithPolling(porter.Polling{Patience: 2 * time.Minute}))
+		s, c := stallLab(t, nil, userPolling, porter.WithPolling(porter.Polling{Patience: 2 * time.Minute}))
 		later := http.Header{"Retry-After": {"600"}}
 		s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(429, later, "Retry later\n")})
 		s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(502, nil, "GitLab is not responding")})
@@ -563,7 +563,7 @@ func TestWaitPatienceEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, c := stallLab(t, nil, porter.WithPolling(tt.polling))
+				s, c := stallLab(t, nil, userPolling, porter.WithPolling(tt.polling))
 				s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(503, tt.header, "")})
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
@@ -774,7 +774,7 @@ func TestWaitForImportIncomplete(t *testing.T) {
 		s.AddGroup("new")
 		s.ScriptImport("new/app", portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues"}}})
 		var out bytes.Buffer
-		c := connect(t, s, porter.WithLogger(slog.New(slog.NewTextHandler(&out, nil))), porter.WithPolling(porter.Polling{}))
+		c := connect(t, s, porter.WithLogger(slog.New(slog.NewTextHandler(&out, nil))), userPolling)
 		src := porter.Source{Name: "app.tar.gz", Size: -1, Open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(portertest.NewArchive(64 << 10).NewReader()), nil
 		}}

@@ -1,0 +1,191 @@
+package porter
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestVerdict is README's table of what is tried again.
+func TestVerdict(t *testing.T) {
+	answer := func(status int, r reach) outcome {
+		return outcome{answer: &APIError{StatusCode: status}, reach: r}
+	}
+	tests := []struct {
+		name string
+		o    outcome
+		get  verdict // of a GET
+		post verdict // of a POST that can be sent again
+		once verdict // of one that cannot
+	}{
+		{"429", answer(429, whole), again, again, giveUp},
+		{"425", answer(425, whole), again, again, giveUp},
+		{"408, not sent whole", answer(408, partly), again, again, giveUp},
+		{"408, sent whole", answer(408, whole), again, unknown, unknown},
+		{"502, not sent at all", answer(502, unsent), again, again, giveUp},
+		{"503, not sent whole", answer(503, partly), again, again, giveUp},
+		{"503, sent whole", answer(503, whole), again, unknown, unknown},
+		{"527 of Cloudflare, sent whole", answer(527, whole), again, unknown, unknown},
+		{"500", answer(500, whole), again, giveUp, giveUp},
+		{"500, not sent whole", answer(500, partly), again, giveUp, giveUp},
+		{"501", answer(501, whole), giveUp, giveUp, giveUp},
+		{"400", answer(400, partly), giveUp, giveUp, giveUp},
+		{"a success that made no sense", answer(200, whole), giveUp, giveUp, giveUp},
+		{"network, nothing sent", outcome{fault: networkFault}, again, again, giveUp},
+		{"network, not sent whole", outcome{fault: networkFault, reach: partly}, again, again, giveUp},
+		{"network, sent whole", outcome{fault: networkFault, reach: whole}, again, unknown, unknown},
+		{"refused for good", outcome{fault: lastingFault}, giveUp, giveUp, giveUp},
+		{"redirected to where nobody goes", outcome{fault: redirectFault}, giveUp, giveUp, giveUp},
+		{"no credentials", outcome{fault: authFault}, giveUp, giveUp, giveUp},
+		{"no token just now", outcome{fault: tokenFault}, again, again, giveUp},
+		{"source", outcome{fault: sourceFault, reach: partly}, giveUp, giveUp, giveUp},
+		{"given up, not sent whole", outcome{fault: contextFault, reach: partly}, giveUp, giveUp, giveUp},
+		{"given up, sent whole", outcome{fault: contextFault, reach: whole}, giveUp, unknown, unknown},
+	}
+	for _, tt := range tests {
+		for _, c := range []struct {
+			kind             string
+			safe, repeatable bool
+			want             verdict
+		}{{"GET", true, true, tt.get}, {"POST", false, true, tt.post}, {"POST that can be sent once", false, false, tt.once}} {
+			if got := tt.o.verdict(c.safe, c.repeatable); got != c.want {
+				t.Errorf("%s: %s: verdict %d, want %d", tt.name, c.kind, got, c.want)
+			}
+		}
+	}
+}
+
+func TestFaultOf(t *testing.T) {
+	op := func(op string, err error) error { return &net.OpError{Op: op, Net: "tcp", Err: err} }
+	noHost := op("dial", &net.DNSError{Err: "no such host", Name: "gitlab.exmaple.com", IsNotFound: true})
+	tests := []struct {
+		name  string
+		err   error
+		known bool
+		fault fault
+		sent  bool
+	}{
+		{"reset", op("read", errors.New("connection reset by peer")), false, networkFault, true},
+		{"end of file", io.EOF, false, networkFault, true},
+		{"refused connection", op("dial", errors.New("connection refused")), false, networkFault, false},
+		{"proxy that is gone", op("proxyconnect", errors.New("connection refused")), false, networkFault, false},
+		{"no such host", noHost, false, lastingFault, false},
+		{"no such host, which answered before", noHost, true, networkFault, false},
+		{"name server that fails", op("dial", &net.DNSError{Err: "server misbehaving", IsTemporary: true}), false, networkFault, false},
+		{"slow handshake", errHandshakeTimeout, false, networkFault, false},
+		{"unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false, lastingFault, false},
+		{"another host's certificate", x509.HostnameError{Certificate: new(x509.Certificate)}, false, lastingFault, false},
+		{"no system roots", x509.SystemRootsError{}, false, lastingFault, false},
+		{"HTTP for HTTPS", http.ErrSchemeMismatch, false, lastingFault, false},
+		{"client certificate required", op("remote error", tls.AlertError(116)), false, lastingFault, false},
+		{"handshake refused", op("remote error", tls.AlertError(40)), false, lastingFault, false},
+		{"server in trouble", op("remote error", tls.AlertError(80)), false, networkFault, true},
+		{"broken record", op("local error", tls.AlertError(20)), false, networkFault, true},
+		{"version that is too old", errors.New("tls: server selected unsupported protocol version 301"), false, lastingFault, false},
+		{"HTTP/2 stream that was refused", errors.New("http2: Transport: cannot retry err [stream error: REFUSED_STREAM] after Request.Body was written"), false, networkFault, false},
+		{"redirect", &redirectError{errors.New("redirected")}, false, redirectFault, true},
+		{"credentials", &authError{err: errors.New("empty")}, false, authFault, false},
+		{"token source", &authError{err: &tokenSourceError{errors.New("sealed")}}, false, tokenFault, false},
+		{"token source whose network failed", &authError{err: &tokenSourceError{&url.Error{Op: "Get", Err: op("dial", errors.New("refused"))}}}, false, tokenFault, false},
+		{"credentials of a redirect", &authError{errors.New("empty"), true}, false, authFault, true},
+	}
+	for _, tt := range tests {
+		if f, sent := faultOf(tt.err, tt.known); f != tt.fault || sent != tt.sent {
+			t.Errorf("%s: fault %d, sent %t, want %d, %t", tt.name, f, sent, tt.fault, tt.sent)
+		}
+	}
+}
+
+// TestTLSAlerts compares the alerts that last with what crypto/tls says of a
+// TCP connection, whose type it does not export.
+func TestTLSAlerts(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	go io.Copy(io.Discard, server)
+	go server.Write([]byte{21, 3, 1, 0, 2, 2, 70}) // a fatal alert: protocol version
+	err := tls.Client(client, &tls.Config{ServerName: "gitlab.test"}).Handshake()
+	if err == nil || !refusedTLS(err) {
+		t.Errorf("%v (%T) is not taken for a refusal", err, err)
+	}
+}
+
+// A source's failure is a failure of the source, whatever its server said.
+func TestSourceErrorHidesAnswers(t *testing.T) {
+	refused := &APIError{StatusCode: 404}
+	for _, inner := range []error{
+		refused, fmt.Errorf("open: %w", refused), &transportError{fault: networkFault, err: io.EOF},
+		fmt.Errorf("%w: lost", ErrOutcomeUnknown), &sourceError{refused}, ErrNotFound,
+	} {
+		err := fmt.Errorf("start import: %w", &sourceError{inner})
+		if o := outcomeOf(err); o.answer != nil || o.fault != sourceFault || o.passing() {
+			t.Errorf("%v: outcome %+v", err, o)
+		}
+		for _, target := range []error{ErrNotFound, ErrNoAnswer, ErrOutcomeUnknown} {
+			if errors.Is(err, target) {
+				t.Errorf("%v is %v", err, target)
+			}
+		}
+		if errors.As(err, new(*APIError)) {
+			t.Errorf("%v is an answer of GitLab", err)
+		}
+	}
+	// Everything else of the source is there.
+	for _, inner := range []error{os.ErrNotExist, ErrArchiveDamaged, ErrExportExpired, ErrSourceConsumed, io.ErrUnexpectedEOF, context.Canceled} {
+		if err := fmt.Errorf("start import: %w", &sourceError{fmt.Errorf("read: %w", inner)}); !errors.Is(err, inner) {
+			t.Errorf("%v is not %v", err, inner)
+		}
+	}
+	var path *os.PathError
+	if err := error(&sourceError{&os.PathError{Op: "open", Path: "a", Err: os.ErrNotExist}}); !errors.As(err, &path) {
+		t.Error("the source's own type is lost")
+	}
+}
+
+func TestStorageIsBusy(t *testing.T) {
+	for body, want := range map[string]bool{
+		`<?xml version="1.0"?><Error><Code>InternalError</Code><Message>Please try again.</Message></Error>`:        true,
+		`<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`:                   true,
+		"\ufeff<?xml version=\"1.0\"?><Error><Code>ServerBusy</Code><Message>The server is busy.</Message></Error>": true,
+		`<Error><Code>RequestTimeout</Code><Message>Your socket connection was not read from.</Message></Error>`:    true,
+		`<Error><Code>AccessDenied</Code><Message>InternalError</Message></Error>`:                                  false,
+		`<html><title>InternalErrors of our days</title></html>`:                                                    false,
+		`{"message":"SlowDown"}`: false,
+		`SlowDown`:               false,
+		``:                       false,
+	} {
+		for _, status := range []int{200, 400, 403, 503} {
+			e := answerClient.apiError(new(request), &http.Response{StatusCode: status}, []byte(body), whole, nil)
+			if status == 503 {
+				if !e.Temporary() {
+					t.Errorf("503 %s: is not temporary", body)
+				}
+			} else if status != 200 && e.Temporary() != want {
+				t.Errorf("%d %s: temporary %t", status, body, e.Temporary())
+			}
+		}
+	}
+}
+
+// The set of what was asked for forgets.
+func TestRecentSet(t *testing.T) {
+	var r recentSet
+	newest := time.Now().Add(-time.Hour)
+	r.note("a", newest)
+	if got, ok := r.before("a"); !ok || !got.Equal(newest) || r.has("b") {
+		t.Errorf("got %v, %t", got, ok)
+	}
+	r.entries["a"] = recentEntry{noted: time.Now().Add(-2 * recentTime)}
+	r.note("b", time.Time{})
+	if r.has("a") || !r.has("b") {
+		t.Errorf("remembers %v", r.entries)
+	}
+}
