@@ -46,6 +46,7 @@ func newTransport() *http.Transport {
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
 	t.IdleConnTimeout = idleTime
+	t.OnProxyConnectResponse = proxyAnswer
 	return t
 }
 
