@@ -112,7 +112,8 @@ func benchConnect(tb testing.TB, s *httptest.Server, opts ...Option) *Client {
 	if s.Certificate() != nil {
 		pool := x509.NewCertPool()
 		pool.AddCert(s.Certificate())
-		c.bare.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
+		own := c.bare.Transport.(*ownTransport)
+		own.get.TLSClientConfig, own.post.TLSClientConfig = &tls.Config{RootCAs: pool}, &tls.Config{RootCAs: pool}
 	}
 	tb.Cleanup(c.bare.CloseIdleConnections)
 	return c

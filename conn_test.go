@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -83,53 +82,10 @@ func TestSendPiecesErrors(t *testing.T) {
 	}
 }
 
-// A failingConn fails to write with err.
-type failingConn struct {
-	net.Conn
-	err error
-}
-
-func (c failingConn) Write([]byte) (int, error) { return 0, c.err }
-func (c failingConn) Close() error              { return nil }
-
-func TestLingeringAfterFailedWrite(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		err   error
-		close time.Duration // after so long, unless 0
-		want  time.Duration
-	}{
-		{"no failure", nil, 0, 0},
-		{"reset", syscall.ECONNRESET, 0, lingerTime},
-		{"reset and closed", syscall.ECONNRESET, lingerTime / 10, lingerTime / 10},
-		{"closed before", net.ErrClosed, 0, 0},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				dial := lingering(func(context.Context, string, string) (net.Conn, error) { return failingConn{err: test.err}, nil })
-				conn, err := dial(t.Context(), "tcp", "gitlab.test:80")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if test.close > 0 {
-					time.AfterFunc(test.close, func() { conn.Close() })
-				}
-				start := time.Now()
-				if _, err := conn.Write([]byte("x")); err != test.err {
-					t.Errorf("error is %v, want %v", err, test.err)
-				}
-				if d := time.Since(start); d != test.want {
-					t.Errorf("it returned after %v, want %v", d, test.want)
-				}
-			})
-		})
-	}
-}
-
 // countWrites makes c count what it writes to the network from now on.
 func countWrites(c *Client) (writes, written *atomic.Int64) {
 	writes, written = new(atomic.Int64), new(atomic.Int64)
-	t := c.bare.Transport.(*http.Transport)
+	t := c.bare.Transport.(*ownTransport).post
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
@@ -260,7 +216,7 @@ func TestCancelStuckUpload(t *testing.T) {
 			}
 			closeIdle := make(chan struct{})
 			go func() { // waits for the connection's lock
-				c.bare.Transport.(*http.Transport).CloseIdleConnections()
+				c.bare.CloseIdleConnections()
 				close(closeIdle)
 			}()
 			<-closeIdle
@@ -300,7 +256,7 @@ func TestCloseInterruptsWrite(t *testing.T) {
 	s := benchServe(t, "https", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer close(release) // an answer would close the connection, too
 	c := benchConnect(t, s)
-	conn, err := c.bare.Transport.(*http.Transport).DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
+	conn, err := c.bare.Transport.(*ownTransport).post.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +312,7 @@ func TestDialTLSErrors(t *testing.T) {
 		s.StartTLS()
 		defer s.Close()
 		c := benchConnect(t, s, WithRetry(0, nil))
-		c.bare.Transport.(*http.Transport).TLSClientConfig.ServerName = "other.test"
+		c.bare.Transport.(*ownTransport).post.TLSClientConfig.ServerName = "other.test"
 		var cert *tls.CertificateVerificationError
 		if err := upload(c); !errors.As(err, &cert) {
 			t.Errorf("error is %v", err)
@@ -382,7 +338,7 @@ func TestDialTLSErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.bare.Transport.(*http.Transport).TLSHandshakeTimeout = 5 * time.Millisecond
+		c.bare.Transport.(*ownTransport).post.TLSHandshakeTimeout = 5 * time.Millisecond
 		if err := upload(c); !errors.Is(err, errHandshakeTimeout) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
@@ -426,7 +382,7 @@ func TestDeadConnection(t *testing.T) {
 		defer c.bare.CloseIdleConnections()
 		var forgot atomic.Pointer[atomic.Bool] // of the connections from now on
 		forgot.Store(new(atomic.Bool))
-		tr := c.bare.Transport.(*http.Transport)
+		tr := c.bare.Transport.(*ownTransport).get
 		tr.TLSClientConfig = s.Transport().TLSClientConfig.Clone()
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := s.Transport().DialContext(ctx, network, addr)
@@ -445,14 +401,15 @@ func TestDeadConnection(t *testing.T) {
 }
 
 // What an answer of no interest holds is read, so that its connection serves
-// the next request too. In a bubble, because net/http gives a connection up
-// whose goroutines do not get to run for a while.
+// the next request too, where the user's transport does that. In a bubble,
+// because net/http gives a connection up whose goroutines do not get to run for
+// a while.
 func TestConnectionIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory())
 		defer s.Close()
 		s.Inject(portertest.Fault{Times: -1, Do: portertest.Respond(http.StatusAccepted, nil, `{"message":"202 Accepted"}`)})
-		c, err := NewClient(s.URL, nil, WithoutPacing())
+		c, err := NewClient(s.URL, nil, WithoutPacing(), WithTransport(newTransport()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -468,6 +425,34 @@ func TestConnectionIsKept(t *testing.T) {
 		}
 		if n := dials.Load(); n != 1 {
 			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
+// An idle connection is given up well before the load balancers that close it
+// after 60 s.
+func TestIdleConnectionsAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		id := s.AddProject(portertest.Project{Path: "team/app"})
+		c, err := NewClient(s.URL, PrivateToken(portertest.Token), WithoutPacing())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.bare.CloseIdleConnections()
+		dials := countDials(c, s)
+		for _, test := range []struct {
+			idle time.Duration
+			want int64
+		}{{0, 1}, {30 * time.Second, 1}, {50 * time.Second, 2}} {
+			time.Sleep(test.idle)
+			if _, err := c.GetExport(t.Context(), ProjectID(id)); err != nil {
+				t.Error(err)
+			}
+			if n := dials.Load(); n != test.want {
+				t.Errorf("%d connections after %v, want %d", n, test.idle, test.want)
+			}
 		}
 	})
 }
@@ -507,9 +492,15 @@ func TestWithSharesConnections(t *testing.T) {
 // countDials makes c dial s, which is in memory, and counts how often it does.
 func countDials(c *Client, s *portertest.Server) *atomic.Int64 {
 	n := new(atomic.Int64)
-	c.bare.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		n.Add(1)
 		return s.Transport().DialContext(ctx, network, addr)
+	}
+	switch t := c.bare.Transport.(type) {
+	case *http.Transport:
+		t.DialContext = dial
+	case *ownTransport:
+		t.get.DialContext, t.post.DialContext = dial, dial
 	}
 	return n
 }

@@ -128,6 +128,7 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 	var (
 		auth     *authError
 		redirect *redirectError
+		proxy    *proxyError
 		dns      *net.DNSError
 		op       *net.OpError
 	)
@@ -139,6 +140,11 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 		return authFault, auth.redirected
 	case errors.As(err, &redirect):
 		return redirectFault, true
+	case errors.As(err, &proxy):
+		if proxy.permanent() {
+			return lastingFault, false
+		}
+		return networkFault, false
 	case errors.As(err, &dns) && dns.IsNotFound && !known, refusedTLS(err):
 		return lastingFault, false
 	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):

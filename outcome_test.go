@@ -92,6 +92,8 @@ func TestFaultOf(t *testing.T) {
 		{"broken record", op("local error", tls.AlertError(20)), false, networkFault, true},
 		{"version that is too old", errors.New("tls: server selected unsupported protocol version 301"), false, lastingFault, false},
 		{"HTTP/2 stream that was refused", errors.New("http2: Transport: cannot retry err [stream error: REFUSED_STREAM] after Request.Body was written"), false, networkFault, false},
+		{"proxy that refuses", &proxyError{proxy: "proxy:3128", status: 403}, false, lastingFault, false},
+		{"proxy in trouble", &proxyError{proxy: "proxy:3128", status: 502}, false, networkFault, false},
 		{"redirect", &redirectError{errors.New("redirected")}, false, redirectFault, true},
 		{"credentials", &authError{err: errors.New("empty")}, false, authFault, false},
 		{"token source", &authError{err: &tokenSourceError{errors.New("sealed")}}, false, tokenFault, false},

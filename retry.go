@@ -201,6 +201,9 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 	case p.failure() != nil:
 		return nil, p, p.failure()
 	}
+	if proxy := asProxyError(c.bare.Transport, req, err); proxy != nil {
+		err = proxy
+	}
 	f, sent := faultOf(err, r.known || r.outlasts || c.answered.Load())
 	return nil, p, newTransportError(req, err, p.reach(err, sent), f)
 }

@@ -98,7 +98,9 @@ func (c *Client) watchBody(ctx context.Context, body io.ReadCloser, w *watchdog)
 	b := &watchedBody{ReadCloser: body, w: w, ctx: ctx}
 	// Those of net/http end by themselves. Hooked as well, a small call takes
 	// 1.02 times as long.
-	if _, known := c.bare.Transport.(*http.Transport); !known {
+	switch c.bare.Transport.(type) {
+	case *http.Transport, *ownTransport:
+	default:
 		b.unhook = context.AfterFunc(w.ctx, func() { body.Close() })
 	}
 	return b

@@ -26,22 +26,27 @@ func newHTTPClient(cfg config) http.Client {
 		hc.Transport = cfg.transport
 	}
 	if hc.Transport == nil {
-		hc.Transport = newTransport()
+		hc.Transport = newOwnTransport()
 	}
 	return hc
 }
 
-// newTransport returns the library's own transport. It speaks HTTP/1.1 only:
-// over Go's HTTP/2 an archive takes nearly twice the time, and a connection
-// that died unnoticed is used for every request until the system gives it up.
+// idleTime is well below the 60 s after which load balancers close a connection
+// that nobody uses.
+const idleTime = 40 * time.Second
+
+// newTransport returns the settings of the library's own transports. They speak
+// HTTP/1.1 only: over Go's HTTP/2 an archive takes nearly twice the time, and a
+// connection that died unnoticed is used for every request until the system
+// gives it up.
 func newTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxResponseHeaderBytes = 256 << 10
 	t.MaxIdleConnsPerHost = t.MaxIdleConns // there is hardly another host
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	t.DialContext = lingering(t.DialContext)
-	t.DialTLSContext = dialTLS(t)
+	t.IdleConnTimeout = idleTime
+	t.OnProxyConnectResponse = proxyAnswer
 	return t
 }
 
