@@ -83,6 +83,8 @@ func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach
 	if e.scrub(hidden) {
 		e.Body = nil // it holds a secret in some encoding
 	}
+	code, _, _ := strings.Cut(e.Message, " ")
+	e.busy = e.isPage() && slices.Contains(busyStorage, code)
 	if e.StatusCode/100 == 2 {
 		e.Message = describe(resp, e.Body)
 		if why != nil {

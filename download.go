@@ -239,7 +239,7 @@ func (c *Client) checkStorage(r *request, resp *http.Response) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err == nil && !isGzip(body) {
-		if e := c.apiError(r, resp, body, whole, nil); e.storageIsBusy() {
+		if e := c.apiError(r, resp, body, whole, nil); e.busy {
 			resp.Body.Close()
 			return e
 		}

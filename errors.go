@@ -53,6 +53,7 @@ type APIError struct {
 	Body       []byte              // at most 64 KiB
 
 	reach      reach  // of the request's body, when the answer came
+	busy       bool   // object storage asks for another attempt
 	kind       error  // an Err variable beyond the one of the status
 	key        string // the JSON key that held the message: "message", "error" or ""
 	hint       string // what a user may have overlooked
@@ -118,7 +119,7 @@ func (e *APIError) Temporary() bool {
 	case http.StatusNotImplemented:
 		return false
 	}
-	return e.StatusCode >= 500 || e.storageIsBusy()
+	return e.StatusCode >= 500 || e.busy
 }
 
 // busyStorage are the codes with which S3 and its like, Google's and Azure's
@@ -127,13 +128,6 @@ var busyStorage = []string{
 	"InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "RequestTimeoutException", "OperationAborted",
 	"Throttling", "ThrottlingException", "TooManyRequests", "RequestThrottled", "RequestLimitExceeded", "BandwidthLimitExceeded",
 	"ServerBusy", "OperationTimedOut", "PriorRequestNotComplete",
-}
-
-// storageIsBusy reports whether the answer is object storage's, with a code
-// that asks for another attempt.
-func (e *APIError) storageIsBusy() bool {
-	code, _, _ := strings.Cut(e.Message, " ")
-	return e.isPage() && slices.Contains(busyStorage, code)
 }
 
 // fromGateway reports whether the answer may come from what stands before

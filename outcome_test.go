@@ -166,12 +166,8 @@ func TestStorageIsBusy(t *testing.T) {
 	} {
 		for _, status := range []int{200, 400, 403, 503} {
 			e := answerClient.apiError(new(request), &http.Response{StatusCode: status}, []byte(body), whole, nil)
-			if status == 503 {
-				if !e.Temporary() {
-					t.Errorf("503 %s: is not temporary", body)
-				}
-			} else if status != 200 && e.Temporary() != want {
-				t.Errorf("%d %s: temporary %t", status, body, e.Temporary())
+			if got := e.Temporary(); got != (want || status == 503) {
+				t.Errorf("%d %s: temporary %t", status, body, got)
 			}
 		}
 	}
