@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -47,10 +50,24 @@ func (c *Client) decode(r *request, resp *http.Response, v any, ok func() bool) 
 	if err == nil && ok() {
 		return nil
 	}
+	return c.apiError(r, resp, body[:min(len(body), maxErrorBody)], whole, jsonReason(body, err))
+}
+
+// jsonReason says why body could not be decoded, in words for users of the
+// API. A body that is no JSON says more for itself.
+func jsonReason(body []byte, err error) error {
 	if !looksLikeJSON(body) {
-		err = nil // it says more for itself
+		return nil
 	}
-	return c.apiError(r, resp, body[:min(len(body), maxErrorBody)], whole, err)
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	kind, _, _ := strings.Cut(wrong.Value, " ") // else with the number
+	if field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]; field != "" {
+		return fmt.Errorf("%s is of type %s", field, kind)
+	}
+	return fmt.Errorf("it is of type %s", kind)
 }
 
 func looksLikeJSON(body []byte) bool {

@@ -356,7 +356,8 @@ func WithObserver(fn func(Event)) Option {
 }
 
 // WithRetry sets how often and how soon a failed request is tried again.
-// Zero retries switch retrying off. A nil b keeps the present backoff. The
+// Zero retries switch retrying off. A nil b keeps the present backoff. A 429 uses
+// none up: it is waited for as long as the context lasts. The
 // default is 5 retries, spaced from 1 to 30 seconds.
 func WithRetry(retries int, b Backoff) Option {
 	return func(cfg *config) error {

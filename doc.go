@@ -25,14 +25,15 @@
 //
 // # Retrying
 //
-// A request is sent again where that is safe: a GET after any failure of the
-// network, after a 429, and after the answer of a gateway (502, 503, 504, and
-// Cloudflare's 520 to 524); a POST only if it was never sent whole, or if GitLab
-// refused it with 429. A delay that GitLab asks for is kept. If the answer to a
-// POST is lost, its outcome is looked up where it can be, and is
-// [ErrOutcomeUnknown] where not; it is never sent twice in the dark.
-// An archive to be uploaded is a [Source], something that can be opened again.
-// [WithRetry] changes how often and how soon.
+// A request is sent again where that is safe: a GET after any failure that may
+// pass, of the network or of a server ([APIError.Temporary]); a POST only if it
+// was never sent whole, or if GitLab refused it with 429. A delay that GitLab
+// asks for is kept, unless a failing server wants more than [Polling].Patience.
+// What an export was made for, and a download of which bytes have come, outlasts
+// an outage of that length. If the answer to a POST is lost, its outcome is
+// looked up where it can be, and is [ErrOutcomeUnknown] where not; an archive is
+// never sent twice in the dark. An archive to be uploaded is a [Source],
+// something that can be opened again. [WithRetry] changes how often and how soon.
 //
 // # Pacing
 //

@@ -313,7 +313,9 @@ var errNoArchive = fmt.Errorf("%w: it left no archive to download, because it fa
 // WaitForExport waits until the project's export is finished. The error is an
 // *ExportError if it failed and a *WaitError if ctx ended first, if polls were
 // refused or kept failing for Polling.Patience, or, wrapping ErrExportExpired,
-// if no export showed for Polling.Grace. The last answer comes with the error.
+// if no export showed for Polling.Grace. A single 404 of an export that was seen
+// running is taken for that of a replica that lags. The last answer comes with
+// the error.
 //
 // Before GitLab 13.3 a new export first shows as finished if there is an older
 // one; ExportTo knows the difference. Before 14.0 an export with an upload
@@ -325,8 +327,10 @@ func (c *Client) WaitForExport(ctx context.Context, p ProjectRef) (*Export, erro
 
 // ExportTo schedules an export or joins the one under way, waits for it and
 // writes its archive to w. An export that is joined keeps the options it was
-// scheduled with. Errors are those of ScheduleExport, WaitForExport and
-// DownloadExport.
+// scheduled with. If the answer to the scheduling is lost, and for a quarter of
+// Polling.Grace no export shows, it is scheduled once more. The download bears
+// an outage for Polling.Patience. Errors are those of ScheduleExport,
+// WaitForExport and DownloadExport.
 //
 // With an upload target, the error is ErrExportExpired if the export ends
 // without an archive: before 14.0 GitLab removes it once it is uploaded, and

@@ -167,8 +167,9 @@ func (o ImportOptions) label() string {
 // rights before the upload, but the namespace and the path only after it.
 //
 // The error is ErrOutcomeUnknown if the connection broke after the whole
-// archive was sent, or if a gateway answered instead of GitLab (502, 503, 504):
-// the project may exist, and nothing is sent again. It is ErrProjectExists if
+// archive was sent, or if a gateway answered instead of GitLab (408, 502, 503,
+// 504 and Cloudflare's own) when it was: the project may exist, and nothing is
+// sent again. What was not sent whole is. It is ErrProjectExists if
 // the path or name is taken, ErrTooLarge if the instance refuses the archive's
 // size, and ErrWrongNamespace, together with the Import, if the project was
 // created elsewhere than asked for.
@@ -348,7 +349,9 @@ func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*I
 // WaitForImport waits until the project's import is finished. The error is an
 // *ImportError if it failed, or if the project shows no import for
 // Polling.Grace, and a *WaitError if ctx ended first, or if polls were refused
-// or kept failing for Polling.Patience. A finished import may still be
+// or kept failing for Polling.Patience. A 404 ends it too, but not the first
+// ones of an import that this client has just started, nor one in between: a
+// replica of GitLab's database may lag. A finished import may still be
 // incomplete; see Import.Complete. The last answer comes with the error.
 func (c *Client) WaitForImport(ctx context.Context, p ProjectRef) (*Import, error) {
 	return last(c.WatchImport(ctx, p))

@@ -210,8 +210,9 @@ func (e *RelationExportError) Error() string {
 // a file of its own, and returns when GitLab has accepted the job. With
 // batched, large relations are split; GitLab before 16.2 ignores that.
 //
-// It returns the server's time before the request, which WaitForRelationExports
-// takes to tell this export from an earlier one. GitLab does not redo an
+// It looks at the exports that are there first, and returns the server's time
+// before the request, which WaitForRelationExports takes to tell this export
+// from an earlier one. GitLab does not redo an
 // unbatched relation that it finished less than three minutes before.
 //
 // The error is ErrNotFound if there is no such project or direct transfer is

@@ -18,7 +18,11 @@ type Polling struct {
 	Grace time.Duration
 	// Patience is how long polls may keep failing with transient errors
 	// before the wait gives up, and how long a download waits for an archive
-	// that is not stored yet, looking once a minute. The default is 5 minutes.
+	// that is not stored yet, looking once a minute. It also is how long an
+	// outage may last in a download of which bytes have come, and in the
+	// transfers for which ExportTo, ExportToFile and Migrate made an export; and
+	// the longest pause that a failing server may ask for. The default is 5
+	// minutes.
 	Patience time.Duration
 }
 
