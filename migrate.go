@@ -83,6 +83,9 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 		defer sp.close()
+		if inMemory(sp.dir) {
+			m.from.cfg.logger.WarnContext(ctx, "the archive will be held in memory: SpoolDir is in a file system that has no disk", "folder", sp.dir)
+		}
 	}
 
 	before, err := m.from.getExport(ctx, id, m.label, false)
@@ -156,6 +159,10 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 	r, err := m.from.openExportReader(dctx, id, m.label)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkSpace(sp.dir, r.Size()); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("spool: %w", err)
 	}
 	wg.Go(func() {
 		defer r.Close()
