@@ -51,6 +51,7 @@ func (s bareServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/export/download"):
 		w.Header().Set("Content-Length", strconv.FormatInt(s.size, 10))
+		w.Header().Set("ETag", `"v1"`) // so that a file can be continued
 		io.Copy(w, s.limit(benchSource(s.size)))
 	case r.Method == http.MethodPost:
 		io.CopyBuffer(struct{ io.Writer }{io.Discard}, s.limit(r.Body), make([]byte, 128<<10))

@@ -353,7 +353,8 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *
 // ScheduleExport, WaitForExport and DownloadExportFile; of those of an export
 // with an upload target see ExportTo.
 func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ScheduleExportOptions) (*Export, error) {
-	if err := checkPart(name); err != nil { // before the hours of exporting
+	name, err := checkPart(name) // before the hours of exporting
+	if err != nil {
 		return nil, fmt.Errorf("export to file: %w", err)
 	}
 	exp, err := c.findAndMakeExport(ctx, p, opts)

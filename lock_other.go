@@ -2,8 +2,17 @@
 
 package porter
 
-import "os"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // openLocked reports that there are no locks here: every download then writes
 // a part file of its own, and none is continued by another process.
-func openLocked(string) (*os.File, error) { return nil, errLocked }
+func openLocked(string) (*os.File, bool, error) { return nil, false, errLocked }
+
+func nameTooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
+
+// takeGroup reports that files have no groups here.
+func takeGroup(*os.File, os.FileInfo) bool { return true }

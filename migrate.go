@@ -101,6 +101,11 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
 	}
 	m.clues = importClues{free: free, outlasts: true}
+	if sp != nil {
+		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.dir); err != nil {
+			return nil, fmt.Errorf("spool: %w", err)
+		}
+	}
 	exp, err := m.from.makeExport(ctx, before, m.project, m.opts.Export)
 	if err != nil {
 		return nil, err
@@ -159,6 +164,10 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 	r, err := m.from.openExportReader(tctx, id, m.label, true)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkSpace(sp.dir, r.Size()); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("spool: %w", err)
 	}
 	// The first failure of the download or the verification ends all three at
 	// once: the upload may be waiting for its turn.

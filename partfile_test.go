@@ -1,32 +1,40 @@
 package porter
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestOpenLocked(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "state")
-	for range 2 { // closing the file unlocks it
-		f, err := openLocked(name)
+	for i := range 2 { // closing the file unlocks it
+		f, made, err := openLocked(name)
 		if errors.Is(err, errLocked) {
 			t.Skip("no locks here")
 		}
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || made != (i == 0) {
+			t.Fatal(made, err)
 		}
-		if _, err := openLocked(name); !errors.Is(err, errLocked) {
+		if _, _, err := openLocked(name); !errors.Is(err, errLocked) {
 			t.Errorf("locked twice: %v", err)
 		}
 		f.Close()
 	}
-	f, err := openLocked(name)
+	f, _, err := openLocked(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +42,9 @@ func TestOpenLocked(t *testing.T) {
 	if os.Remove(name) != nil {
 		t.Skip("an open file can't be removed here")
 	}
-	g, err := openLocked(name) // another file now
-	if err != nil {
-		t.Fatal(err)
+	g, made, err := openLocked(name) // another file now
+	if err != nil || !made {
+		t.Fatal(made, err)
 	}
 	g.Close()
 }
@@ -44,7 +52,7 @@ func TestOpenLocked(t *testing.T) {
 func TestOpenLockedErrors(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{dir, filepath.Join(dir, "missing", "state"), "nul\x00"} {
-		f, err := openLocked(name)
+		f, _, err := openLocked(name)
 		if err == nil {
 			f.Close()
 		}
@@ -54,78 +62,465 @@ func TestOpenLockedErrors(t *testing.T) {
 	}
 }
 
+// partOpen opens the part file of a target, and closes it with the test.
+func partOpen(t *testing.T, target string) *partFile {
+	t.Helper()
+	p, err := openPart(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.state == nil && runtime.GOOS == "plan9" {
+		t.Skip("no locks here")
+	}
+	t.Cleanup(func() {
+		p.bytes.Close()
+		p.state.Close()
+	})
+	return p
+}
+
+// partLeft makes the part file of an archive that was broken off after content.
+func partLeft(t *testing.T, target, content string) {
+	t.Helper()
+	p := partOpen(t, target)
+	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	p.leave()
+}
+
+// partFolder returns what is in a folder: names and contents, of states only
+// that they are there.
+func partFolder(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(string(b), `{"crc32":`) {
+			b = []byte("state")
+		}
+		files[e.Name()] = string(b)
+	}
+	return files
+}
+
 func TestPartFileBesideAnother(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "a.gz")
-	one, err := openPart(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, err := openPart(target)
-	if err != nil {
-		t.Fatal(err)
-	}
+	one, two := partOpen(t, target), partOpen(t, target)
 	if two.state != nil || two.bytes.Name() == one.bytes.Name() {
 		t.Errorf("both write %s", one.bytes.Name())
 	}
-	if off, v := two.resumable("x"); off != 0 || v != (validator{}) {
+	if off, mark := two.resumable("x"); off != 0 || mark != nil {
 		t.Errorf("the second one continues at %d", off)
 	}
-	two.bytes.WriteString("second")
+	two.Write([]byte("second"))
 	two.leave()
 	if _, err := os.Stat(two.bytes.Name()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it left its part: %v", err)
 	}
 	one.leave()
-	left, err := os.ReadDir(filepath.Dir(target))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left %v: %v", left, err)
+	if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
+		t.Errorf("left %v", left)
 	}
 }
 
 func TestPartFileState(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "a.gz")
-	v := validator{ETag: `"v1"`, Modified: "Wed, 01 May 2024 09:41:00 GMT", Size: 10}
-	p, err := openPart(target)
+	p := partOpen(t, target)
+	long, short := json.RawMessage(`"`+strings.Repeat("x", 1000)+`"`), json.RawMessage(`"v1"`)
+	for _, mark := range []json.RawMessage{long, short} { // a shorter state leaves nothing of a longer one
+		if err := p.begin("origin", mark); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Write([]byte("\x1f\x8b345")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.leave()
+	for _, tt := range []struct {
+		origin string
+		then   func(p *partFile)
+		off    int64
+	}{
+		{"origin", (*partFile).leave, 5},
+		{"other", (*partFile).leave, 0},
+		{"origin", func(p *partFile) { p.continueAt(5); p.Write([]byte("678")); p.leave() }, 5},
+		{"origin", func(p *partFile) { p.bytes.WriteAt([]byte("unknown"), 8); p.close() }, 8}, // killed before it was synced
+		{"origin", func(p *partFile) { p.bytes.Truncate(7); p.close() }, 8},
+		{"origin", (*partFile).leave, 0}, // cut by somebody
+	} {
+		p = partOpen(t, target)
+		off, mark := p.resumable(tt.origin)
+		if off != tt.off || off > 0 && !bytes.Equal(mark, short) {
+			t.Errorf("%s: continues %s at %d, not %d", tt.origin, mark, off, tt.off)
+		}
+		tt.then(p)
+	}
+}
+
+// Whatever lies where a part file or its state should be, and is not porter's,
+// stays as it is; so does everything if nothing is downloaded.
+func TestPartFileOfOthers(t *testing.T) {
+	const content = "\x1f\x8b345"
+	write := func(t *testing.T, name, content string) {
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name  string
+		make  func(t *testing.T, target string)
+		aside bool // the part file gets another name
+	}{
+		{"nothing", func(*testing.T, string) {}, false},
+		{"our own", func(t *testing.T, target string) { partLeft(t, target, content) }, false},
+		{"our own, killed before the first byte", func(t *testing.T, target string) {
+			p := partOpen(t, target)
+			p.begin("origin", nil)
+			p.close()
+		}, false},
+		{"our own, killed before the first sync", func(t *testing.T, target string) {
+			p := partOpen(t, target)
+			p.begin("origin", json.RawMessage(`"v1"`))
+			p.Write([]byte(content))
+			p.sync.stop()
+			p.close()
+		}, false},
+		{"our state alone", func(t *testing.T, target string) {
+			partLeft(t, target, content)
+			os.Remove(target + ".part")
+		}, false},
+		{"an empty state alone", func(t *testing.T, target string) { write(t, target+".part.json", "") }, false},
+		{"bytes alone", func(t *testing.T, target string) { write(t, target+".part", "theirs") }, true},
+		{"an empty file alone", func(t *testing.T, target string) { write(t, target+".part", "") }, true},
+		{"bytes and an empty state", func(t *testing.T, target string) {
+			write(t, target+".part", "theirs")
+			write(t, target+".part.json", "")
+		}, true},
+		{"a state of something else", func(t *testing.T, target string) { write(t, target+".part.json", `{"theirs":1}`) }, true},
+		{"a state of the first format", func(t *testing.T, target string) {
+			write(t, target+".part", content)
+			write(t, target+".part.json", `{"project":"origin","etag":"\"v1\"","size":10}`)
+		}, true},
+		{"null", func(t *testing.T, target string) { write(t, target+".part.json", "null") }, true},
+		{"other bytes beside our state", func(t *testing.T, target string) {
+			partLeft(t, target, content)
+			write(t, target+".part", "theirs, and longer")
+		}, true},
+		{"bytes beside the state of none", func(t *testing.T, target string) {
+			p := partOpen(t, target)
+			p.close()
+			write(t, target+".part", "theirs")
+		}, true},
+		{"a torn state", func(t *testing.T, target string) {
+			partLeft(t, target, content)
+			b, _ := os.ReadFile(target + ".part.json")
+			write(t, target+".part.json", strings.Replace(string(b), `"synced":5`, `"synced":6`, 1))
+		}, true},
+		{"half a state", func(t *testing.T, target string) {
+			partLeft(t, target, content)
+			os.Truncate(target+".part.json", 20)
+		}, true},
+		{"an endless state", func(t *testing.T, target string) {
+			partLeft(t, target, content)
+			write(t, target+".part.json", `{"x":"`+strings.Repeat("x", 2*maxPartState)+`"}`)
+		}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			target := filepath.Join(t.TempDir(), "a.gz")
+			tt.make(t, target)
+			dir := filepath.Dir(target)
+			before := partFolder(t, dir)
+			if _, err := checkPart(target); err != nil {
+				t.Fatal(err)
+			}
+			after := partFolder(t, dir)
+			if !tt.aside { // an empty file of ours may go
+				for name, content := range before {
+					if content == "" || content == "state" && before["a.gz.part"] == "" {
+						delete(before, name)
+					}
+				}
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("the check changed the folder:\n%s", diff)
+			}
+			p := partOpen(t, target)
+			if (p.state == nil) != tt.aside {
+				t.Errorf("writes %s", p.bytes.Name())
+			}
+			if err := p.begin("origin", nil); err != nil {
+				t.Fatal(err)
+			}
+			p.Write([]byte("whole"))
+			if err := p.finish(); err != nil {
+				t.Fatal(err)
+			}
+			if !tt.aside {
+				before = map[string]string{}
+			}
+			before["a.gz"] = "whole"
+			if diff := cmp.Diff(before, partFolder(t, dir)); diff != "" {
+				t.Errorf("the download changed the folder:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Another program's file that takes the part file's name meanwhile is neither
+// renamed nor removed.
+func TestPartFileReplaced(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be replaced here")
+	}
+	for name, end := range map[string]func(p *partFile) error{
+		"finish":  (*partFile).finish,
+		"leave":   func(p *partFile) error { p.leave(); return errForeign },
+		"discard": func(p *partFile) error { p.discard(); return errForeign },
+	} {
+		for _, removed := range []bool{false, true} {
+			target := filepath.Join(t.TempDir(), "a.gz")
+			p := partOpen(t, target)
+			p.begin("origin", json.RawMessage(`"v1"`))
+			p.Write([]byte("ours"))
+			if err := os.Remove(p.bytes.Name()); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{}
+			if !removed {
+				want["a.gz.part"] = "theirs"
+				if err := os.WriteFile(p.bytes.Name(), []byte("theirs"), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := end(p); err == nil || name == "finish" && !strings.Contains(err.Error(), "a.gz.part was removed or replaced") {
+				t.Errorf("%s: error: %v", name, err)
+			}
+			p.leave() // as after any error
+			if diff := cmp.Diff(want, partFolder(t, filepath.Dir(target))); diff != "" {
+				t.Errorf("%s: left:\n%s", name, diff)
+			}
+		}
+	}
+}
+
+// A whole archive that could not be given its name stays, whatever comes next.
+func TestPartFileKeepsWhole(t *testing.T) {
+	for _, mark := range []json.RawMessage{nil, json.RawMessage(`"v1"`)} {
+		target := filepath.Join(t.TempDir(), "a.gz")
+		p := partOpen(t, target)
+		if err := p.begin("origin", mark); err != nil {
+			t.Fatal(err)
+		}
+		p.Write([]byte("whole"))
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(os.Mkdir(target, 0o777))
+		if err := p.finish(); err == nil || !strings.HasSuffix(err.Error(), "; the whole archive is in "+target+".part") {
+			t.Errorf("error: %v", err)
+		}
+		p.leave()
+		must(os.Remove(target))
+		want := map[string]string{"a.gz.part": "whole"}
+		if mark != nil {
+			want["a.gz.part.json"] = "state"
+		}
+		dir := filepath.Dir(target)
+		for name, next := range map[string]func(p *partFile){
+			"nothing":           (*partFile).leave,
+			"expired":           (*partFile).discard,
+			"the last byte":     func(p *partFile) { p.continueAt(4); p.leave() },
+			"another":           func(p *partFile) { p.begin("other", mark); p.Write([]byte("other")); p.leave() },
+			"this one anew":     func(p *partFile) { p.forget(); p.begin("origin", mark); p.Write([]byte("who")); p.leave() },
+			"without validator": func(p *partFile) { p.begin("origin", nil); p.leave() },
+		} {
+			next(partOpen(t, target))
+			if diff := cmp.Diff(want, partFolder(t, dir)); diff != "" {
+				t.Fatalf("%s: left:\n%s", name, diff)
+			}
+		}
+		if mark == nil {
+			continue
+		}
+		p = partOpen(t, target)
+		off, _ := p.resumable("origin")
+		if off != 5 {
+			t.Errorf("continues at %d", off)
+		}
+		p.continueAt(4)
+		p.Write([]byte("e"))
+		must(p.finish())
+		if diff := cmp.Diff(map[string]string{"a.gz": "whole"}, partFolder(t, dir)); diff != "" {
+			t.Errorf("left:\n%s", diff)
+		}
+	}
+}
+
+// Names that leave no room for what is added to them have short part files,
+// which the next call finds, and no two names the same ones.
+func TestPartFileLongNames(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []int{100, 245, 246, 249, 250, 251, 254, 255} {
+		names := []string{strings.Repeat("a", n-1) + "1", strings.Repeat("a", n-1) + "2"}
+		for i, name := range names {
+			names[i] = filepath.Join(dir, name)
+			if _, err := os.Lstat(names[i]); nameTooLong(err) {
+				t.Skip(err)
+			}
+			partLeft(t, names[i], name[n-1:]+" is this one")
+		}
+		for _, name := range names {
+			p := partOpen(t, name)
+			if off, _ := p.resumable("origin"); off != 13 {
+				t.Errorf("%d bytes: continues at %d", n, off)
+			}
+			q := partOpen(t, name) // a second one at the same time
+			if q.state != nil {
+				t.Errorf("%d bytes: the second one writes %s", n, q.bytes.Name())
+			}
+			q.begin("origin", nil)
+			q.Write([]byte("second"))
+			if err := q.finish(); err != nil {
+				t.Error(err)
+			}
+			p.continueAt(13)
+			if err := p.finish(); err != nil {
+				t.Error(err)
+			}
+			if b, err := os.ReadFile(name); string(b) != name[len(name)-1:]+" is this one" {
+				t.Errorf("%d bytes: holds %q, %v", n, b, err)
+			}
+			os.Remove(name)
+		}
+	}
+	if left := partFolder(t, dir); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	if _, err := openPart(filepath.Join(dir, strings.Repeat("a", 256), "a.gz")); err == nil {
+		t.Error("no error for a folder with such a name")
+	}
+}
+
+// What is written is synced and noted while it is written, and nothing is
+// noted before it is synced.
+func TestPartFileSyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := filepath.Join(t.TempDir(), "a.gz")
+		p := partOpen(t, target)
+		if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+			t.Fatal(err)
+		}
+		synced := func() (n int64) {
+			t.Helper()
+			synctest.Wait()
+			q := &partFile{state: p.state}
+			if valid, err := q.readState(); !valid || err != nil {
+				t.Fatal(valid, err)
+			}
+			return q.known.Synced
+		}
+		start := time.Now()
+		for i := int64(1); i <= 100; i++ {
+			p.Write([]byte("ten bytes."))
+			time.Sleep(100 * time.Millisecond)
+			want := i * 10 // of a write every tenth of a second
+			if n := synced(); n > want || n < want-10*int64(nextSync/(100*time.Millisecond)+1) {
+				t.Fatalf("after %v %d of %d bytes are noted", time.Since(start), n, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		if n := synced(); n != 1000 {
+			t.Errorf("%d bytes are noted", n)
+		}
+		p.leave()
+	})
+}
+
+// A sync that fails ends the download: the disk may have lost what was written.
+func TestPartFileSyncFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed.Close() // stands in for a broken disk
+		target := filepath.Join(t.TempDir(), "a.gz")
+		p := partOpen(t, target)
+		if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+			t.Fatal(err)
+		}
+		p.sync.file = closed
+		p.Write([]byte("text"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		p.sync.file = p.bytes // it works again, but tells nothing of what was lost
+		if _, err := p.Write([]byte("text")); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("error: %v", err)
+		}
+		if err := p.finish(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("finish: error: %v", err)
+		}
+		p.leave()
+		if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
+	})
+}
+
+// A state that can't be written is an error before anything is written that
+// nobody would know again.
+func TestPartFileStateFails(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	p := partOpen(t, target)
+	state := p.state
+	var err error
+	if p.state, err = os.Open(state.Name()); err != nil { // can't be written: stands in for a full disk
+		t.Skip(err)
+	}
+	defer state.Close()
+	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write([]byte("text")); err == nil {
+		t.Error("no error")
+	}
+	if fi, err := p.bytes.Stat(); err != nil || fi.Size() != 0 {
+		t.Errorf("wrote %d bytes: %v", fi.Size(), err)
+	}
+	p.leave()
+	if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestCheckTargetIsAbsolute(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.state == nil {
-		t.Skip("no locks here")
-	}
-	long := v
-	long.ETag = `"` + strings.Repeat("x", 1000) + `"`
-	for _, v := range []validator{long, v} { // a shorter state leaves nothing of a longer one
-		if err := p.begin("project", v); err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"a.gz", "./a.gz", filepath.Join(here, "a.gz")} {
+		if got, err := checkPart(name); got != filepath.Join(here, "a.gz") || err != nil {
+			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
-	p.bytes.WriteString("\x1f\x8b345")
-	p.leave()
-	if err := checkPart(target); err != nil { // leaves it as it is
-		t.Fatal(err)
-	}
-
-	for _, tt := range []struct {
-		project string
-		add     string
-		off     int64
-	}{{"project", "", 5}, {"other", "", 0}, {"project", "6789", 9}, {"project", "0", 9}, {"project", "more", 0}} {
-		if p, err = openPart(target); err != nil {
-			t.Fatal(err)
-		}
-		p.bytes.Seek(0, 2)
-		p.bytes.WriteString(tt.add)
-		off, got := p.resumable(tt.project)
-		if off != tt.off || off > 0 && got != v {
-			t.Errorf("%s after %q: continues %+v at %d, not %d", tt.project, tt.add, got, off, tt.off)
-		}
-		if tt.off > 0 || tt.project == "other" {
-			p.leave()
-		}
-	}
-	p.leave() // it is longer than the archive now
-	if left, _ := os.ReadDir(filepath.Dir(target)); len(left) > 0 {
-		t.Errorf("left %v", left)
+	if _, err := os.Stat("a.gz.part"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }
 

@@ -513,9 +513,15 @@ func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, r
 	if err != nil {
 		return 0, err
 	}
-	return saveFile(f.op, name, f.request.url, func(off int64, v validator) (*download, error) {
-		return f.open(ctx, off, v)
-	})
+	s := saving{
+		c:       c,
+		op:      f.op,
+		project: f.request.project,
+		origin:  f.request.url,
+		open:    func(off int64, v validator) (*download, error) { return f.open(ctx, off, v) },
+		verify:  verifyGzip,
+	}
+	return s.to(ctx, name)
 }
 
 // A relationFile is the exported file of a relation or batch.

@@ -35,10 +35,11 @@ type request struct {
 // endpoint returns the URL of a path below the API's root. The path is escaped.
 func (c *Client) endpoint(path string) string { return c.base.String() + path }
 
+// projectURL returns the URL of a project.
+func (c *Client) projectURL(id string) string { return c.endpoint("projects/" + url.PathEscape(id)) }
+
 // projectEndpoint returns the URL of what an endpoint says of a project.
-func (c *Client) projectEndpoint(id, what string) string {
-	return c.endpoint("projects/" + url.PathEscape(id) + "/" + what)
-}
+func (c *Client) projectEndpoint(id, what string) string { return c.projectURL(id) + "/" + what }
 
 // send sends r, as often as its method and the failures allow, and returns
 // the first 2xx answer. The caller closes its body, unless r.read did.

@@ -1,23 +1,42 @@
 package porter
 
 import (
+	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 )
 
 // DownloadExportFile downloads the finished archive to a file, which appears
 // under its name only when it is complete, and returns its size in bytes.
 //
 // Until then the bytes are in a file named name.part, and name.part.json tells
-// which archive they belong to. Both stay after a failure, or if the process
-// is killed, and the next call continues them if the server still holds that
-// archive; otherwise it begins anew. A part that no call could continue is
-// removed. A call that finds another one writing uses a part file of its own,
-// name.*.part, which it removes if it fails and which only a killed process
-// leaves behind. An existing file, or symbolic link, is replaced at the end.
-// Like other downloads, the file may not have reached the disk by then: a
-// program that must bear a loss of power opens it and calls its Sync.
+// which archive they belong to and how many of them are certainly on the disk.
+// Both stay after a failure, or if the process is killed or the power fails,
+// and the next call goes on from there if the server still holds that archive;
+// otherwise it begins anew. A file that was continued is verified from its
+// first byte before it gets its name; if it is damaged, or no project export,
+// the download begins anew, once. A part that no call could continue is removed.
+// If the name leaves no room for these endings, the two files are named
+// porter-HASH.part and porter-HASH.part.json.
+//
+// A whole archive is never removed. If it can't be given its name, the error
+// tells where it is, and the next call does no more than that if the server
+// still holds that archive.
+//
+// Only files that porter made are ever written or removed. A call that finds
+// another one writing, or a name.part or name.part.json of another program,
+// uses a part file of its own, name.*.part, which it removes if it fails and
+// which only a killed process leaves behind.
+//
+// An existing file, or symbolic link, is replaced at the end. The new one has
+// the permissions of that file, or of the one that the link points to, from the
+// start; if there was none, only its owner can read it. Like other downloads,
+// the file may not have reached the disk by then: a program that must bear a
+// loss of power opens it and calls its Sync.
 //
 // Errors are those of OpenExport and ExportReader.Read, and of the file system.
 func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string) (int64, error) {
@@ -31,60 +50,157 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 // downloadExportFile downloads the archive of the project id. Its part file
 // goes by the reference that the caller gave, which the next call may repeat.
 func (c *Client) downloadExportFile(ctx context.Context, id, given, label, name string, outlasts bool) (int64, error) {
-	op := "download export of " + label
-	return saveFile(op, name, c.projectEndpoint(given, "export/download"), func(off int64, v validator) (*download, error) {
-		return c.openExport(ctx, id, label, off, v, outlasts)
-	})
+	s := saving{
+		c:       c,
+		op:      "download export of " + label,
+		project: label,
+		origin:  c.projectEndpoint(given, "export/download"),
+		open: func(off int64, v validator) (*download, error) {
+			return c.openExport(ctx, id, label, off, v, outlasts)
+		},
+		verify: func(r io.Reader) error {
+			_, err := VerifyArchive(r)
+			return err
+		},
+	}
+	return s.to(ctx, name)
 }
 
-// saveFile downloads what open opens to the file target. Its part file is
-// continued only for the same origin, which is a URL. The operation op is
-// named in the errors of the file system.
-func saveFile(op, target, origin string, open func(off int64, v validator) (*download, error)) (n int64, err error) {
-	if err := checkTarget(target); err != nil {
-		return 0, fmt.Errorf("%s: %w", op, err)
+// A saving is a download to a file.
+type saving struct {
+	c       *Client
+	op      string // for errors
+	project string
+	origin  string // a part file is continued only for the same one
+	open    func(off int64, v validator) (*download, error)
+	verify  func(io.Reader) error
+}
+
+// to downloads to the file target.
+func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
+	target, err = checkTarget(target)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", s.op, err)
 	}
 	part, err := openPart(target)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", op, err)
+		return 0, fmt.Errorf("%s: %w", s.op, err)
+	}
+	whole := "" // an archive that an earlier call could not give its name
+	if part.known.Whole {
+		whole = part.bytes.Name()
 	}
 	defer func() {
 		switch {
 		case err == nil:
+			return
 		case errors.Is(err, ErrExportExpired) && part.ours:
 			part.discard() // there is nothing left to continue it from
 		default:
 			part.leave()
 		}
+		if whole != "" {
+			err = fmt.Errorf("%w (a whole archive of an earlier call is in %s)", err, whole)
+		}
 	}()
-	d, err := open(part.resumable(origin))
+
+	n, continued, err := s.download(part, false)
 	if err != nil {
-		return 0, err
+		return n, err
+	}
+	if continued {
+		switch err := part.verify(ctx, s.verify); {
+		case err != nil && ctx.Err() != nil:
+			return n, fmt.Errorf("%s: %w", s.op, err)
+		case err != nil:
+			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew", "project", s.project, "file", target, "error", err)
+			if err := part.forget(); err != nil {
+				return n, fmt.Errorf("%s: %w", s.op, err)
+			}
+			if n, _, err = s.download(part, true); err != nil {
+				return n, err
+			}
+		}
+	}
+	if err := part.finish(); err != nil {
+		return n, fmt.Errorf("%s: %w", s.op, err)
+	}
+	return n, nil
+}
+
+// download downloads what the part file does not hold yet, or everything anew,
+// and reports whether it continued.
+func (s *saving) download(part *partFile, anew bool) (n int64, continued bool, err error) {
+	off, v := int64(0), validator{}
+	if !anew {
+		off, v = s.reached(part)
+	}
+	d, err := s.open(off, v)
+	if err != nil {
+		return 0, false, err
 	}
 	start := d.off
 	r, err := newExportReader(d)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer r.Close()
-	if start == 0 {
-		err = part.begin(origin, d.v)
-	} else {
-		err = part.continueAt(start)
+	if err = part.checkRoom(d.v.Size); err == nil {
+		if start > 0 {
+			err = part.continueAt(start)
+		} else {
+			err = part.begin(s.origin, d.v.mark())
+		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", op, err)
+		return 0, false, fmt.Errorf("%s: %w", s.op, err)
 	}
-	n, err = gather(part.bytes, r)
-	n += start
+	n, err = gather(part, r)
 	if werr := (*writeError)(nil); errors.As(err, &werr) {
-		return n, fmt.Errorf("%s: %w", op, werr.err)
+		err = fmt.Errorf("%s: %w", s.op, werr.err)
+	}
+	return start + n, start > 0, err
+}
+
+// reached returns where the part file can be continued, and what archive it
+// is of. Anyone may have written it, so it is believed no more than a server is.
+func (s *saving) reached(part *partFile) (int64, validator) {
+	off, mark := part.resumable(s.origin)
+	var v validator
+	if off <= 0 || json.Unmarshal(mark, &v) != nil {
+		return 0, validator{}
+	}
+	v = validatorOf(http.Header{"Etag": {v.ETag}, "Last-Modified": {v.Modified}}, v.Size)
+	if !v.resumable() || off > v.Size {
+		return 0, validator{}
+	}
+	// Of a part that is whole the last byte is asked for again, so that the
+	// server says whether it is still the same archive.
+	return min(off, v.Size-1), v
+}
+
+// mark returns what a part file notes of the archive, nil if no later call can
+// continue it.
+func (v validator) mark() json.RawMessage {
+	if !v.resumable() {
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// verifyGzip reads r to its end and reports whether it is undamaged gzip data,
+// whatever they hold.
+func verifyGzip(r io.Reader) error {
+	z, err := gzip.NewReader(r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, &unpackedReader{r: z, max: maxUnpacked})
 	}
 	if err != nil {
-		return n, err
+		return gzipError(err)
 	}
-	if err := part.finish(); err != nil {
-		return n, fmt.Errorf("%s: %w", op, err)
-	}
-	return n, nil
+	return nil
 }

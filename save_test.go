@@ -3,17 +3,22 @@ package porter_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,45 +175,61 @@ func TestDownloadFileArchiveReplaced(t *testing.T) {
 	}
 }
 
+// saveState returns what the state of a part file says, as JSON.
+func saveState(t *testing.T, file string) string {
+	t.Helper()
+	var sealed struct{ State json.RawMessage }
+	if b, err := os.ReadFile(file + ".part.json"); err != nil || json.Unmarshal(b, &sealed) != nil {
+		t.Fatalf("state %s: %v", b, err)
+	}
+	return string(sealed.State)
+}
+
+// saveSynced returns how much of a part file the next call will believe.
+func saveSynced(t *testing.T, file string) int64 {
+	t.Helper()
+	var state struct{ Synced int64 }
+	if err := json.Unmarshal([]byte(saveState(t, file)), &state); err != nil {
+		t.Fatal(err)
+	}
+	return state.Synced
+}
+
+// saveEdit replaces something in the state of a part file.
+func saveEdit(t *testing.T, file, old, new string) {
+	t.Helper()
+	state := saveState(t, file)
+	if !strings.Contains(state, old) {
+		t.Fatalf("no %s in the state %s", old, state)
+	}
+	state = strings.Replace(state, old, new, 1)
+	saveWrite(t, file+".part.json", fmt.Sprintf(`{"crc32":%d,"state":%s}`, crc32.ChecksumIEEE([]byte(state)), state))
+}
+
+func saveWrite(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// saveRandom returns bytes that can't be compressed.
+func saveRandom(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+}
+
 // Whatever is wrong with a part file, or with its state, the download begins anew.
 func TestDownloadFileUnusablePart(t *testing.T) {
 	archive := portertest.NewArchive(1 << 20)
-	write := func(suffix, content string) func(t *testing.T, file string) {
-		return func(t *testing.T, file string) {
-			if err := os.WriteFile(file+suffix, []byte(content), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	remove := func(suffix string) func(t *testing.T, file string) {
-		return func(t *testing.T, file string) {
-			if err := os.Remove(file + suffix); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	edit := func(old, new string) func(t *testing.T, file string) {
-		return func(t *testing.T, file string) {
-			b, err := os.ReadFile(file + ".part.json")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(b), old) {
-				t.Fatalf("no %s in the state %s", old, b)
-			}
-			write(".part.json", strings.Replace(string(b), old, new, 1))(t, file)
-		}
+		return func(t *testing.T, file string) { saveEdit(t, file, old, new) }
 	}
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, file string)
 	}{
-		{"no state", remove(".part.json")},
-		{"empty state", write(".part.json", "")},
-		{"truncated state", write(".part.json", `{"project":"http://gitlab.te`)},
-		{"state of something else", write(".part.json", `["a","b"]`)},
-		{"null state", write(".part.json", `null`)},
-		{"endless state", write(".part.json", `{"x":"`+strings.Repeat("x", 100<<10)+`"}`)},
 		{"other project", edit("projects/7/", "projects/8/")},
 		{"other instance", edit("gitlab.test", "gitlab.example.com")},
 		{"other size", edit(`"size":1048576`, `"size":1048577`)},
@@ -219,11 +240,12 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 		{"other ETag", edit(`"etag":"\"`, `"etag":"\"0`)},
 		{"weak ETag, no date", edit(`"etag":"\"`, `"last_modified":"","etag":"W/\"`)},
 		{"ETag that is several headers, no date", edit(`"etag":"\"`, `"etag":"\"a\r\nX-Evil: yes`)},
-		{"no bytes", remove(".part")},
-		{"empty part", write(".part", "")},
-		{"part of one byte", write(".part", "\x1f")},
-		{"part of something else", write(".part", strings.Repeat("x", 1000))},
-		{"part longer than the archive", write(".part", string(dlBytes(t, archive))+"more")},
+		{"nothing synced", edit(`"synced":512000`, `"synced":0`)},
+		{"more synced than there is", edit(`"synced":512000`, `"synced":512001`)},
+		{"whole, but longer than the archive", edit(`"synced":512000`, `"synced":1048577,"whole":false`)},
+		{"cut", func(t *testing.T, file string) { os.Truncate(file+".part", 511_999) }},
+		{"no bytes", func(t *testing.T, file string) { os.Remove(file + ".part") }},
+		{"empty part", func(t *testing.T, file string) { saveWrite(t, file+".part", "") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -231,7 +253,7 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 			file := saveTarget(t)
 			saveBroken(t, s, portertest.Redirected, file, 500<<10)
 			if strings.Contains(tt.name, "no date") { // as from GitLab's own disk
-				edit(`"last_modified":"`, `"ignored":"`)(t, file)
+				saveEdit(t, file, `"last_modified":"`, `"ignored":"`)
 			}
 			tt.spoil(t, file)
 			if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
@@ -243,6 +265,425 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 				t.Errorf("the last request was %v: %d", last.Header, last.Status)
 			}
 		})
+	}
+}
+
+// Files of other programs with the names that a part file would have are left
+// alone, and the download is whole all the same.
+func TestDownloadFileLeavesOthersFiles(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	bytes := string(dlBytes(t, archive)[:1000])
+	tests := []struct {
+		name  string
+		files map[string]string // by suffix
+	}{
+		{"bytes", map[string]string{".part": "theirs"}},
+		{"bytes of this archive", map[string]string{".part": bytes}},
+		{"empty file", map[string]string{".part": ""}},
+		{"state", map[string]string{".part.json": `{"theirs": true}`}},
+		{"null state", map[string]string{".part.json": "null"}},
+		{"half a state", map[string]string{".part": bytes, ".part.json": `{"crc32":1,"state":{"orig`}},
+		{"state with a wrong sum", map[string]string{".part": bytes, ".part.json": `{"crc32":1,"state":{"synced":1000}}`}},
+		{"first format", map[string]string{".part": bytes, ".part.json": `{"project":"x","etag":"\"v\"","size":1048576}`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := dlServer(t, archive)
+			file := saveTarget(t)
+			var want []string
+			for suffix, content := range tt.files {
+				saveWrite(t, file+suffix, content)
+				want = append(want, filepath.Base(file+suffix))
+			}
+			unchanged := func(when string) {
+				t.Helper()
+				slices.Sort(want)
+				if diff := cmp.Diff(want, saveListing(t, file)); diff != "" {
+					t.Errorf("%s: the folder holds:\n%s", when, diff)
+				}
+				for suffix, content := range tt.files {
+					if b, err := os.ReadFile(file + suffix); err != nil || string(b) != content {
+						t.Errorf("%s: %s holds %d other bytes: %v", when, suffix, len(b), err)
+					}
+				}
+			}
+			c := dlConnect(t, s, porter.WithRetry(0, nil))
+			if _, err := c.ExportToFile(t.Context(), porter.ProjectPath("no/such"), file, nil); !errors.Is(err, porter.ErrNotFound) {
+				t.Errorf("error: %v", err)
+			}
+			unchanged("no such project")
+			s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(700_000)})
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+				t.Error("not broken off")
+			}
+			unchanged("broken off")
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, "app.tar.gz")
+			unchanged("whole")
+			if b, err := os.ReadFile(file); err != nil || sum(b) != archive.SHA256() {
+				t.Errorf("the file has %d other bytes: %v", len(b), err)
+			}
+		})
+	}
+}
+
+// What a part file holds is believed only as far as it was synced, and what
+// came of it is verified before it gets its name.
+func TestDownloadFileAfterPowerCut(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	const reached = 500 << 10
+	zero := func(at, n int) func(t *testing.T, file string) {
+		return func(t *testing.T, file string) {
+			b, err := os.ReadFile(file + ".part")
+			if err != nil {
+				t.Fatal(err)
+			}
+			clear(b[at : at+n])
+			saveWrite(t, file+".part", string(b))
+		}
+	}
+	from := fmt.Sprintf("bytes=%d-", reached)
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, file string)
+		asked []string
+	}{
+		{"nothing is lost", func(*testing.T, string) {}, []string{from}},
+		{"the end is lost, as was noted", func(t *testing.T, file string) {
+			zero(reached-5000, 5000)(t, file)
+			saveEdit(t, file, `"synced":512000`, `"synced":507000`)
+		}, []string{"bytes=507000-"}},
+		{"the end is lost, and was not noted", zero(reached-5000, 5000), []string{from, ""}},
+		{"a byte in the middle is another", func(t *testing.T, file string) {
+			b := dlBytes(t, archive)[:reached]
+			b[10_000] ^= 1
+			saveWrite(t, file+".part", string(b))
+		}, []string{from, ""}},
+		{"a state that lies", func(t *testing.T, file string) {
+			zero(600, reached-600)(t, file)
+			os.Truncate(file+".part", 1_000_000)
+			saveEdit(t, file, `"synced":512000`, `"synced":1000000`)
+		}, []string{"bytes=1000000-", ""}},
+		{"more than there ever was", func(t *testing.T, file string) {
+			saveWrite(t, file+".part", string(dlBytes(t, archive)[:reached])+strings.Repeat("more", 1<<20))
+		}, []string{from}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := dlServer(t, archive)
+			file := saveTarget(t)
+			saveBroken(t, s, portertest.FromDisk, file, reached)
+			tt.spoil(t, file)
+			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			if err != nil || n != archive.Size() {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+			saveCheck(t, file, archive)
+			if diff := cmp.Diff(append([]string{""}, tt.asked...), dlRanges(dlAsked(s, portertest.GitLab))); diff != "" {
+				t.Errorf("ranges asked for:\n%s", diff)
+			}
+		})
+	}
+
+	t.Run("lost, and broken off again", func(t *testing.T) {
+		s := dlServer(t, archive)
+		file := saveTarget(t)
+		saveBroken(t, s, portertest.FromDisk, file, reached)
+		zero(reached-5000, 5000)(t, file)
+		// The rest comes, but the whole does not.
+		s.Inject(portertest.Fault{Path: "/export/download", Skip: 1, Do: portertest.Respond(500, nil, "")})
+		c := dlConnect(t, s, porter.WithRetry(0, nil))
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			t.Error("no error")
+		}
+		if left := saveListing(t, file); len(left) > 0 {
+			t.Errorf("left %q", left)
+		}
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, file, archive)
+		if diff := cmp.Diff([]string{"", from, "", ""}, dlRanges(dlAsked(s, portertest.GitLab))); diff != "" {
+			t.Errorf("ranges asked for:\n%s", diff)
+		}
+	})
+
+	// What is no project export either way is taken the second time, as it
+	// would have been the first time.
+	t.Run("no project export", func(t *testing.T) {
+		const etag = `ETag: "v1"`
+		b := dlZip(t, saveRandom(10_000))
+		rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
+		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest, dlAnswer(200, b, -1, etag))
+		file := saveTarget(t)
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			t.Fatal("not broken off")
+		}
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(file); !bytes.Equal(got, b) || len(script.asked) != 3 {
+			t.Errorf("%d bytes after %d requests", len(got), len(script.asked))
+		}
+	})
+
+	t.Run("canceled while it is verified", func(t *testing.T) {
+		s := dlServer(t, archive)
+		file := saveTarget(t)
+		saveBroken(t, s, portertest.FromDisk, file, reached)
+		zero(10_000, 2)(t, file)
+		ctx, cancel := context.WithCancel(t.Context())
+		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
+			if ev.Kind == porter.EventProgress && ev.Bytes == archive.Size() {
+				cancel()
+			}
+		}))
+		if _, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file); !errors.Is(err, context.Canceled) {
+			t.Errorf("error: %v", err)
+		}
+		if n := saveSynced(t, file); n != archive.Size() {
+			t.Errorf("%d bytes can be continued", n)
+		}
+	})
+}
+
+// A relation's file is no project export: what was continued must be sound gzip.
+func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
+	const etag = `ETag: "v1"`
+	b := dlZip(t, saveRandom(100_000))
+	rest := dlAnswer(206, b[50_000:], -1, etag, fmt.Sprintf("Content-Range: bytes 50000-%d/%d", len(b)-1, len(b)))
+	for _, torn := range []bool{false, true} {
+		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest, dlAnswer(200, b, -1, etag))
+		file := saveTarget(t)
+		get := func() (int64, error) {
+			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.PortableIssues, 0, file)
+		}
+		if _, err := get(); err == nil {
+			t.Fatal("not broken off")
+		}
+		if torn {
+			saveWrite(t, file+".part", string(b[:40_000])+strings.Repeat("\x00", 10_000))
+		}
+		if n, err := get(); err != nil || n != int64(len(b)) {
+			t.Errorf("torn %v: %d bytes, %v", torn, n, err)
+		}
+		if got, _ := os.ReadFile(file); !bytes.Equal(got, b) {
+			t.Errorf("torn %v: the file has %d other bytes", torn, len(got))
+		}
+		if want := map[bool]int{false: 2, true: 3}[torn]; len(script.asked) != want {
+			t.Errorf("torn %v: asked %d times", torn, len(script.asked))
+		}
+	}
+}
+
+// A whole archive that can't be given its name is kept, told of, and renamed
+// by the next call.
+func TestDownloadFileKeepsWhole(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	inTheWay := func() { os.MkdirAll(filepath.Join(file, "in the way"), 0o777) }
+	c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) { inTheWay() }))
+	whole := "; the whole archive is in " + file + ".part"
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil || !strings.HasSuffix(err.Error(), whole) {
+		t.Errorf("error: %v", err)
+	}
+	kept := func(when string) {
+		t.Helper()
+		if b, err := os.ReadFile(file + ".part"); err != nil || sum(b) != archive.SHA256() {
+			t.Fatalf("%s: %d other bytes: %v", when, len(b), err)
+		}
+	}
+	kept("not renamed")
+	os.RemoveAll(file)
+	c = dlConnect(t, s, porter.WithRetry(0, nil))
+	for name, do := range map[string]portertest.Action{
+		"gone":       portertest.Respond(404, nil, `{"message":"404 Not found or has expired"}`),
+		"broken off": portertest.CutResponse(0),
+	} {
+		in := s.Inject(portertest.Fault{Path: "/export/download", Do: do})
+		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+		in.Remove()
+		if err == nil || !strings.Contains(err.Error(), "(a whole archive of an earlier call is in "+file+".part)") {
+			t.Errorf("%s: error: %v", name, err)
+		}
+		kept(name)
+		if left := saveListing(t, file); len(left) != 2 {
+			t.Errorf("%s: left %q", name, left)
+		}
+	}
+	other := string(dlBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
+	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.Respond(200, nil, other)})
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	kept("another downloaded")
+	if b, err := os.ReadFile(file); err != nil || string(b) != other {
+		t.Errorf("the file has %d other bytes: %v", len(b), err)
+	}
+	if n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || n != archive.Size() {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	saveCheck(t, file, archive)
+	asked := dlAsked(s, portertest.GitLab)
+	if last := asked[len(asked)-1]; last.Sent != 1 {
+		t.Errorf("was sent %d bytes again", last.Sent)
+	}
+}
+
+// The part file may be read by those who may read the file that it replaces.
+func TestDownloadFileMode(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("modes are different here")
+	}
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	for _, tt := range []struct{ existing, part, want fs.FileMode }{
+		{0, 0o600, 0o600}, // there is none
+		{0o600, 0o600, 0o600},
+		{0o644, 0o644, 0o644},
+		{0o666, 0o666, 0o666}, // whatever the umask
+		{0o640, 0o640, 0o640},
+		{0o400, 0o600, 0o400},
+		{0o444, 0o644, 0o444},
+		{0o755 | fs.ModeSetuid | fs.ModeSetgid, 0o755, 0o755},
+	} {
+		for _, link := range []bool{false, true} {
+			file := saveTarget(t)
+			existing := file
+			if link {
+				existing = filepath.Join(t.TempDir(), "other")
+				if err := os.Symlink(existing, file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.existing != 0 {
+				saveWrite(t, existing, "older")
+				if err := os.Chmod(existing, tt.existing); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check := func(when, name string, want fs.FileMode) {
+				t.Helper()
+				if fi, err := os.Stat(name); err != nil || fi.Mode() != want {
+					t.Errorf("%v, link %v: %s: mode %v: %v", tt.existing, link, when, fi.Mode(), err)
+				}
+			}
+			saveBroken(t, s, portertest.FromDisk, file, 700_000)
+			check("part", file+".part", tt.part)
+			check("state", file+".part.json", 0o600)
+			seen := false
+			c := dlConnect(t, s, porter.WithObserver(func(porter.Event) {
+				check("continued part", file+".part", tt.part)
+				seen = true
+			}))
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || !seen {
+				t.Fatal(err)
+			}
+			check("file", file, tt.want)
+		}
+	}
+}
+
+// A file whose mode is narrowed meanwhile is not replaced by a wider one.
+func TestDownloadFileModeChanges(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("modes are different here")
+	}
+	file := saveTarget(t)
+	saveWrite(t, file, "older")
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), porter.WithObserver(func(porter.Event) { os.Chmod(file, 0o600) }))
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o600 {
+		t.Errorf("mode %v: %v", fi.Mode(), err)
+	}
+}
+
+// A name as long as the file system takes can be used, and continued.
+func TestDownloadFileLongName(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	for _, n := range []int{240, 245, 246, 250, 255} {
+		s := dlServer(t, archive)
+		file := filepath.Join(t.TempDir(), strings.Repeat("a", n-7)+".tar.gz")
+		saveBroken(t, s, portertest.FromDisk, file, 500<<10)
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, file, archive)
+		if diff := cmp.Diff([]string{"", "bytes=512000-"}, dlRanges(dlAsked(s, portertest.GitLab))); diff != "" {
+			t.Errorf("%d bytes: ranges asked for:\n%s", n, diff)
+		}
+	}
+}
+
+// A relative name means the same file when the process has gone elsewhere.
+func TestDownloadFileElsewhere(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	here := t.TempDir()
+	t.Chdir(here)
+	for name, get := range map[string]func(c *porter.Client) error{
+		"DownloadExportFile": func(c *porter.Client) error {
+			_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz")
+			return err
+		},
+		"ExportToFile": func(c *porter.Client) error {
+			_, err := c.ExportToFile(t.Context(), porter.ProjectID(7), "app.tar.gz", nil)
+			return err
+		},
+	} {
+		elsewhere := t.TempDir()
+		t.Chdir(here)
+		c := dlConnect(t, dlServer(t, archive), porter.WithObserver(func(porter.Event) { os.Chdir(elsewhere) }))
+		if err := get(c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		saveCheck(t, filepath.Join(here, "app.tar.gz"), archive)
+		if left := saveListing(t, filepath.Join(elsewhere, "x")); len(left) > 0 {
+			t.Errorf("%s: wrote %q", name, left)
+		}
+	}
+}
+
+// A folder that vanishes meanwhile is an error.
+func TestDownloadFileFolderVanishes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dir")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), porter.WithObserver(func(porter.Event) { os.RemoveAll(dir) }))
+	_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"))
+	if err == nil && runtime.GOOS != "windows" {
+		t.Error("no error")
+	}
+}
+
+// An archive that the disk has no room for is refused before it is downloaded.
+func TestDownloadFileWithoutRoom(t *testing.T) {
+	const size = 1 << 60
+	c, _ := dlScripted(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.Write(dlZip(t, saveRandom(1000)))
+	})
+	file := saveTarget(t)
+	n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+	if err == nil || n != 0 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("free space is not known here")
+	}
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), filepath.Dir(file)+" has ") || !strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
+		t.Errorf("error: %v", err)
+	}
+	if left := saveListing(t, file); len(left) > 0 {
+		t.Errorf("left %q", left)
 	}
 }
 
@@ -606,20 +1047,6 @@ func TestDownloadFileTargets(t *testing.T) {
 			t.Fatal(err)
 		}
 		saveCheck(t, file, archive)
-	})
-	t.Run("mode", func(t *testing.T) {
-		file := saveTarget(t)
-		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Create(file + ".other")
-		must(err)
-		defer f.Close()
-		want, err := f.Stat()
-		must(err)
-		if got, err := os.Stat(file); err != nil || got.Mode() != want.Mode() {
-			t.Errorf("mode %v, but that of any new file is %v: %v", got.Mode(), want.Mode(), err)
-		}
 	})
 	t.Run("symbolic link", func(t *testing.T) {
 		file := saveTarget(t)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 )
 
 // A spool is a temporary file that one goroutine writes while others read
 // behind it, from its beginning and as often as they like.
 type spool struct {
+	dir     string
 	f       *os.File
 	removed bool
 
@@ -20,7 +22,16 @@ type spool struct {
 	approved bool  // readers that wait for approval may see the end
 }
 
+// newSpool makes a spool in a folder, that for temporary files if dir is empty.
+// It is read and written by this user only.
 func newSpool(dir string) (*spool, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	dir, err := filepath.Abs(dir) // the working directory may change before it is removed
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.CreateTemp(dir, "porter-*.tar.gz")
 	if err != nil {
 		return nil, err
@@ -28,7 +39,7 @@ func newSpool(dir string) (*spool, error) {
 	// Where a file without a name can be used, a killed process leaves none, or
 	// an empty one.
 	removed := os.Remove(f.Name()) == nil
-	return &spool{f: f, removed: removed, changed: make(chan struct{})}, nil
+	return &spool{dir: dir, f: f, removed: removed, changed: make(chan struct{})}, nil
 }
 
 // close removes the file.
