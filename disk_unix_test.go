@@ -66,3 +66,27 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Errorf("asked for %q", asked)
 	}
 }
+
+// The new file is for the group that the one it replaces was for, or for none.
+func TestDownloadFileGroup(t *testing.T) {
+	archive := portertest.NewArchive(30_000)
+	file := saveTarget(t)
+	saveWrite(t, file, "older")
+	const other = 12345
+	if err := os.Chown(file, -1, other); err != nil {
+		t.Skip(err) // this user may not
+	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	fi, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid := fi.Sys().(*syscall.Stat_t).Gid; gid != other || fi.Mode() != 0o640 {
+		t.Errorf("group %d, mode %v", gid, fi.Mode())
+	}
+}

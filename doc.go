@@ -46,8 +46,8 @@
 //
 // Archives are streamed and never held in memory. A download that breaks off
 // or stalls continues where it was, if the server still has the same archive;
-// [Client.DownloadExportFile] does so even after the process was killed. A file
-// appears under its name only when it is complete. A download ends without an
+// [Client.DownloadExportFile] does so even after the process was killed, or the
+// power failed. A file appears under its name only when it is complete. A download ends without an
 // error only if every byte of it has come.
 //
 // # Verification

@@ -40,7 +40,7 @@ func (c *Client) estimateArchive(ctx context.Context, id, label string) int64 {
 // compressed, so only half of the estimate has to fit.
 func (c *Client) checkSpool(ctx context.Context, id, label, dir string) error {
 	if inMemory(dir) {
-		c.cfg.logger.WarnContext(ctx, "the archive will be held in memory: SpoolDir is in a file system that has no disk", "project", label, "folder", dir)
+		c.cfg.logger.WarnContext(ctx, "the spool file takes up memory: its folder is on no disk; see SpoolDir", "project", label, "folder", dir)
 	}
 	if _, _, known := freeSpace(dir); !known {
 		return nil

@@ -14,7 +14,7 @@ import (
 type MigrateOptions struct {
 	Import     ImportOptions          // Path defaults to that of the source project
 	Export     *ScheduleExportOptions // nil for none; before 14.0 an upload target leaves nothing to move, and the error is ErrExportExpired
-	SpoolDir   string                 // holds the archive meanwhile; defaults to os.TempDir
+	SpoolDir   string                 // holds the archive meanwhile; defaults to os.TempDir, which on some systems is memory
 	NoSpool    bool                   // nothing on disk; a broken upload then downloads again
 	SkipVerify bool                   // do not check the archive on its way
 	Strict     bool                   // an incomplete import is an error
@@ -35,6 +35,11 @@ type Migration struct {
 // token, and on the way that the archive is whole: a damaged one never becomes
 // a project. Run again after a failure, it joins an export that is still under
 // way.
+//
+// The archive passes through a file in SpoolDir, which needs room for all of
+// it: if its size is known and there is less, that is an error before it is
+// downloaded. On Linux /tmp is often memory and not a disk; then Migrate logs a
+// warning, and SpoolDir should name a folder on a disk, such as /var/tmp.
 //
 // The error is ErrProjectExists if the destination is taken, an *ExportError
 // or *ImportError if GitLab failed, ErrNotArchive or ErrArchiveDamaged if the

@@ -540,7 +540,7 @@ func (p *partFile) leave() {
 		return
 	}
 	if p.sync != nil {
-		p.sync.flush()
+		p.sync.sync()
 		p.stopSync()
 	}
 	fi, err := p.bytes.Stat()

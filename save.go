@@ -11,7 +11,8 @@ import (
 )
 
 // DownloadExportFile downloads the finished archive to a file, which appears
-// under its name only when it is complete, and returns its size in bytes.
+// under its name only when it is complete, and returns its size in bytes. A
+// relative name is one of the folder that the process is in at the call.
 //
 // Until then the bytes are in a file named name.part, and name.part.json tells
 // which archive they belong to and how many of them are certainly on the disk.
@@ -32,9 +33,10 @@ import (
 // uses a part file of its own, name.*.part, which it removes if it fails and
 // which only a killed process leaves behind.
 //
-// An existing file, or symbolic link, is replaced at the end. The new one has
-// the permissions of that file, or of the one that the link points to, from the
-// start; if there was none, only its owner can read it. Like other downloads,
+// An existing file, or symbolic link, is replaced at the end. The new one, and
+// its part file from the start, have the mode of that file, or of the one that
+// the link points to; if there is none, only the owner can read them. If the
+// disk has no room for the archive, that is an error before it is downloaded. Like other downloads,
 // the file may not have reached the disk by then: a program that must bear a
 // loss of power opens it and calls its Sync.
 //

@@ -679,7 +679,8 @@ func TestDownloadFileWithoutRoom(t *testing.T) {
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
 		t.Skip("free space is not known here")
 	}
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), filepath.Dir(file)+" has ") || !strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
+	if text := err.Error(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(text, filepath.Dir(file)+" has ") ||
+		!strings.HasSuffix(text, " bytes free, and 1152921504606846976 are needed") {
 		t.Errorf("error: %v", err)
 	}
 	if left := saveListing(t, file); len(left) > 0 {

@@ -5,10 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -202,5 +207,105 @@ func TestSpoolThatCannotBeWritten(t *testing.T) {
 	}
 	if len(dst.Projects()) > 0 {
 		t.Error("a project was made")
+	}
+}
+
+// TestSpoolWithoutRoom ends the migration before an archive is downloaded that
+// the folder has no room for.
+func TestSpoolWithoutRoom(t *testing.T) {
+	sent := 0
+	src := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(1<<60))
+		sent, _ = w.Write(append([]byte("\x1f\x8b"), make([]byte, 1000)...))
+	}))
+	defer src.Close()
+	c, err := NewClient(src.URL, PrivateToken("token"), WithRetry(0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp := spoolFor(t)
+	if _, _, known := freeSpace(sp.dir); !known {
+		t.Skip("free space is not known here")
+	}
+	m := &migration{from: c, to: c, label: "team/app", opts: MigrateOptions{Import: ImportOptions{Path: "app"}}}
+	_, err = m.spooled(t.Context(), "7", sp)
+	if !errors.Is(err, errDiskFull) || !strings.Contains(err.Error(), "spool: ") || !strings.Contains(err.Error(), sp.dir+" has ") ||
+		!strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
+		t.Errorf("got %v after %d bytes", err, sent)
+	}
+}
+
+// TestSpoolElsewhere removes the file wherever the process has gone, and keeps
+// it from others.
+func TestSpoolElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	sp, err := newSpool(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !filepath.IsAbs(sp.dir) || filepath.Dir(sp.f.Name()) != sp.dir {
+		t.Errorf("%s in %s", sp.f.Name(), sp.dir)
+	}
+	if fi, err := sp.f.Stat(); err != nil || runtime.GOOS != "windows" && fi.Mode() != newFileMode {
+		t.Errorf("mode %v: %v", fi.Mode(), err)
+	}
+	t.Chdir(t.TempDir())
+	sp.close()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v: %v", left, err)
+	}
+}
+
+func TestCheckSpace(t *testing.T) {
+	dir := t.TempDir()
+	free, _, known := freeSpace(dir)
+	if !known || free <= 0 {
+		t.Skipf("%d bytes free, known: %v", free, known)
+	}
+	for _, need := range []int64{-1, 0, 1} {
+		if err := checkSpace(dir, need); err != nil {
+			t.Errorf("%d bytes: %v", need, err)
+		}
+	}
+	if err := checkSpace(dir, math.MaxInt64); !errors.Is(err, errDiskFull) || !strings.Contains(err.Error(), dir+" has ") {
+		t.Errorf("got %v", err)
+	}
+	if err := checkSpace(filepath.Join(dir, "missing"), math.MaxInt64); err != nil { // whatever is wrong, it is told elsewhere
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSpoolInMemory says so when the spool takes up memory.
+func TestSpoolInMemory(t *testing.T) {
+	memory := "/dev/shm" // of Linux
+	if !inMemory(memory) {
+		t.Skip("no file system in memory here")
+	}
+	disk := t.TempDir()
+	if inMemory(disk) {
+		t.Skip("no other one")
+	}
+	for dir, want := range map[string]bool{memory: true, disk: false} {
+		src, dst := portertest.NewServer(), portertest.NewServer()
+		src.AddProject(portertest.Project{Path: "team/app"})
+		var log bytes.Buffer
+		connect := func(s *portertest.Server) *Client {
+			c, err := NewClient(s.URL, PrivateToken(portertest.Token), WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+				WithPolling(Polling{Backoff: ConstantBackoff(time.Millisecond)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		if _, err := Migrate(t.Context(), connect(src), ProjectPath("team/app"), connect(dst), MigrateOptions{SpoolDir: dir}); err != nil {
+			t.Error(err)
+		}
+		said := strings.Contains(log.String(), "level=WARN msg=\"the spool file takes up memory") && strings.Contains(log.String(), "folder="+dir)
+		if said != want {
+			t.Errorf("%s: the log holds %s", dir, log.String())
+		}
+		src.Close()
+		dst.Close()
 	}
 }

@@ -12,9 +12,11 @@ const (
 	// firstSync is how long after the first write a file is synced: soon,
 	// because the process may be killed, but not if it is whole by then.
 	firstSync = 10 * time.Millisecond
-	// nextSync is how long after one sync the next one begins: about as much
-	// has to be downloaded again after a loss of power.
+	// nextSync is how long the disk is left alone between two syncs; about as
+	// much has to be downloaded again after a loss of power. A slow disk is left
+	// alone slowness times as long as it took.
 	nextSync = 2 * time.Second
+	slowness = 4
 )
 
 // A syncer has a file that is being written reach the disk from time to time,
@@ -27,10 +29,11 @@ type syncer struct {
 
 	mu      sync.Mutex // for what follows
 	off     int64      // everything before was written
-	started bool       // the first sync has a time
-	timer   *time.Timer
-	err     error
+	synced  int64
+	pause   time.Duration // before the next sync
+	timer   *time.Timer   // of the next sync, or of the one under way
 	stopped bool
+	err     error
 }
 
 // wrote tells that the file was written up to off. The error is that of an
@@ -39,50 +42,42 @@ func (s *syncer) wrote(off int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.off = off
-	if s.timer == nil && s.err == nil {
-		after := nextSync
-		if !s.started {
-			after = firstSync
-		}
-		s.started = true
-		s.timer = time.AfterFunc(after, s.sync)
-	}
+	s.plan()
 	return s.err
 }
 
-// sync syncs what was written, and notes it.
+// plan sets the time of the next sync, if there is something to sync.
+func (s *syncer) plan() {
+	if s.off > s.synced && s.timer == nil && s.err == nil && !s.stopped {
+		s.timer = time.AfterFunc(max(s.pause, firstSync), s.sync)
+	}
+}
+
+// sync syncs what was written, and notes it. After an error it does nothing: a
+// second sync would not tell what the first one lost.
 func (s *syncer) sync() {
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	s.mu.Lock()
-	off, ended := s.off, s.stopped || s.err != nil // after an error, a second sync would tell nothing of what the first one lost
-	s.timer = nil                                  // a write after this has it synced again
+	off, ended := s.off, s.stopped || s.err != nil || s.off == s.synced
 	s.mu.Unlock()
 	if ended {
 		return
 	}
+	start := time.Now()
 	err := s.file.Sync()
 	switch {
 	case err == nil:
 		s.note(off)
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EINVAL):
-		err = nil // nothing is ever known to be on such a disk
+		err = nil // of such a disk nothing is ever noted
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
-	}
-}
-
-// flush syncs at once.
-func (s *syncer) flush() {
-	s.mu.Lock()
-	wrote := s.started
-	s.mu.Unlock()
-	if wrote {
-		s.sync()
-	}
+	s.synced, s.err = off, err
+	s.pause = max(nextSync, slowness*time.Since(start))
+	s.timer = nil
+	s.plan()
 }
 
 // stop ends the syncing, and waits for what is under way.
