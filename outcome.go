@@ -122,8 +122,8 @@ func answerOf(err error) *APIError { return outcomeOf(err).answer }
 func passing(err error) bool { return outcomeOf(err).passing() }
 
 // faultOf says what err, which a transport returned, was the fault of, and
-// whether the request cannot have been sent. A host that was known has
-// answered before, so if its name is not found the network is in trouble.
+// whether the request may have been sent. A host that is known has answered
+// before, so if its name is not found the network is in trouble.
 func faultOf(err error, known bool) (f fault, sent bool) {
 	var (
 		auth     *authError
@@ -145,24 +145,30 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 			return lastingFault, false
 		}
 		return networkFault, false
-	case errors.As(err, &dns) && dns.IsNotFound && !known, refusedTLS(err):
+	case wrongCertificate(err):
 		return lastingFault, false
-	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):
-		return networkFault, false
-	case neverTaken(err), errors.Is(err, errHandshakeTimeout):
+	case errors.As(err, &dns) && dns.IsNotFound, refusedTLS(err):
+		if known { // it was another machine, or the network
+			return networkFault, false
+		}
+		return lastingFault, false
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), neverTaken(err), errors.Is(err, errHandshakeTimeout):
 		return networkFault, false
 	}
 	return networkFault, true
 }
 
-// refusedTLS reports whether one side refused the other's certificate, version
-// or protocol, as it would again.
-func refusedTLS(err error) bool {
-	if errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(*tls.CertificateVerificationError)) ||
+// wrongCertificate reports whether the server has a certificate that is not
+// trusted, or none.
+func wrongCertificate(err error) bool {
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(*tls.CertificateVerificationError)) ||
 		errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
-		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(x509.SystemRootsError)) {
-		return true
-	}
+		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(x509.SystemRootsError))
+}
+
+// refusedTLS reports whether the server refused the client's certificate, or
+// the two have no version or cipher in common.
+func refusedTLS(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
 		for _, a := range lastingAlerts {

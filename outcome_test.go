@@ -87,6 +87,8 @@ func TestFaultOf(t *testing.T) {
 		{"no system roots", x509.SystemRootsError{}, false, lastingFault, false},
 		{"HTTP for HTTPS", http.ErrSchemeMismatch, false, lastingFault, false},
 		{"client certificate required", op("remote error", tls.AlertError(116)), false, lastingFault, false},
+		{"client certificate required, by a host that answered before", op("remote error", tls.AlertError(116)), true, networkFault, false},
+		{"unknown authority, of a host that answered before", x509.UnknownAuthorityError{}, true, lastingFault, false},
 		{"handshake refused", op("remote error", tls.AlertError(40)), false, lastingFault, false},
 		{"server in trouble", op("remote error", tls.AlertError(80)), false, networkFault, true},
 		{"broken record", op("local error", tls.AlertError(20)), false, networkFault, true},
