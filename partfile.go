@@ -438,12 +438,12 @@ func (p *partFile) Write(b []byte) (int, error) {
 }
 
 // checkRoom refuses an archive that the disk has no room for.
-func (p *partFile) checkRoom(size int64) error {
+func (p *partFile) checkRoom(size int64, anew bool) error {
 	fi, err := p.bytes.Stat()
 	if err != nil {
 		return err
 	}
-	if !p.known.Whole {
+	if !anew || !p.known.Whole { // the room that the part file takes is used again
 		size -= fi.Size()
 	}
 	return checkSpace(filepath.Dir(p.target), size)
@@ -482,12 +482,15 @@ func (p *partFile) finish() error {
 	if err != nil {
 		return err
 	}
+	name := p.bytes.Name()
+	if fi.Size() < p.off {
+		return fmt.Errorf("%s was cut by another program", name)
+	}
 	if fi.Size() > p.off {
 		if err := p.bytes.Truncate(p.off); err != nil {
 			return err
 		}
 	}
-	name := p.bytes.Name()
 	if !stillThere(p.bytes) {
 		return fmt.Errorf("%s was removed or replaced by another program", name)
 	}

@@ -453,33 +453,37 @@ func TestPartFileSyncs(t *testing.T) {
 
 // A sync that fails ends the download: the disk may have lost what was written.
 func TestPartFileSyncFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		closed.Close() // stands in for a broken disk
-		target := filepath.Join(t.TempDir(), "a.gz")
-		p := partOpen(t, target)
-		if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
-			t.Fatal(err)
-		}
-		p.sync.file = closed
-		p.Write([]byte("text"))
-		time.Sleep(time.Second)
-		synctest.Wait()
-		p.sync.file = p.bytes // it works again, but tells nothing of what was lost
-		if _, err := p.Write([]byte("text")); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("error: %v", err)
-		}
-		if err := p.finish(); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("finish: error: %v", err)
-		}
-		p.leave()
-		if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
-			t.Errorf("left %v", left)
-		}
-	})
+	for _, whole := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			closed, err := os.Create(filepath.Join(t.TempDir(), "closed"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed.Close() // stands in for a broken disk
+			target := filepath.Join(t.TempDir(), "a.gz")
+			p := partOpen(t, target)
+			if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+				t.Fatal(err)
+			}
+			p.sync.file = closed
+			p.Write([]byte("text"))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			p.sync.file = p.bytes // it works again, but tells nothing of what was lost
+			if _, err := p.Write([]byte("text")); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("error: %v", err)
+			}
+			if whole {
+				if err := p.finish(); !errors.Is(err, os.ErrClosed) {
+					t.Errorf("finish: error: %v", err)
+				}
+			}
+			p.leave()
+			if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+		})
+	}
 }
 
 // A state that can't be written is an error before anything is written that
@@ -505,6 +509,51 @@ func TestPartFileStateFails(t *testing.T) {
 	p.leave()
 	if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// A part file that somebody cuts meanwhile does not get its name, and is not
+// believed later.
+func TestPartFileCut(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	p := partOpen(t, target)
+	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+		t.Fatal(err)
+	}
+	p.Write([]byte("ours"))
+	if err := os.Truncate(target+".part", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.finish(); err == nil || !strings.HasSuffix(err.Error(), "a.gz.part was cut by another program") {
+		t.Errorf("error: %v", err)
+	}
+	p.leave()
+	p = partOpen(t, target)
+	if off, _ := p.resumable("origin"); off != 0 {
+		t.Errorf("continues at %d", off)
+	}
+}
+
+// Only the room that a part file does not take already is needed.
+func TestPartFileRoom(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	free, _, known := freeSpace(filepath.Dir(target))
+	if !known {
+		t.Skip("free space is not known here")
+	}
+	p := partOpen(t, target)
+	if err := p.bytes.Truncate(1 << 30); err != nil { // without a block on the disk
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		whole, anew bool
+		err         error
+	}{{false, false, nil}, {false, true, nil}, {true, false, nil}, {true, true, errDiskFull}} {
+		p.known.Whole = tt.whole
+		// Others may write to this disk meanwhile, but hardly so much.
+		if err := p.checkRoom(free+1<<29, tt.anew); !errors.Is(err, tt.err) {
+			t.Errorf("whole %v, anew %v: %v", tt.whole, tt.anew, err)
+		}
 	}
 }
 

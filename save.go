@@ -35,10 +35,12 @@ import (
 //
 // An existing file, or symbolic link, is replaced at the end. The new one, and
 // its part file from the start, have the mode of that file, or of the one that
-// the link points to; if there is none, only the owner can read them. If the
-// disk has no room for the archive, that is an error before it is downloaded. Like other downloads,
-// the file may not have reached the disk by then: a program that must bear a
-// loss of power opens it and calls its Sync.
+// the link points to; if there is none, only the owner can read them. Like
+// other downloads, the file may not have reached the disk by then: a program
+// that must bear a loss of power opens it and calls its Sync.
+//
+// If the disk has no room for the archive, that is an error before it is
+// downloaded.
 //
 // Errors are those of OpenExport and ExportReader.Read, and of the file system.
 func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string) (int64, error) {
@@ -147,7 +149,7 @@ func (s *saving) download(part *partFile, anew bool) (n int64, continued bool, e
 		return 0, false, err
 	}
 	defer r.Close()
-	if err = part.checkRoom(d.v.Size); err == nil {
+	if err = part.checkRoom(d.v.Size, start == 0); err == nil {
 		if start > 0 {
 			err = part.continueAt(start)
 		} else {
