@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,26 +9,39 @@ import (
 	"strings"
 )
 
-// credential returns the access token that came with the request. Job tokens
-// and deploy tokens are no credentials to this API.
+// credential returns the access token that came with the request: an OAuth
+// token that is one, else a personal one, of which a parameter goes before a
+// header. Job tokens and deploy tokens are no credentials to this API.
 func (c *call) credential() string {
-	if t := c.r.Header.Get("Private-Token"); t != "" {
-		return t
-	}
-	if t, ok := c.param("private_token"); ok && t != "" {
-		return t
-	}
+	bearer := ""
 	if scheme, t, ok := strings.Cut(c.r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(t)
+		bearer = strings.TrimSpace(t)
 	}
-	t, _ := c.param("access_token")
-	return t
+	access, _ := c.param("access_token")
+	param, _ := c.param("bearer_token")
+	bearer = cmp.Or(bearer, access, param)
+	if c.s.tokens[bearer] != nil && isOAuth(bearer) {
+		return bearer
+	}
+	private, _ := c.param("private_token")
+	secret := cmp.Or(private, c.r.Header.Get("Private-Token"), bearer)
+	if strings.HasPrefix(secret, "glcbt-") {
+		return ""
+	}
+	return secret
 }
+
+// isOAuth tells OAuth tokens from the others, which GitLab gives prefixes such
+// as "glpat-".
+func isOAuth(token string) bool { return !strings.HasPrefix(token, "gl") }
 
 // authenticate returns the caller, nil for an anonymous one, or the refusal.
 func (c *call) authenticate() (*user, *reply) {
 	secret := c.credential()
 	if secret == "" {
+		if _, asked := c.sudoName(); asked {
+			return nil, message(http.StatusUnauthorized, "401 Unauthorized")
+		}
 		return nil, nil
 	}
 	t := c.s.tokens[secret]
@@ -39,12 +53,16 @@ func (c *call) authenticate() (*user, *reply) {
 	case t.revoked:
 		return nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user.")
 	}
-	enough := []string{"api"}
-	if c.reads() && c.s.cfg.atLeast(12, 10) {
-		enough = append(enough, "read_api")
+	listed := []string{"api"}
+	if c.s.cfg.atLeast(12, 10) {
+		listed = append(listed, "read_api")
 	}
-	if r := t.require(enough...); r != nil {
-		return nil, r
+	enough := listed
+	if !c.reads() {
+		enough = listed[:1] // although both are listed
+	}
+	if !t.has(enough...) {
+		return nil, scopeError(listed)
 	}
 	if t.user.denied != "" {
 		return nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
@@ -56,33 +74,38 @@ func (c *call) authenticate() (*user, *reply) {
 	return c.sudo(t)
 }
 
-func (t *accessToken) require(anyOf ...string) *reply {
-	for _, scope := range anyOf {
-		if slices.Contains(t.scopes, scope) {
-			return nil
-		}
-	}
+// has reports whether the token has any of the scopes.
+func (t *accessToken) has(anyOf ...string) bool {
+	return slices.ContainsFunc(anyOf, func(scope string) bool { return slices.Contains(t.scopes, scope) })
+}
+
+func scopeError(listed []string) *reply {
 	return jsonReply(http.StatusForbidden, object{
 		{"error", "insufficient_scope"},
 		{"error_description", "The request requires higher privileges than provided by the access token."},
-		{"scope", strings.Join(anyOf, " ")},
+		{"scope", strings.Join(listed, " ")},
 	})
+}
+
+// sudoName returns whom the request asks to act as. An empty name is one too.
+func (c *call) sudoName() (name string, asked bool) {
+	if v, ok := c.r.Header["Sudo"]; ok {
+		return v[0], true
+	}
+	return c.param("sudo")
 }
 
 // sudo returns the user that an administrator asks to act as.
 func (c *call) sudo(t *accessToken) (*user, *reply) {
-	name := c.r.Header.Get("Sudo")
-	if name == "" {
-		name, _ = c.param("sudo")
-	}
-	if name == "" {
+	name, asked := c.sudoName()
+	if !asked {
 		return t.user, nil
 	}
 	if !t.user.admin {
 		return nil, message(http.StatusForbidden, "403 Forbidden - Must be admin to use sudo")
 	}
-	if r := t.require("sudo"); r != nil {
-		return nil, r
+	if !t.has("sudo") {
+		return nil, scopeError([]string{"sudo"})
 	}
 	for _, u := range c.s.users {
 		if strings.EqualFold(u.username, name) || strconv.FormatInt(u.id, 10) == name {
@@ -97,7 +120,7 @@ func (c *call) sudo(t *accessToken) (*user, *reply) {
 func (s *Server) findProject(u *user, id string) (p *project, moved bool) {
 	if n, err := strconv.ParseInt(id, 10, 64); err == nil && isDigits(id) {
 		p = s.projects[n]
-	} else if strings.Contains(id, "/") {
+	} else if strings.Contains(strings.Trim(id, "/"), "/") && strings.Trim(id, "/") == id {
 		if p = s.projectAt(id); p == nil {
 			p, moved = s.projectOnceAt(id)
 		}
@@ -133,7 +156,7 @@ func (c *call) userProject(u *user) (*project, *reply) {
 		if c.r.URL.RawQuery != "" {
 			to += "?" + c.r.URL.RawQuery
 		}
-		r := text(http.StatusMovedPermanently, "This resource has been moved permanently to "+to)
+		r := newReply(http.StatusMovedPermanently, "text/plain; charset=utf-8", []byte("This resource has been moved permanently to "+to))
 		r.header.Set("Location", to)
 		return nil, r
 	case moved:

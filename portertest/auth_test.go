@@ -48,7 +48,7 @@ func TestAuthentication(t *testing.T) {
 	const (
 		expired     = `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`
 		revoked     = `{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}`
-		scopeAPI    = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}`
+		scopeAPI    = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
 		scopeRead   = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
 		granular    = `{"error":"insufficient_granular_scope","error_description":"Access denied: Your fine-grained personal access token lacks the required permissions: [create_export]."}`
 		blocked     = `{"message":"403 Forbidden - Your account has been blocked."}`

@@ -63,9 +63,16 @@ func (c *call) deliverFile(f *storedFile) *reply {
 	return r
 }
 
+// afterGitLab marks an answer of the front server's to a request that GitLab
+// has answered before.
+func afterGitLab(r *reply) *reply {
+	r.front = false
+	return r
+}
+
 func (s *Server) fromDisk(f *storedFile) *reply {
 	if f.lost {
-		return frontServer(http.StatusNotFound, "404 page not found")
+		return afterGitLab(frontServer(http.StatusNotFound, "404 page not found"))
 	}
 	contentType, disposition := "application/octet-stream", fmt.Sprintf(`attachment; filename="%[1]s"; filename*=UTF-8''%[1]s`, f.name)
 	if !s.cfg.atLeast(10, 7) {
@@ -79,7 +86,9 @@ func (s *Server) fromDisk(f *storedFile) *reply {
 		h.Set("Content-Type", contentType)
 		h.Set("Content-Disposition", disposition)
 		h.Set("Content-Transfer-Encoding", "binary")
-		h.Set("ETag", diskETag)
+		if r.Method != http.MethodHead {
+			h.Set("ETag", diskETag)
+		}
 		http.ServeContent(w, r, "", f.stored, f.content.NewReader())
 	})
 }
@@ -109,6 +118,9 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, signed string) {
 		default:
 			w.Header()[k] = v
 		}
+	}
+	if resp.Header.Get("ETag") == "" && r.Method != http.MethodHead {
+		w.Header().Set("ETag", diskETag)
 	}
 	w.WriteHeader(resp.StatusCode)
 	// A broken storage connection leaves the answer short of its

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -63,11 +64,15 @@ func (c *call) exportParams() (ExportRun, *reply) {
 	if !c.s.cfg.atLeast(10, 7) {
 		return run, nil
 	}
-	run.Description, _ = c.param("description")
+	var problem string
+	if run.Description, _, problem = c.plainParam("description"); problem != "" {
+		return run, apiError(http.StatusBadRequest, problem)
+	}
 	switch up := c.params["upload"].(type) {
 	case nil:
 	case map[string]any:
 		run.UploadURL, _ = scalar(up["url"])
+		run.UploadURL = strings.TrimSpace(run.UploadURL)
 		method, sent := scalar(up["http_method"])
 		if !sent {
 			method = http.MethodPut
@@ -106,16 +111,30 @@ func (s *Server) uploadProblems(run ExportRun) object {
 
 // blockedURL returns what GitLab has against a URL to upload to.
 func blockedURL(raw string) string {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return "is blocked: URI is invalid"
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "is blocked: Only allowed schemes are http, https"
-	case u.Hostname() == "":
-		return "is blocked: Host cannot be resolved or invalid"
+	u, problem := checkURL(raw, "http", "https")
+	if problem == "" && u.Hostname() == "" {
+		problem = "is blocked: Host cannot be resolved or invalid"
 	}
-	return ""
+	return problem
+}
+
+// checkURL returns what GitLab has against a URL before it looks for its host.
+// Its schemes are in small letters only.
+func checkURL(raw string, schemes ...string) (u *url.URL, problem string) {
+	u, err := url.Parse(raw)
+	scheme, rest, _ := strings.Cut(raw, "://")
+	switch {
+	case err != nil, rest == "" && slices.Contains(schemes, scheme):
+		return nil, "is blocked: URI is invalid"
+	case !slices.Contains(schemes, scheme):
+		return nil, "is blocked: Only allowed schemes are " + strings.Join(schemes, ", ")
+	}
+	for label := range strings.SplitSeq(u.Hostname(), ".") {
+		if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return nil, "is blocked: Hostname or IP address invalid"
+		}
+	}
+	return u, ""
 }
 
 // exportsOf returns the jobs whose exports u can see.

@@ -450,7 +450,7 @@ func TestScheduleParameters(t *testing.T) {
 		{"bad URL", "18.9", jsonType, `{"upload":{"url":"http://a b"}}`, 400, `{"message":{"url":["is blocked: URI is invalid"]}}`, ExportRun{}},
 		{"unknown parameters", "18.9", jsonType, `{"descripton":"d","upload":{"uri":"x"}}`, 202, accepted, ExportRun{}},
 		{"10.6 knows no parameters", "10.6", formType, `description=d&upload[url]=http://x.test/y`, 202, accepted, ExportRun{}},
-		{"broken JSON", "18.9", jsonType, `{"description":`, 400, `{"error":"message body does not match declared format"}`, ExportRun{}},
+		{"broken JSON", "18.9", jsonType, `{"description":`, 400, `{"error":"Invalid JSON format"}`, ExportRun{}},
 		{"multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd\r\n--b--\r\n", 202, accepted, ExportRun{Description: "d"}},
 		{"NUL in JSON", "18.9", jsonType, `{"description":"a\u0000b"}`, 400, "Bad Request", ExportRun{}},
 		{"NUL in a hash", "18.9", jsonType, `{"upload":{"x":"\u0000"}}`, 400, "Bad Request", ExportRun{}},

@@ -83,8 +83,11 @@ func (s *Server) serveGitLab(w http.ResponseWriter, r *http.Request) {
 	s.lock()
 	c.requestID = s.nextRequestID()
 	s.unlock()
-	w.Header().Set("X-Request-Id", c.requestID)
-	c.handle().write(w, r)
+	reply := c.handle()
+	if !reply.front {
+		w.Header().Set("X-Request-Id", c.requestID)
+	}
+	reply.write(w, r)
 }
 
 func (c *call) handle() *reply {
@@ -94,6 +97,9 @@ func (c *call) handle() *reply {
 		r := frontServer(http.StatusNotFound, fmt.Sprintf("Not found %q", escaped))
 		r.header.Set("Connection", "close")
 		return r
+	}
+	if c.traverses() {
+		return text(http.StatusBadRequest, "Potential path traversal attempt detected. Feedback issue: https://gitlab.com/gitlab-org/gitlab/-/issues/520714.")
 	}
 	api, ok := strings.CutPrefix(rel, "/api/")
 	if !ok {
@@ -109,6 +115,20 @@ func (c *call) handle() *reply {
 	return c.locked((*call).app)
 }
 
+// traverses reports whether the path, or a value of the query that is no text
+// for people, has a segment "..".
+func (c *call) traverses() bool {
+	if p, err := url.PathUnescape(c.r.URL.EscapedPath()); err == nil && strings.Contains(p+"/", "/../") {
+		return true
+	}
+	for name, values := range c.query {
+		if name != "description" && name != "name" && name != "search" && slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "../") }) {
+			return true
+		}
+	}
+	return false
+}
+
 // cleanPath is how the front server reads a path; a slash at the end stays.
 func cleanPath(escaped string) string {
 	p := path.Clean("/" + escaped)
@@ -121,7 +141,7 @@ func cleanPath(escaped string) string {
 // match finds the route for a path below /api/, or which methods would have
 // found one.
 func (c *call) match(api string) {
-	segments := strings.Split(api, "/")
+	segments := strings.Split(strings.TrimSuffix(api, "/"), "/")
 	if segments[0] == "v3" {
 		c.gone = true
 	}
@@ -152,11 +172,25 @@ func (rt *route) fits(segments []string) bool {
 		return false
 	}
 	for i, p := range pattern {
-		if segments[i] == "" || p != ":id" && p != segments[i] {
+		segment, err := url.PathUnescape(segments[i])
+		if i == len(pattern)-1 && !rt.upload {
+			segment = withoutFormat(segment)
+		}
+		if segments[i] == "" || p != ":id" && (err != nil || p != segment) {
 			return false
 		}
 	}
 	return true
+}
+
+// withoutFormat takes off how a client may say which format it wants.
+func withoutFormat(segment string) string {
+	for _, format := range []string{".json", ".xml", ".txt"} {
+		if name, ok := strings.CutSuffix(segment, format); ok {
+			return name
+		}
+	}
+	return segment
 }
 
 func (c *call) bind(rt *route, segments []string) {
@@ -222,17 +256,18 @@ func clean(v any) bool {
 	return true
 }
 
-// noRoute tells a wrong method from a wrong path.
+// noRoute answers what no endpoint does. A method that the path has no route
+// for comes to the one that takes everything.
 func (c *call) noRoute() *reply {
 	switch {
 	case c.gone:
 		return apiError(http.StatusGone, "API V3 is no longer supported. Use API V4 instead.")
-	case c.allow == nil:
-		return apiError(http.StatusNotFound, "404 Not Found")
+	case c.r.Method == http.MethodOptions && c.allow != nil:
+		r := newReply(http.StatusNoContent, "", nil)
+		r.header.Set("Allow", "OPTIONS, "+strings.Join(c.allow, ", "))
+		return r
 	}
-	r := apiError(http.StatusMethodNotAllowed, "405 Not Allowed")
-	r.header.Set("Allow", "OPTIONS, "+strings.Join(c.allow, ", "))
-	return r
+	return apiError(http.StatusNotFound, "404 Not Found")
 }
 
 // writeRefused is what stands before all writes to a read-only instance.

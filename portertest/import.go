@@ -30,7 +30,7 @@ func (c *call) importFile() *reply {
 	if problem := c.fileProblem(); problem != "" {
 		problems = append(problems, problem)
 	}
-	req, r := c.importParams(problems)
+	req, r := c.importParams(problems, false)
 	if r != nil {
 		return r
 	}
@@ -87,21 +87,38 @@ func (c *call) importer() (*user, *reply) {
 }
 
 // importParams checks the parameters that all imports have. problems are those
-// found already.
-func (c *call) importParams(problems []string) (*importRequest, *reply) {
+// found already, of parameters that are declared before the path or, as that of
+// an uploaded file, after it.
+func (c *call) importParams(problems []string, before bool) (*importRequest, *reply) {
 	v := c.s.cfg.version
 	req := &importRequest{}
-	path, sent := scalar(c.params["path"])
+	path, sent, problem := c.plainParam("path")
 	if !sent {
-		problems = slices.Insert(problems, 0, "path is missing")
+		problem = "path is missing"
+	}
+	switch {
+	case problem == "":
+	case before:
+		problems = append(problems, problem)
+	default:
+		problems = slices.Insert(problems, 0, problem)
 	}
 	req.path = path
 	if v.atLeast(12, 10) {
 		req.name, _ = scalar(c.params["name"])
 	}
 	if v.atLeast(18, 7) {
-		if id, ok := scalar(c.params["namespace_id"]); ok && present(id) && !isDigits(id) {
+		if id, ok := scalar(c.params["namespace_id"]); ok && present(id) && !rubyInteger.MatchString(id) {
 			problems = append(problems, "namespace_id is invalid")
+		}
+		var given []string
+		for _, k := range []string{"namespace", "namespace_id", "namespace_path"} {
+			if _, ok := c.params[k]; ok {
+				given = append(given, k)
+			}
+		}
+		if len(given) > 1 {
+			problems = append(problems, strings.Join(given, ", ")+" are mutually exclusive")
 		}
 	}
 	if v.atLeast(10, 7) {
@@ -116,19 +133,11 @@ func (c *call) importParams(problems []string) (*importRequest, *reply) {
 		req.overrides, more = overrides(c.params["override_params"])
 		problems = append(problems, more...)
 	}
-	if v.atLeast(18, 7) {
-		var given []string
-		for _, k := range []string{"namespace", "namespace_id", "namespace_path"} {
-			if _, ok := c.params[k]; ok {
-				given = append(given, k)
-			}
-		}
-		if len(given) > 1 {
-			problems = append(problems, strings.Join(given, ", ")+" are mutually exclusive")
-		}
-	}
 	return req, invalid(problems)
 }
+
+// rubyInteger matches what Ruby reads as a decimal number.
+var rubyInteger = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`)
 
 // invalid is how parameter validation answers, nil if there is no problem.
 func invalid(problems []string) *reply {
@@ -147,7 +156,7 @@ func (c *call) resolve(u *user, req *importRequest) *reply {
 	var n *namespace
 	byPath := func(p string) *namespace { return c.s.namespaces[strings.ToLower(p)] }
 	byID := func(s string) *namespace {
-		id, err := strconv.ParseInt(s, 10, 64)
+		id, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, 64)
 		if err != nil {
 			return nil
 		}
@@ -163,11 +172,10 @@ func (c *call) resolve(u *user, req *importRequest) *reply {
 		switch {
 		case !present(v):
 			continue
-		case k == "namespace_path" && isDigits(v):
-		case k == "namespace_path" || !isDigits(v):
-			n = byPath(v)
-		default:
+		case k == "namespace_id", k == "namespace" && isDigits(v):
 			n = byID(v)
+		default:
+			n = byPath(v)
 		}
 		given = true
 	}

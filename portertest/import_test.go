@@ -315,7 +315,7 @@ func TestImportRefusals(t *testing.T) {
 		{"overwrite does not exist yet", "10.6", Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true")), 400, taken},
 		{"overwrite nothing", "18.9", Token, gz(path, plain("overwrite", "true")), 201, "owner/new"},
 		{"several errors", "18.9", Token, []part{plain("overwrite", "x"), plain("override_params", "{}"), plain("namespace", ""), plain("namespace_id", "x"), file("", "")}, 400,
-			`{"error":"path is missing, file is invalid, namespace_id is invalid, overwrite is invalid, override_params is invalid, namespace, namespace_id are mutually exclusive"}`},
+			`{"error":"path is missing, file is invalid, namespace_id is invalid, namespace, namespace_id are mutually exclusive, overwrite is invalid, override_params is invalid"}`},
 		{"unknown parameters", "18.9", Token, gz(path, plain("nmaespace", "acme"), plain("override_params[nope]", "x")), 201, "owner/new"},
 		{"NUL", "18.9", Token, gz(plain("path", "a\x00")), 400, "Bad Request"},
 

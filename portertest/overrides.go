@@ -126,8 +126,8 @@ func override(key string, v any) ([]string, string) {
 	return nil, ""
 }
 
-// list reads a list of strings: separated by commas or one by one. Anything
-// else is an empty list.
+// list reads a list of strings: separated by commas, one by one, or both.
+// Anything else is an empty list.
 func list(v any) []string {
 	vals := []string{}
 	switch v := v.(type) {
@@ -139,8 +139,8 @@ func list(v any) []string {
 		}
 	case []any:
 		for _, item := range v {
-			if s, ok := scalar(item); ok && s != "" {
-				vals = append(vals, s)
+			if s, ok := scalar(item); ok {
+				vals = append(vals, list(s)...)
 			}
 		}
 	}

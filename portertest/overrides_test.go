@@ -33,7 +33,7 @@ func TestOverrides(t *testing.T) {
 		{"string", []part{o("[description]", "a, b")}, url.Values{"description": {"a, b"}}, ""},
 		{"empty string field", []part{o("[description]", "")}, url.Values{"description": {""}}, ""},
 		{"unknown", []part{o("[topic]", "x"), o("[visibilty]", "secret")}, url.Values{}, ""},
-		{"topics with brackets", []part{o("[topics][]", "a"), o("[topics][]", "b,c")}, url.Values{"topics": {"a", "b,c"}}, ""},
+		{"topics with brackets", []part{o("[topics][]", "a"), o("[topics][]", "b,c")}, url.Values{"topics": {"a", "b", "c"}}, ""},
 		{"topics with commas", []part{o("[topics]", "a, b")}, url.Values{"topics": {"a", "b"}}, ""},
 		{"topics with an index", []part{o("[topics][0]", "a")}, url.Values{"topics": {}}, ""},
 		{"no topics", []part{o("[topics]", "")}, url.Values{"topics": {}}, ""},

@@ -26,14 +26,13 @@ func mediaType(r *http.Request) string {
 }
 
 func isJSON(r *http.Request) bool {
-	t := mediaType(r)
-	return t == "application/json" || strings.HasSuffix(t, "+json")
+	return mediaType(r) == "application/json"
 }
 
 // parseBody reads the body of a request that is no upload and merges it with
 // the query.
 func (c *call) parseBody() *reply {
-	c.fields = splitForm(c.r.URL.RawQuery)
+	c.fields, _ = splitForm(c.r.URL.RawQuery)
 	var body []byte
 	if c.r.Body != http.NoBody {
 		var err error
@@ -43,7 +42,11 @@ func (c *call) parseBody() *reply {
 	}
 	switch mediaType(c.r) {
 	case "application/x-www-form-urlencoded":
-		c.addFields(splitForm(string(body)))
+		fs, ok := splitForm(string(body))
+		if !ok {
+			return text(http.StatusBadRequest, "Bad Request")
+		}
+		c.addFields(fs)
 	case "multipart/form-data":
 		fs, err := readForm(c.r.Header.Get("Content-Type"), body)
 		if err != nil {
@@ -53,20 +56,69 @@ func (c *call) parseBody() *reply {
 	default:
 		c.s.edit(c.x.rec, func(r *Request) { r.Body = body[:min(len(body), maxLoggedBody)] })
 	}
-	c.params = nest(c.fields)
-	if isJSON(c.r) && len(body) > 0 {
-		if !utf8.Valid(body) { // which decoding would cover up
-			return text(http.StatusBadRequest, "Bad Request")
+	if r := c.nestFields(); r != nil || len(body) == 0 {
+		return r
+	}
+	switch t := mediaType(c.r); {
+	case isJSON(c.r):
+		return c.parseJSON(body)
+	case t != "" && t != "application/x-www-form-urlencoded" && t != "multipart/form-data":
+		return apiError(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", t))
+	}
+	return nil
+}
+
+// maxDepth is how deep parameters may be nested.
+const maxDepth = 32
+
+// parseJSON merges a document with the parameters. One that is no object is
+// ignored.
+func (c *call) parseJSON(body []byte) *reply {
+	if !utf8.Valid(body) || strings.TrimSpace(string(body)) == "" { // which decoding would cover up
+		return text(http.StatusBadRequest, "Bad Request")
+	}
+	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec.UseNumber()
+	var doc any
+	err := dec.Decode(&doc)
+	if err == nil {
+		_, err = dec.Token()
+	}
+	if err != io.EOF {
+		return apiError(http.StatusBadRequest, "Invalid JSON format")
+	}
+	if depth(doc) > maxDepth {
+		return apiError(http.StatusBadRequest, "Parameters nested too deeply")
+	}
+	members, _ := doc.(map[string]any)
+	for k, v := range members {
+		c.params[k] = v
+	}
+	return nil
+}
+
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, item := range v {
+			deepest = max(deepest, depth(item))
 		}
-		dec := json.NewDecoder(strings.NewReader(string(body)))
-		dec.UseNumber()
-		var doc map[string]any
-		if err := dec.Decode(&doc); err != nil {
-			return apiError(http.StatusBadRequest, "message body does not match declared format")
+	case []any:
+		for _, item := range v {
+			deepest = max(deepest, depth(item))
 		}
-		for k, v := range doc {
-			c.params[k] = v
-		}
+	default:
+		return 0
+	}
+	return 1 + deepest
+}
+
+// nestFields makes the parameters of the fields.
+func (c *call) nestFields() *reply {
+	var ok bool
+	if c.params, ok = nest(c.fields); !ok {
+		return text(http.StatusBadRequest, "Bad Request")
 	}
 	return nil
 }
@@ -81,9 +133,10 @@ func (c *call) addFields(fs []field) {
 	})
 }
 
-// splitForm takes a query or an urlencoded form apart, in order.
-func splitForm(s string) []field {
-	var fs []field
+// splitForm takes a query or an urlencoded form apart, in order, and reports
+// whether every escape in it is one.
+func splitForm(s string) (fs []field, ok bool) {
+	ok = true
 	for pair := range strings.SplitSeq(s, "&") {
 		if pair == "" {
 			continue
@@ -91,11 +144,13 @@ func splitForm(s string) []field {
 		k, v, _ := strings.Cut(pair, "=")
 		name, err1 := url.QueryUnescape(k)
 		value, err2 := url.QueryUnescape(v)
-		if err1 == nil && err2 == nil {
-			fs = append(fs, field{name, value})
+		if err1 != nil || err2 != nil {
+			ok = false
+			continue
 		}
+		fs = append(fs, field{name, value})
 	}
-	return fs
+	return fs, ok
 }
 
 // readForm reads the plain fields of a small multipart form.
@@ -129,14 +184,16 @@ func readForm(contentType string, body []byte) ([]field, error) {
 }
 
 // nest makes of fields such as "a[b][]" the parameters that Rails sees: maps,
-// lists and strings.
-func nest(fs []field) map[string]any {
-	root := map[string]any{}
+// lists and strings. It is not ok if one is a map or list after it was
+// something else.
+func nest(fs []field) (root map[string]any, ok bool) {
+	root = map[string]any{}
 	for _, f := range fs {
-		keys := splitKey(f.name)
-		put(root, keys, f.value)
+		if !put(root, splitKey(f.name), f.value) {
+			return nil, false
+		}
 	}
-	return root
+	return root, true
 }
 
 func splitKey(name string) []string {
@@ -152,28 +209,35 @@ func splitKey(name string) []string {
 	return keys
 }
 
-func put(m map[string]any, keys []string, value any) {
+func put(m map[string]any, keys []string, value any) bool {
 	key := keys[0]
-	switch {
-	case len(keys) == 1:
+	if len(keys) == 1 {
 		m[key] = value
-	case keys[1] == "":
-		list, _ := m[key].([]any)
-		if len(keys) == 2 {
-			m[key] = append(list, value)
-			return
-		}
-		item := map[string]any{}
-		put(item, keys[2:], value)
-		m[key] = append(list, item)
-	default:
-		sub, ok := m[key].(map[string]any)
-		if !ok {
-			sub = map[string]any{}
-			m[key] = sub
-		}
-		put(sub, keys[1:], value)
+		return true
 	}
+	if keys[1] == "" {
+		list, ok := m[key].([]any)
+		if !ok && m[key] != nil {
+			return false
+		}
+		if len(keys) > 2 {
+			item := map[string]any{}
+			ok = put(item, keys[2:], value)
+			m[key] = append(list, item)
+			return ok
+		}
+		m[key] = append(list, value)
+		return true
+	}
+	sub, ok := m[key].(map[string]any)
+	if !ok && m[key] != nil {
+		return false
+	}
+	if sub == nil {
+		sub = map[string]any{}
+		m[key] = sub
+	}
+	return put(sub, keys[1:], value)
 }
 
 // present reports whether a parameter was sent with something in it.
@@ -206,11 +270,28 @@ func boolean(v any) (value, ok bool) {
 	if !plain {
 		return false, false
 	}
-	switch s = strings.ToLower(s); {
-	case slices.Contains([]string{"true", "t", "1", "yes", "y", "on"}, s):
+	switch {
+	case slices.Contains(trueTexts, s):
 		return true, true
-	case slices.Contains([]string{"false", "f", "0", "no", "n", "off"}, s):
+	case slices.Contains(falseTexts, s):
 		return false, true
 	}
 	return false, false
+}
+
+// What GitLab takes for true and for false. It does not take "tRUE".
+var (
+	trueTexts  = strings.Fields("1 on On ON t T true True TRUE y Y yes Yes YES")
+	falseTexts = strings.Fields("0 off Off OFF f F false False FALSE n N no No NO")
+)
+
+// plainParam returns a parameter that is to be a text, whether it was sent, and
+// what is wrong with it.
+func (c *call) plainParam(name string) (value string, sent bool, problem string) {
+	v, sent := c.params[name]
+	value, plain := scalar(v)
+	if v == nil || plain {
+		return value, sent && plain, ""
+	}
+	return "", true, name + " is invalid"
 }

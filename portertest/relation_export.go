@@ -173,10 +173,7 @@ func (c *call) relationExportStatus() *reply {
 	if r != nil {
 		return r
 	}
-	if relation, sent := c.param("relation"); sent && relation != "" {
-		if !portable(relation) {
-			return apiError(http.StatusBadRequest, "relation is not portable")
-		}
+	if relation, sent := c.param("relation"); sent {
 		row := c.s.relationRow(p, u, relation)
 		if row == nil {
 			return message(http.StatusNotFound, "Export not found")
@@ -279,10 +276,10 @@ func (e *relationExport) file(i int) *storedFile {
 func (c *call) relationFileParams() (relation string, batched bool, batch int, r *reply) {
 	var problems []string
 	relation, sent := c.param("relation")
-	switch {
-	case !sent:
+	if !sent {
 		problems = append(problems, "relation is missing")
-	case !portable(relation):
+	}
+	if !portable(relation) {
 		problems = append(problems, "relation is not portable")
 	}
 	if !c.s.cfg.atLeast(16, 2) {

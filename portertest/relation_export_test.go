@@ -79,7 +79,7 @@ func TestRelationExport(t *testing.T) {
 					}
 				}
 				for query, want := range map[string]answer{
-					"":                {status: 400, body: `{"error":"relation is missing"}`},
+					"":                {status: 400, body: `{"error":"relation is missing, relation is not portable"}`},
 					"relation=nope":   {status: 400, body: `{"error":"relation is not portable"}`},
 					"relation=issues": {status: 400, body: `{"message":"Export is batched"}`},
 					"relation=self&batched=true&batch_number=0":    {status: 400, body: `{"message":"Export is not batched"}`},
@@ -92,7 +92,7 @@ func TestRelationExport(t *testing.T) {
 				} {
 					get(t, s, relationsPath+"/download?"+query).want(t, want.status, want.body)
 				}
-				get(t, s, relationsPath+"/status?relation=nope").want(t, 400, `{"error":"relation is not portable"}`)
+				get(t, s, relationsPath+"/status?relation=nope").want(t, 404, `{"message":"Export not found"}`)
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package portertest
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,7 +65,7 @@ func (c *call) importRelation() *reply {
 	}
 	p, now := s.projectAt(path), s.now()
 	switch {
-	case p == nil:
+	case p == nil || strings.Trim(path, "/") != path:
 		return s.serviceError(http.StatusNotFound, "Project not found")
 	case !slices.Contains(importableRelations, relation):
 		return s.serviceError(http.StatusBadRequest, "Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines")

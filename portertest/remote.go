@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -31,10 +32,13 @@ func (c *call) importURL() *reply {
 	if r != nil {
 		return r
 	}
-	var problems []string
-	raw, sent := scalar(c.params["url"])
+	raw, sent, problem := c.plainParam("url")
 	if !sent {
-		problems = append(problems, "url is missing")
+		problem = "url is missing"
+	}
+	var problems []string
+	if problem != "" {
+		problems = append(problems, problem)
 	}
 	req, r := c.remoteParams(u, problems)
 	if r != nil {
@@ -69,7 +73,7 @@ func (c *call) importChecked(u *user, req *importRequest, raw string) *reply {
 
 // remoteParams checks what file imports without an upload have in common.
 func (c *call) remoteParams(u *user, problems []string) (*importRequest, *reply) {
-	req, r := c.importParams(problems)
+	req, r := c.importParams(problems, true)
 	switch {
 	case r != nil:
 		return nil, r
@@ -79,7 +83,13 @@ func (c *call) remoteParams(u *user, problems []string) (*importRequest, *reply)
 	if r := c.s.importLimited(u); r != nil {
 		return nil, r
 	}
-	return req, c.resolve(u, req)
+	if r := c.resolve(u, req); r != nil {
+		return nil, r
+	}
+	if !present(req.path) { // which is looked at before the file
+		return nil, c.s.serviceError(http.StatusBadRequest, "Path can't be blank")
+	}
+	return req, nil
 }
 
 // blockedFile returns what GitLab has against a URL before it asks there.
@@ -88,18 +98,62 @@ func (s *Server) blockedFile(raw string) string {
 	if !s.cfg.atLeast(14, 10) {
 		limit = 512
 	}
-	u, err := url.Parse(raw)
+	if !present(raw) {
+		return "File url must be a valid URL"
+	}
+	u, problem := checkURL(raw, "https")
 	switch {
-	case err != nil:
-		return "File url is blocked: URI is invalid"
-	case u.Scheme != "https":
-		return "File url is blocked: Only allowed schemes are https"
-	case u.Hostname() == "":
-		return "File url is blocked: Host cannot be resolved or invalid"
+	case problem != "":
+		return "File url " + problem
 	case len(raw) > limit:
 		return fmt.Sprintf("File url is too long (maximum is %d characters)", limit)
+	case !s.mayReach(u):
+		return refusedHost(u.Hostname())
 	}
 	return ""
+}
+
+// AllowOutbound lets GitLab send requests to a server of the test's own, as an
+// administrator's list of allowed hosts does. Its URL must be on the loopback.
+// GitLab otherwise reaches only its own object storage: every other address is
+// refused, or does not answer, and nothing is sent there.
+func (s *Server) AllowOutbound(rawURL string) {
+	u, err := url.Parse(rawURL)
+	if err != nil || !isLoopback(u.Hostname()) {
+		panic("portertest: AllowOutbound: " + rawURL + " is not on the loopback")
+	}
+	s.lock()
+	defer s.unlock()
+	s.allowed = append(s.allowed, u.Host)
+}
+
+// mayReach reports whether GitLab sends requests to where u leads.
+func (s *Server) mayReach(u *url.URL) bool {
+	storage, err := url.Parse(s.StorageURL)
+	return err == nil && u.Host == storage.Host || slices.Contains(s.allowed, u.Host)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// refusedHost returns what GitLab says of a host that it does not reach. No name
+// but localhost can be resolved here, and no address outside answers.
+func refusedHost(host string) string {
+	ip, err := netip.ParseAddr(host)
+	ip = ip.Unmap()
+	switch {
+	case host == "", isLoopback(host), err == nil && ip.IsUnspecified():
+		return "File url is blocked: Requests to localhost are not allowed"
+	case err != nil:
+		return "File url is blocked: Host cannot be resolved or invalid"
+	case ip.IsPrivate():
+		return "File url is blocked: Requests to the local network are not allowed"
+	case ip.IsLinkLocalUnicast():
+		return "File url is blocked: Requests to the link local network are not allowed"
+	}
+	return "Failed to retrieve headers: Failed to open TCP connection"
 }
 
 // unfitFile returns what GitLab has against a file of that size and type.

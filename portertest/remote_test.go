@@ -42,6 +42,8 @@ func TestImportFromURL(t *testing.T) {
 	})
 }
 
+const toLocalhost = `{"message":"File url is blocked: Requests to localhost are not allowed"}`
+
 func TestRemoteImportRefusals(t *testing.T) {
 	var mux http.ServeMux
 	file := func(length, contentType string) http.HandlerFunc {
@@ -76,7 +78,7 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"tar", "18.9", u("/tar"), 201, ""},
 		{"since 13.2", "13.2", u("/good"), 201, ""},
 		{"before 13.2", "13.1", u("/good"), 404, noRoute},
-		{"nothing", "18.9", `"x":1`, 400, `{"error":"path is missing, url is missing"}`},
+		{"nothing", "18.9", `"x":1`, 400, `{"error":"url is missing, path is missing"}`},
 		{"http", "18.9", `"path":"new","url":"http://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
 		{"garbage", "18.9", `"path":"new","url":"https://a b"`, 400, `{"message":"File url is blocked: URI is invalid"}`},
 		{"too long", "14.10", u("/good?" + strings.Repeat("x", 2048)), 400, `{"message":"File url is too long (maximum is 2048 characters)"}`},
@@ -88,10 +90,28 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"no such host", "18.9", `"path":"new","url":"https://` + strings.Repeat("x", 64) + `.test/"`, 400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`},
 		{"namespace before URL", "18.9", `"path":"new","namespace":"nope","url":"http://x.test/"`, 404, noNamespace},
 		{"path after URL", "18.9", `"path":".","url":"http://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
+		{"path before URL", "18.9", `"path":"","url":"http://x.test/"`, 400, `{"message":"Path can't be blank"}`},
+		{"URL of another kind", "18.9", `"path":"new","url":["https://x.test/"]`, 400, `{"error":"url is invalid"}`},
+		{"blank", "18.9", `"path":"new","url":"  "`, 400, `{"message":"File url must be a valid URL"}`},
+		{"scheme alone", "18.9", `"path":"new","url":"https://"`, 400, `{"message":"File url is blocked: URI is invalid"}`},
+		{"scheme in capitals", "18.9", `"path":"new","url":"HTTPS://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
+		{"label that ends in a hyphen", "18.9", `"path":"new","url":"https://x-.test/"`, 400, `{"message":"File url is blocked: Hostname or IP address invalid"}`},
+		{"server that GitLab was not told of", "18.9", `"path":"new","url":"https://127.0.0.1:9/"`, 400, toLocalhost},
+		{"localhost", "18.9", `"path":"new","url":"https://localhost/"`, 400, toLocalhost},
+		{"IPv6 loopback", "18.9", `"path":"new","url":"https://[::1]/"`, 400, toLocalhost},
+		{"IPv4 loopback in IPv6", "18.9", `"path":"new","url":"https://[::ffff:127.0.0.1]/"`, 400, toLocalhost},
+		{"no host", "18.9", `"path":"new","url":"https:///a"`, 400, toLocalhost},
+		{"unspecified", "18.9", `"path":"new","url":"https://0.0.0.0/"`, 400, toLocalhost},
+		{"local network", "18.9", `"path":"new","url":"https://10.1.2.3/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
+		{"local network, IPv6", "18.9", `"path":"new","url":"https://[fd00::1]/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
+		{"link local", "18.9", `"path":"new","url":"https://169.254.169.254/"`, 400, `{"message":"File url is blocked: Requests to the link local network are not allowed"}`},
+		{"public address", "18.9", `"path":"new","url":"https://192.0.2.1/"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := NewServer(Version(tt.version))
 			defer s.Close()
+			s.AllowOutbound(dst.URL)
+			s.AllowOutbound(dead)
 			a := post(t, s, "projects/remote-import", jsonType, "{"+tt.body+"}")
 			if a.status != tt.status || tt.want != "" && a.body != tt.want {
 				t.Errorf("got %d %s\nwant %d %s", a.status, a.body, tt.status, tt.want)
@@ -191,7 +211,7 @@ func TestImportFromS3(t *testing.T) {
 	}{
 		{"fine", "18.9", with(), 201, ""},
 		{"before 14.9", "14.8", with(), 404, noRoute},
-		{"no region", "18.9", with("region", "-", "path", "-"), 400, `{"error":"path is missing, region is missing"}`},
+		{"no region", "18.9", with("region", "-", "path", "-"), 400, `{"error":"region is missing, path is missing"}`},
 		{"blank region", "18.9", with("region", ""), 400, `{"message":"Region can't be blank"}`},
 		{"no file", "18.9", with("file_key", "y"), 400, `{"message":"File not found 'y' in 'b'"}`},
 		{"keys", "18.9", with("secret_access_key", "x"), 400, `{"message":"Failed to open 'dir/x.tar.gz' in 'b': The AWS Access Key Id you provided does not exist in our records."}`},

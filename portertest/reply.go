@@ -14,6 +14,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	front  bool // the server in front of GitLab made it, and GitLab did not see the request
 	// send, if set, writes the whole answer instead.
 	send func(http.ResponseWriter, *http.Request)
 }
@@ -79,7 +80,11 @@ var foreign = strings.NewReplacer("a", "á", "e", "é", "i", "í", "o", "ó", "u
 func apiError(status int, text string) *reply { return jsonReply(status, object{{"error", text}}) }
 
 func tokenError(status int, code, description string) *reply {
-	return jsonReply(status, object{{"error", code}, {"error_description", description}})
+	r := jsonReply(status, object{{"error", code}, {"error_description", description}})
+	if status == http.StatusUnauthorized {
+		r.header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="Protected by OAuth 2.0", error="%s", error_description="%s"`, code, description))
+	}
+	return r
 }
 
 func text(status int, body string) *reply { return newReply(status, "text/plain", []byte(body)) }
@@ -88,6 +93,7 @@ func text(status int, body string) *reply { return newReply(status, "text/plain"
 func frontServer(status int, body string) *reply {
 	r := newReply(status, "text/plain; charset=utf-8", []byte(body+"\n"))
 	r.header.Set("X-Content-Type-Options", "nosniff")
+	r.front = true
 	return r
 }
 

@@ -53,6 +53,7 @@ type Server struct {
 	relations     []*relationExport
 	errands       []*errand
 	uploads       []Upload
+	allowed       []string // hosts that GitLab sends requests to, beside its storage
 	objects       map[string]*storedObject
 	spool         string     // a directory for objects put into the storage
 	spooled       []*Archive // in it

@@ -76,22 +76,22 @@ func (c *call) receive() *reply {
 	c.s.lock()
 	limit := c.s.cfg.maxImportSize()
 	c.s.unlock()
-	c.fields = splitForm(c.r.URL.RawQuery)
+	c.fields, _ = splitForm(c.r.URL.RawQuery)
 	files := map[string]bool{}
-	for n := 0; ; {
+	for n, parts := 0, 0; ; parts++ {
 		part, err := mr.NextPart()
 		if err == io.EOF { // not wrapped, so the form is complete
 			break
 		}
 		if err != nil {
-			return frontServer(http.StatusBadRequest, "Bad Request")
+			return brokenForm(parts)
 		}
-		name, filename := part.FormName(), rawFileName(part)
+		name, filename := dispositionOf(part)
 		switch {
 		case name == "":
 			continue
 		case filename == "":
-			if r := c.receiveField(part, files); r != nil {
+			if r := c.receiveField(part, name, parts, files); r != nil {
 				return r
 			}
 			continue
@@ -103,40 +103,48 @@ func (c *call) receive() *reply {
 			return frontServer(http.StatusInternalServerError, "Internal Server Error")
 		}
 		files[name] = true
-		if r := c.receiveFile(part, filename, limit); r != nil {
+		if r := c.receiveFile(part, name, filename, limit); r != nil {
 			return r
 		}
 	}
 	io.Copy(io.Discard, c.r.Body) // an epilogue
-	c.params = nest(c.fields)
-	return nil
+	return c.nestFields()
 }
 
-func rawFileName(part *multipart.Part) string {
+// dispositionOf returns the names of a part, whatever its disposition is.
+func dispositionOf(part *multipart.Part) (name, filename string) {
 	_, p, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
-	return p["filename"]
+	return p["name"], p["filename"]
 }
 
-func (c *call) receiveField(part *multipart.Part, files map[string]bool) *reply {
+// brokenForm answers a form that ends after so many whole parts.
+func brokenForm(parts int) *reply {
+	if parts == 0 {
+		return frontServer(http.StatusBadRequest, "Bad Request")
+	}
+	return frontServer(http.StatusInternalServerError, "Internal Server Error")
+}
+
+func (c *call) receiveField(part *multipart.Part, name string, parts int, files map[string]bool) *reply {
 	for f := range files {
-		if strings.HasPrefix(part.FormName(), f+".") {
+		if strings.HasPrefix(name, f+".") {
 			return frontServer(http.StatusBadRequest, "Bad Request")
 		}
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxForm))
 	if err != nil {
-		return frontServer(http.StatusBadRequest, "Bad Request")
+		return brokenForm(parts)
 	}
-	c.addFields([]field{{part.FormName(), string(value)}})
+	c.addFields([]field{{name, string(value)}})
 	return nil
 }
 
-func (c *call) receiveFile(part *multipart.Part, filename string, limit int64) *reply {
+func (c *call) receiveFile(part *multipart.Part, name, filename string, limit int64) *reply {
 	base := path.Base(filename)
 	if base == "." || base == ".." || base == "/" {
 		return frontServer(http.StatusInternalServerError, "Internal Server Error")
 	}
-	main := part.FormName() == "file"
+	main := name == "file"
 	if main {
 		c.s.edit(c.x.rec, func(r *Request) {
 			r.FileName, r.FileContentType = filename, part.Header.Get("Content-Type")
@@ -151,8 +159,8 @@ func (c *call) receiveFile(part *multipart.Part, filename string, limit int64) *
 	switch {
 	case errors.Is(body.err, errEntityTooLarge):
 		return frontServer(http.StatusRequestEntityTooLarge, errEntityTooLarge.Error())
-	case body.err != nil && body.err != io.EOF:
-		return frontServer(http.StatusBadRequest, "Bad Request")
+	case body.err != nil && body.err != io.EOF: // the form is cut inside the file
+		return frontServer(http.StatusInternalServerError, "Internal Server Error")
 	}
 	if main {
 		c.upload = &upload{name: base, size: body.n, sha256: hex.EncodeToString(sum.Sum(nil)), problem: problem}

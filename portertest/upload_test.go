@@ -89,12 +89,14 @@ func TestBrokenForms(t *testing.T) {
 		{"no boundary", "multipart/form-data", body, 400, "Bad Request\n"},
 		{"other boundary", "multipart/form-data; boundary=x", body, 400, "Bad Request\n"},
 		{"empty", ct, "", 400, "Bad Request\n"},
-		{"no closing boundary", ct, body[:end], 400, "Bad Request\n"},
-		{"cut in the closing boundary", ct, body[:len(body)-6], 400, "Bad Request\n"},
-		{"cut in the file", ct, body[:end-3], 400, "Bad Request\n"},
+		{"no closing boundary", ct, body[:end], 500, "Internal Server Error\n"},
+		{"cut in the closing boundary", ct, body[:len(body)-6], 500, "Internal Server Error\n"},
+		{"cut in the file", ct, body[:end-3], 500, "Internal Server Error\n"},
+		{"cut in the first part", ct, body[:strings.Index(body, "new")+1], 400, "Bad Request\n"},
 		// mime/multipart, which GitLab's front server uses too, takes this for the end.
 		{"cut in a part's header", ct, body[:100], 400, `{"error":"path is missing, file is missing"}`},
-		{"other type", "text/plain", body, 400, `{"error":"path is missing, file is missing"}`},
+		{"other type", "text/plain", body, 415, `{"error":"The provided content-type 'text/plain' is not supported."}`},
+		{"no type", "", body, 400, `{"error":"path is missing, file is missing"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {
