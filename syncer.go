@@ -15,7 +15,7 @@ const (
 	// nextSync is how long the disk is left alone between two syncs; about as
 	// much has to be downloaded again after a loss of power. A slow disk is left
 	// alone slowness times as long as it took.
-	nextSync = 2 * time.Second
+	nextSync = 5 * time.Second
 	slowness = 4
 )
 
