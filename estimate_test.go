@@ -37,7 +37,7 @@ func TestSpoolHasRoom(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			src, dst := migratePair(t, portertest.NewArchive(100 << 10))
+			src, dst := migratePair(t, portertest.NewArchive(100<<10))
 			rt := roundTripper(func(req *http.Request) (*http.Response, error) {
 				if req.URL.Query().Get("statistics") == "true" {
 					return retryAnswer(tt.status, nil, tt.body)(req)

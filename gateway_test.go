@@ -81,15 +81,16 @@ func TestMaintenancePage(t *testing.T) {
 	}
 }
 
-// The answer came in the middle of the body, the body went on and was whole
-// when the answer was taken: it is still not the answer to a whole upload.
-func TestAnswerBeforeTheEnd(t *testing.T) {
+// rawGateway serves each connection by hand: the header of its request was
+// read, and n counts the requests. It returns a client of it.
+func rawGateway(t *testing.T, serve func(n int32, conn net.Conn, body io.Reader)) (c *porter.Client, requests *atomic.Int32) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	var posts atomic.Int32
+	t.Cleanup(func() { l.Close() })
+	requests = new(atomic.Int32)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -98,69 +99,55 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 			}
 			go func() {
 				defer conn.Close()
-				r, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
+				if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					serve(requests.Add(1), conn, r.Body)
 				}
-				body := make([]byte, 100)
-				io.ReadFull(r.Body, body)
-				if posts.Add(1) == 1 {
-					io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
-					io.Copy(io.Discard, r.Body) // politely
-					io.WriteString(conn, "come later")
-					return
-				}
-				io.Copy(io.Discard, r.Body)
-				io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-Length: 36\r\nConnection: close\r\n\r\n"+`{"id":9,"import_status":"scheduled"}`)
 			}()
 		}
 	}()
-	c, err := porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
+	c, err = porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, requests
+}
+
+// largeSource is more than the buffers on the way to a server hold.
+func largeSource() porter.Source {
 	data := strings.NewReader("\x1f\x8b\x08" + strings.Repeat("x", 16<<20))
-	if _, err := c.StartImport(t.Context(), porter.ReaderSource(data, data.Size()), porter.ImportOptions{Path: "app"}); err != nil {
-		t.Errorf("after %d requests: %v", posts.Load(), err)
+	return porter.ReaderSource(data, data.Size())
+}
+
+// The answer came in the middle of the body, the body went on and was whole
+// when the answer was taken: it is still not the answer to a whole upload.
+func TestAnswerBeforeTheEnd(t *testing.T) {
+	c, requests := rawGateway(t, func(n int32, conn net.Conn, body io.Reader) {
+		io.ReadFull(body, make([]byte, 100))
+		if n == 1 {
+			io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
+			io.Copy(io.Discard, body) // politely
+			io.WriteString(conn, "come later")
+			return
+		}
+		io.Copy(io.Discard, body)
+		io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-Length: 36\r\nConnection: close\r\n\r\n"+`{"id":9,"import_status":"scheduled"}`)
+	})
+	if _, err := c.StartImport(t.Context(), largeSource(), porter.ImportOptions{Path: "app"}); err != nil {
+		t.Errorf("after %d requests: %v", requests.Load(), err)
 	}
 }
 
 // An answer that came after the whole body leaves the outcome open, also if
 // hints came before its end.
 func TestGatewayRefusesLate(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var posts atomic.Int32
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				r, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				posts.Add(1)
-				io.ReadFull(r.Body, make([]byte, 100))
-				io.WriteString(conn, "HTTP/1.1 102 Processing\r\n\r\n")
-				io.Copy(io.Discard, r.Body)
-				io.WriteString(conn, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-			}()
-		}
-	}()
-	c, err := porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := strings.NewReader("\x1f\x8b\x08" + strings.Repeat("x", 16<<20))
-	_, err = c.StartImport(t.Context(), porter.ReaderSource(data, data.Size()), porter.ImportOptions{Path: "app"})
-	if !errors.Is(err, porter.ErrOutcomeUnknown) || posts.Load() != 1 {
-		t.Errorf("after %d requests: %v", posts.Load(), err)
+	c, requests := rawGateway(t, func(_ int32, conn net.Conn, body io.Reader) {
+		io.ReadFull(body, make([]byte, 100))
+		io.WriteString(conn, "HTTP/1.1 102 Processing\r\n\r\n")
+		io.Copy(io.Discard, body)
+		io.WriteString(conn, "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	})
+	_, err := c.StartImport(t.Context(), largeSource(), porter.ImportOptions{Path: "app"})
+	if !errors.Is(err, porter.ErrOutcomeUnknown) || requests.Load() != 1 {
+		t.Errorf("after %d requests: %v", requests.Load(), err)
 	}
 }

@@ -244,7 +244,7 @@ func (m *migration) upload(ctx context.Context, size int64, sp *spool) (*Import,
 
 // direct feeds the upload from the download, with nothing on disk.
 func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
-	return m.to.startImportSurely(ctx, Source{
+	imp, err := m.to.startImportSurely(ctx, Source{
 		Name: defaultFileName,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
@@ -259,6 +259,10 @@ func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
 			return d, nil
 		},
 	}, m.opts.Import, m.clues)
+	if source := (*sourceError)(nil); imp == nil && errors.As(err, &source) {
+		err = source.err // this one knows that it is not the destination's
+	}
+	return imp, err
 }
 
 // A directReader hands an archive to an upload and to its verification, and

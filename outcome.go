@@ -97,10 +97,12 @@ func (o outcome) passing() bool {
 	return o.fault.passing()
 }
 
-// outcomeOf returns the outcome of the request that ended in err. Errors of a
-// source and causes of a context keep their own chains to themselves, so what
-// is found is of this request.
+// outcomeOf returns the outcome of the request that ended in err. The cause of a
+// context is in no chain, so what is found is of this request.
 func outcomeOf(err error) outcome {
+	if errors.As(err, new(*sourceError)) {
+		return outcome{fault: sourceFault}
+	}
 	var e *APIError
 	if errors.As(err, &e) {
 		return outcome{answer: e, reach: e.reach}
@@ -108,9 +110,6 @@ func outcomeOf(err error) outcome {
 	var t *transportError
 	if errors.As(err, &t) {
 		return outcome{reach: t.reach, fault: t.fault}
-	}
-	if errors.As(err, new(*sourceError)) {
-		return outcome{fault: sourceFault}
 	}
 	return outcome{fault: contextFault}
 }

@@ -138,8 +138,8 @@ func TestSourceErrorHidesAnswers(t *testing.T) {
 				t.Errorf("%v is %v", err, target)
 			}
 		}
-		if errors.As(err, new(*APIError)) {
-			t.Errorf("%v is an answer of GitLab", err)
+		if want := errors.As(inner, new(*APIError)); errors.As(err, new(*APIError)) != want {
+			t.Errorf("%v: the answer of the source's server can be had: %t", err, !want)
 		}
 	}
 	// Everything else of the source is there.

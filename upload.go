@@ -243,8 +243,9 @@ func checkFileName(name string) error {
 }
 
 // A sourceError is a source that could not be read, or was not what it said.
-// It matches what its source's error matches, but for the answers of whatever
-// server the source reads from: GitLab has not refused anything.
+// It matches what its source's error matches, but for what would be taken for
+// GitLab's answer to the upload: that has not refused anything. The answer of
+// whatever server the source reads from can be had as an *APIError.
 type sourceError struct{ err error }
 
 var errSourceEmpty = errors.New("archive is empty")
@@ -261,10 +262,10 @@ func (e *sourceError) Is(target error) bool {
 	return errors.Is(e.err, target)
 }
 
-// As finds target in the source's chain, unless it is an answer.
+// As finds target in the source's chain, unless it tells what came of a request.
 func (e *sourceError) As(target any) bool {
 	switch target.(type) {
-	case **APIError, **transportError, **sourceError, **endedError:
+	case **transportError, **sourceError, **endedError:
 		return false
 	}
 	return errors.As(e.err, target)
