@@ -9,6 +9,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.15
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.8
 	github.com/johannesboyne/gofakes3 v1.2.0
+	github.com/seed-5d77b939/porter v0.0.0
 	github.com/vbauerster/mpb/v8 v8.9.3
 	golang.org/x/sync v0.22.0
 	golang.org/x/term v0.45.0
@@ -42,3 +43,5 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/tools v0.39.0 // indirect
 )
+
+replace github.com/seed-5d77b939/porter => ../

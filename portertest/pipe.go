@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -48,7 +47,7 @@ func (l *pipeListener) dial(ctx context.Context) (net.Conn, error) {
 	case l.conns <- server:
 		return client, nil
 	case <-l.done:
-		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: syscall.ECONNREFUSED}
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: errRefused}
 	case <-ctx.Done():
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: ctx.Err()}
 	}
@@ -150,7 +149,7 @@ func (h *pipeHalf) read(p []byte) (int, error) {
 			h.cond.Broadcast()
 			return n, nil
 		case h.reset:
-			return 0, syscall.ECONNRESET
+			return 0, errReset
 		case h.writeClosed:
 			return 0, io.EOF
 		}
@@ -171,7 +170,7 @@ func (h *pipeHalf) write(p []byte) (written int, err error) {
 		case h.writeDeadline.passed():
 			return written, os.ErrDeadlineExceeded
 		case h.readClosed:
-			return written, syscall.EPIPE
+			return written, errPipe
 		case len(p) == 0:
 			return written, nil
 		case h.n < len(h.buf):
