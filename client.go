@@ -309,7 +309,8 @@ func WithHTTPClient(hc *http.Client) Option {
 // WithTransport sends requests through rt, whatever WithHTTPClient says. One
 // that speaks HTTP/2 should look for connections that died unnoticed, as an
 // http.Transport does with an HTTP2.SendPingTimeout, because otherwise they are
-// used again; the library's own transport speaks HTTP/1.1. Where the server
+// used again; the library's own transport speaks HTTP/1.1, and sends no POST on
+// a connection that was used before. Where the server
 // closes a connection in the middle of an upload that it refuses, the library's
 // own still finds the refusal, while others may find the connection broken.
 func WithTransport(rt http.RoundTripper) Option {
