@@ -41,6 +41,9 @@ Examples:
   bulk -url https://gitlab.example.com -dir backups -list projects.txt -skip
       leaves out projects whose file is there already, as after an interruption
 
+On Linux each export holds up to 4 files open, with its connection, and the
+program about 7 besides: "ulimit -n" has to be above that.
+
 Environment:
   GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
                             Maintainer of them all
