@@ -8,7 +8,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"path"
 	"strings"
 )
@@ -83,13 +82,13 @@ func (c *call) receive() *reply {
 	limit := c.s.cfg.maxImportSize()
 	c.s.unlock()
 	files, ours := map[string]bool{}, map[string]bool{}
-	for {
+	for parts := 0; ; parts++ {
 		part, err := mr.NextPart()
 		if err == io.EOF { // not wrapped, so the form is complete
 			break
 		}
 		if err != nil {
-			return noNextPart(err)
+			return brokenForm(parts)
 		}
 		name, filename := dispositionOf(part)
 		switch {
@@ -100,7 +99,7 @@ func (c *call) receive() *reply {
 		case filename == "":
 			value, err := io.ReadAll(io.LimitReader(part, maxForm))
 			if err != nil {
-				return frontServer(http.StatusInternalServerError, "Internal Server Error")
+				return brokenForm(parts)
 			}
 			c.addFields([]field{{name, string(value)}}, true)
 			continue
@@ -128,11 +127,9 @@ var fileFields = []string{
 	"name", "path", "remote_url", "remote_id", "size", "upload_duration", "md5", "sha1", "sha256", "sha512", "gitlab-workhorse-upload",
 }
 
-// noNextPart answers a form that is broken between two parts, or at its
-// beginning. If it is cut inside one, that is another error.
-func noNextPart(err error) *reply {
-	var header textproto.ProtocolError
-	if errors.Is(err, io.EOF) || errors.As(err, &header) {
+// brokenForm answers a form that ends after so many whole parts.
+func brokenForm(parts int) *reply {
+	if parts == 0 {
 		return frontServer(http.StatusBadRequest, "Bad Request")
 	}
 	return frontServer(http.StatusInternalServerError, "Internal Server Error")

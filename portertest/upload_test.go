@@ -95,8 +95,8 @@ func TestBrokenForms(t *testing.T) {
 		{"no closing boundary", ct, body[:end], 500, "Internal Server Error\n"},
 		{"cut in the closing boundary", ct, body[:len(body)-6], 500, "Internal Server Error\n"},
 		{"cut in the file", ct, body[:end-3], 500, "Internal Server Error\n"},
-		{"cut after the boundary", ct, body[:len(body)-len("--\r\n")], 400, "Bad Request\n"},
-		{"cut in the first part", ct, body[:strings.Index(body, "new")+1], 500, "Internal Server Error\n"},
+		{"cut after the boundary", ct, body[:len(body)-len("--\r\n")], 500, "Internal Server Error\n"},
+		{"cut in the first part", ct, body[:strings.Index(body, "new")+1], 400, "Bad Request\n"},
 		{"cut in the first header", ct, body[:strings.Index(body, "Content")+5], 400, "Bad Request\n"},
 		// mime/multipart, which GitLab's front server uses too, takes this for the end.
 		{"cut in a part's header", ct, body[:100], 400, `{"error":"path is missing, file is missing"}`},
