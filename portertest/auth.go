@@ -1,9 +1,9 @@
 package portertest
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,20 +15,31 @@ import (
 func (c *call) credential() string {
 	bearer := ""
 	if scheme, t, ok := strings.Cut(c.r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		bearer = strings.TrimSpace(t)
+		bearer = t
 	}
-	access, _ := c.param("access_token")
-	param, _ := c.param("bearer_token")
-	bearer = cmp.Or(bearer, access, param)
+	bearer = firstPresent(bearer, c.textParam("access_token"), c.textParam("bearer_token"))
 	if c.s.tokens[bearer] != nil && isOAuth(bearer) {
 		return bearer
 	}
-	private, _ := c.param("private_token")
-	secret := cmp.Or(private, c.r.Header.Get("Private-Token"), bearer)
+	secret := firstPresent(c.textParam("private_token"), c.r.Header.Get("Private-Token"), bearer)
 	if strings.HasPrefix(secret, "glcbt-") {
 		return ""
 	}
 	return secret
+}
+
+func firstPresent(texts ...string) string {
+	for _, t := range texts {
+		if present(t) {
+			return t
+		}
+	}
+	return ""
+}
+
+func (c *call) textParam(name string) string {
+	t, _ := c.param(name)
+	return t
 }
 
 // isOAuth tells OAuth tokens from the others, which GitLab gives prefixes such
@@ -53,6 +64,17 @@ func (c *call) authenticate() (*user, *reply) {
 	case t.revoked:
 		return nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user.")
 	}
+	if t.user.denied != "" {
+		return nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
+	}
+	if u, r := c.sudo(t); r != nil || u != t.user {
+		return u, r
+	}
+	return t.user, c.refuseScopes(t)
+}
+
+// refuseScopes returns what a token is not good for, nil if it is good enough.
+func (c *call) refuseScopes(t *accessToken) *reply {
 	listed := []string{"api"}
 	if c.s.cfg.atLeast(12, 10) {
 		listed = append(listed, "read_api")
@@ -62,16 +84,13 @@ func (c *call) authenticate() (*user, *reply) {
 		enough = listed[:1] // although both are listed
 	}
 	if !t.has(enough...) {
-		return nil, scopeError(listed)
-	}
-	if t.user.denied != "" {
-		return nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
+		return scopeError(listed)
 	}
 	if len(t.lacks) > 0 {
-		return nil, tokenError(http.StatusForbidden, "insufficient_granular_scope",
+		return tokenError(http.StatusForbidden, "insufficient_granular_scope",
 			fmt.Sprintf("Access denied: Your fine-grained personal access token lacks the required permissions: [%s].", strings.Join(t.lacks, ", ")))
 	}
-	return c.sudo(t)
+	return nil
 }
 
 // has reports whether the token has any of the scopes.
@@ -89,10 +108,13 @@ func scopeError(listed []string) *reply {
 
 // sudoName returns whom the request asks to act as. An empty name is one too.
 func (c *call) sudoName() (name string, asked bool) {
+	if name, asked = c.param("sudo"); asked {
+		return name, true
+	}
 	if v, ok := c.r.Header["Sudo"]; ok {
 		return v[0], true
 	}
-	return c.param("sudo")
+	return "", false
 }
 
 // sudo returns the user that an administrator asks to act as.
@@ -115,12 +137,17 @@ func (c *call) sudo(t *accessToken) (*user, *reply) {
 	return nil, message(http.StatusNotFound, fmt.Sprintf("404 User with ID or username '%s' Not Found", name))
 }
 
+// projectID matches what is looked up as a project's ID: a line of digits, with
+// whatever is on the others. What counts are the digits that it begins with.
+var projectID = regexp.MustCompile(`(?m)^-?[0-9]+$`)
+
 // findProject returns the project that a path segment names, if the caller may
 // read it, and whether it did so by a former path.
 func (s *Server) findProject(u *user, id string) (p *project, moved bool) {
-	if n, err := strconv.ParseInt(id, 10, 64); err == nil && isDigits(id) {
+	if projectID.MatchString(id) {
+		n, _ := strconv.ParseInt(id[:len(id)-len(strings.TrimLeft(id, "0123456789"))], 10, 64)
 		p = s.projects[n]
-	} else if strings.Contains(strings.Trim(id, "/"), "/") && strings.Trim(id, "/") == id {
+	} else if strings.Contains(id, "/") && strings.Trim(id, "/") == id {
 		if p = s.projectAt(id); p == nil {
 			p, moved = s.projectOnceAt(id)
 		}

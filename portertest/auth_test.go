@@ -24,10 +24,12 @@ func users(s *Server) {
 	for _, u := range []User{
 		{Username: "admin", Token: "admin", Admin: true, Scopes: []string{"api", "sudo"}},
 		{Username: "admin", Token: "admin-api", Admin: true},
+		{Username: "admin", Token: "admin-sudo", Admin: true, Scopes: []string{"sudo"}},
 		{Username: "stranger", Token: "stranger"},
 		{Username: "expired", Token: "expired", Expired: true},
 		{Username: "revoked", Token: "revoked", Revoked: true},
 		{Username: "blocked", Token: "blocked", Blocked: true},
+		{Username: "blocked", Token: "blocked-reader", Blocked: true, Scopes: []string{"read_api"}},
 		{Username: "terms", Token: "terms", Denied: "You must accept the Terms of Service."},
 		{Username: "granular", Token: "granular", Lacks: []string{"create_export"}},
 		{Username: "reader", Token: "reader", Scopes: []string{"read_api"}},
@@ -49,7 +51,6 @@ func TestAuthentication(t *testing.T) {
 		expired     = `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`
 		revoked     = `{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}`
 		scopeAPI    = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
-		scopeRead   = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
 		granular    = `{"error":"insufficient_granular_scope","error_description":"Access denied: Your fine-grained personal access token lacks the required permissions: [create_export]."}`
 		blocked     = `{"message":"403 Forbidden - Your account has been blocked."}`
 		terms       = `{"message":"403 Forbidden - You must accept the Terms of Service."}`
@@ -88,7 +89,7 @@ func TestAuthentication(t *testing.T) {
 		{"read_api on import status", as("reader"), "GET", "projects/1/import", 200, notImported},
 		{"read_api on POST", as("reader"), "POST", "projects/1/export", 403, scopeAPI},
 		{"read_api on import", as("reader"), "POST", "projects/import", 403, scopeAPI},
-		{"no API scope", as("useless"), "GET", "projects/1/export", 403, scopeRead},
+		{"no API scope", as("useless"), "GET", "projects/1/export", 403, scopeAPI},
 		{"fine-grained", as("granular"), "POST", "projects/1/export", 403, granular},
 		{"blocked", as("blocked"), "GET", "projects/1/export", 403, blocked},
 		{"blocked, import", as("blocked"), "POST", "projects/import", 403, blocked},
@@ -119,6 +120,15 @@ func TestAuthentication(t *testing.T) {
 		{"sudo without the scope", as("admin-api", "Sudo", "stranger"), "GET", "projects/1/export", 403, `"scope":"sudo"`},
 		{"sudo without being admin", as("stranger", "Sudo", "maintainer"), "GET", "projects/1/export", 403, `{"message":"403 Forbidden - Must be admin to use sudo"}`},
 		{"sudo to nobody", as("admin", "Sudo", "nobody"), "GET", "projects/1/export", 404, `{"message":"404 User with ID or username 'nobody' Not Found"}`},
+		{"sudo by parameter before the header", as("admin", "Sudo", "nobody"), "GET", "projects/1/export?sudo=maintainer", 200, noneYet},
+		{"sudo to oneself asks for the API's scope too", as("admin-sudo", "Sudo", "admin"), "GET", "projects/1/export", 403, scopeAPI},
+		{"sudo to another does not", as("admin-sudo", "Sudo", "maintainer"), "GET", "projects/1/export", 200, noneYet},
+		{"sudo to nobody in particular", as("admin", "Sudo", ""), "GET", "projects/1/export", 404, `{"message":"404 User with ID or username '' Not Found"}`},
+		{"blocked before the scope", as("blocked-reader"), "POST", "projects/1/export", 403, blocked},
+		{"not an admin before the scope", as("reader", "Sudo", "maintainer"), "POST", "projects/1/export", 403, `{"message":"403 Forbidden - Must be admin to use sudo"}`},
+		{"bearer with two spaces", header("Authorization", "Bearer  "+Token), "GET", "projects/1/export", 401, unauthorized},
+		{"blank parameter", as(Token), "GET", "projects/1/export?private_token=%20", 200, noneYet},
+		{"parameter of another kind", as(Token), "GET", "projects/1/export?private_token[]=x", 200, noneYet},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {

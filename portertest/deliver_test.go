@@ -163,3 +163,27 @@ func TestUploadOfDeletedArchive(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingLeavesTheMachine checks that GitLab's own requests reach the
+// loopback only, however its address is written.
+func TestNothingLeavesTheMachine(t *testing.T) {
+	s := NewServer()
+	defer s.Close()
+	widget(s)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	for host, reached := range map[string]bool{
+		"127.0.0.1": true, "localhost": true, "127.1": true, "2130706433": true,
+		// Nobody has these, should the code be wrong.
+		"192.0.2.1": false, "[2001:db8::1]": false, "x.test": false,
+	} {
+		before := len(s.Uploads())
+		scheduleWithUpload(t, s, "http://"+host+":"+port+"/x", "PUT")
+		s.Advance(time.Hour)
+		u := s.Uploads()
+		if len(u) != before+1 || u[before].OK != reached || !reached && !strings.Contains(u[before].Err, errRefused.Error()) {
+			t.Errorf("%s: got %+v", host, u)
+		}
+	}
+}

@@ -26,6 +26,11 @@
 // from the server's clock, which [Server.Advance] moves. By default a job takes
 // a few milliseconds; see [Timing] and [RealTiming].
 //
+// Nothing that GitLab does by itself leaves this machine. It uploads an archive
+// to its object storage or to another server on the loopback. It imports from
+// its object storage, and from the servers that [Server.AllowOutbound] names;
+// every other address it refuses as GitLab does, or finds nobody there.
+//
 // # What goes wrong
 //
 // [Server.ScriptExport] and [Server.ScriptImport] say how the next jobs of a

@@ -3,8 +3,6 @@ package portertest
 import (
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -64,32 +62,27 @@ func (c *call) exportParams() (ExportRun, *reply) {
 	if !c.s.cfg.atLeast(10, 7) {
 		return run, nil
 	}
-	var problem string
-	if run.Description, _, problem = c.plainParam("description"); problem != "" {
-		return run, apiError(http.StatusBadRequest, problem)
-	}
+	var v validation
+	run.Description = v.text("description", c.params["description"])
 	switch up := c.params["upload"].(type) {
 	case nil:
 	case map[string]any:
-		run.UploadURL, _ = scalar(up["url"])
-		run.UploadURL = strings.TrimSpace(run.UploadURL)
-		method, sent := scalar(up["http_method"])
-		if !sent {
-			method = http.MethodPut
+		run.UploadURL = strings.TrimSpace(v.text("upload[url]", up["url"]))
+		run.UploadMethod = http.MethodPut
+		switch method := up["http_method"]; {
+		case method == nil:
+		case !c.s.cfg.atLeast(14, 0): // which looks at it later
+			run.UploadMethod = strings.ToUpper(v.text("upload[http_method]", method))
+		default:
+			run.UploadMethod = v.oneOf("upload[http_method]", method, http.MethodPut, http.MethodPost)
 		}
-		if !c.s.cfg.atLeast(14, 0) {
-			method = strings.ToUpper(method) // and looked at later
-		} else if !uploadMethod(method) {
-			return run, apiError(http.StatusBadRequest, "upload[http_method] does not have a valid value")
-		}
-		run.UploadMethod = method
 	default:
-		return run, apiError(http.StatusBadRequest, "upload is invalid")
+		v.fail("upload", notOfType)
 	}
 	if run.UploadURL == "" {
 		run.UploadMethod = ""
 	}
-	return run, nil
+	return run, v.refusal()
 }
 
 func uploadMethod(m string) bool { return m == http.MethodPut || m == http.MethodPost }
@@ -100,41 +93,14 @@ func (s *Server) uploadProblems(run ExportRun) object {
 		return nil
 	}
 	var problems object
-	if problem := blockedURL(run.UploadURL); problem != "" {
+	// Whether its host can be found is not looked at.
+	if _, problem := checkURL(run.UploadURL, "http", "https"); problem != "" {
 		problems = append(problems, member{"url", []string{s.translate(problem)}})
 	}
 	if !uploadMethod(run.UploadMethod) {
 		problems = append(problems, member{"http_method", []string{s.translate("invalid. Only PUT and POST methods allowed.")}})
 	}
 	return problems
-}
-
-// blockedURL returns what GitLab has against a URL to upload to.
-func blockedURL(raw string) string {
-	u, problem := checkURL(raw, "http", "https")
-	if problem == "" && u.Hostname() == "" {
-		problem = "is blocked: Host cannot be resolved or invalid"
-	}
-	return problem
-}
-
-// checkURL returns what GitLab has against a URL before it looks for its host.
-// Its schemes are in small letters only.
-func checkURL(raw string, schemes ...string) (u *url.URL, problem string) {
-	u, err := url.Parse(raw)
-	scheme, rest, _ := strings.Cut(raw, "://")
-	switch {
-	case err != nil, rest == "" && slices.Contains(schemes, scheme):
-		return nil, "is blocked: URI is invalid"
-	case !slices.Contains(schemes, scheme):
-		return nil, "is blocked: Only allowed schemes are " + strings.Join(schemes, ", ")
-	}
-	for label := range strings.SplitSeq(u.Hostname(), ".") {
-		if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
-			return nil, "is blocked: Hostname or IP address invalid"
-		}
-	}
-	return u, ""
 }
 
 // exportsOf returns the jobs whose exports u can see.

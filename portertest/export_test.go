@@ -455,11 +455,13 @@ func TestScheduleParameters(t *testing.T) {
 		{"NUL in JSON", "18.9", jsonType, `{"description":"a\u0000b"}`, 400, "Bad Request", ExportRun{}},
 		{"NUL in a hash", "18.9", jsonType, `{"upload":{"x":"\u0000"}}`, 400, "Bad Request", ExportRun{}},
 		{"NUL in a list", "18.9", jsonType, `{"x":[1,["\u0000"]]}`, 400, "Bad Request", ExportRun{}},
-		{"NUL in a key", "18.9", jsonType, `{"x":{"\u0000":1}}`, 400, "Bad Request", ExportRun{}},
+		{"NUL in a key", "18.9", jsonType, `{"x":{"\u0000":1}}`, 202, accepted, ExportRun{}},
+		{"NUL deep down", "18.9", jsonType, `{"a":{"b":{"c":{"d":"\u0000"}}}}`, 202, accepted, ExportRun{}},
+		{"NUL not so deep", "18.9", jsonType, `{"a":{"b":{"c":"\u0000"}}}`, 400, "Bad Request", ExportRun{}},
 		{"JSON that is not UTF-8", "18.9", jsonType, "{\"description\":\"a\xffb\"}", 400, "Bad Request", ExportRun{}},
 		{"form that is not UTF-8", "18.9", formType, "x[y][]=%ff", 400, "Bad Request", ExportRun{}},
 		{"broken multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd", 400, "Bad Request", ExportRun{}},
-		{"multipart without a boundary", "18.9", "multipart/form-data", "x", 400, "Bad Request", ExportRun{}},
+		{"multipart without a boundary", "18.9", "multipart/form-data", "x", 202, accepted, ExportRun{}},
 		{"query", "18.9", "", "", 202, accepted, ExportRun{Description: "q"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // call is one request to GitLab.
@@ -17,16 +17,17 @@ type call struct {
 	r         *http.Request
 	requestID string
 
-	route *route
-	allow []string // methods that the path has routes for
-	gone  bool     // the path is of an API that is no more
-	id    string   // the :id of the route, unescaped
-	rest  string   // of the path, after the :id
+	routes []*route // of the path, whatever the method
+	route  *route   // for the method too
+	gone   bool     // the path is of an API that is no more
+	id     string   // the :id of the route, unescaped
+	rest   string   // of the route, after the :id
 
-	query  url.Values
-	fields []field        // of the body's form, in order
-	params map[string]any // query and body as Rails sees them
-	upload *upload        // a form's file
+	fields    []field        // of the query and of the body's form, in order
+	params    map[string]any // query and body as Rails sees them
+	malformed bool           // something in the parameters is not what it should be made of
+	unfit     *reply         // what the API says of a body that it cannot read
+	upload    *upload        // a form's file
 }
 
 // reads reports whether the request changes nothing.
@@ -35,51 +36,43 @@ func (c *call) reads() bool {
 }
 
 // param returns a plain parameter.
-func (c *call) param(name string) (string, bool) {
-	if c.params == nil {
-		v, ok := c.query[name]
-		if !ok || len(v) == 0 {
-			return "", false
-		}
-		return v[len(v)-1], true
-	}
-	switch v := c.params[name].(type) {
-	case string:
-		return v, true
-	case fmt.Stringer: // a json.Number
-		return v.String(), true
-	}
-	return "", false
-}
+func (c *call) param(name string) (string, bool) { return scalar(c.params[name]) }
 
 // route is an endpoint of the API.
 type route struct {
 	method  string
 	pattern string // below /api/v4; ":id" stands for one segment
 	since   version
+	gate    func(*call) *reply // what stands before it, whatever the method is
 	handle  func(*call) *reply // with s.lock held
 	upload  bool               // the front server stores the file before GitLab looks
 }
 
+// The routes of a path are in the order of GitLab's own.
 var routes = []route{
-	{method: "POST", pattern: "projects/:id/export", since: version{10, 6}, handle: (*call).scheduleExport},
-	{method: "GET", pattern: "projects/:id/export", since: version{10, 6}, handle: (*call).exportStatus},
-	{method: "GET", pattern: "projects/:id/export/download", since: version{10, 6}, handle: (*call).download},
-	{method: "POST", pattern: "projects/import", since: version{10, 6}, handle: (*call).importFile, upload: true},
-	{method: "GET", pattern: "projects/:id/import", since: version{10, 6}, handle: (*call).importStatus},
-	{method: "POST", pattern: "projects/remote-import", since: version{13, 2}, handle: (*call).importURL},
-	{method: "POST", pattern: "projects/remote-import-s3", since: version{14, 9}, handle: (*call).importS3},
-	{method: "POST", pattern: "projects/import-relation", since: version{16, 11}, handle: (*call).importRelation, upload: true},
-	{method: "GET", pattern: "projects/:id/relation-imports", since: version{16, 11}, handle: (*call).listRelationImports},
-	{method: "POST", pattern: "projects/:id/export_relations", since: version{14, 4}, handle: (*call).exportRelations},
-	{method: "GET", pattern: "projects/:id/export_relations/status", since: version{14, 4}, handle: (*call).relationExportStatus},
-	{method: "GET", pattern: "projects/:id/export_relations/download", since: version{14, 4}, handle: (*call).downloadRelation},
+	{"GET", "projects/:id/export", version{10, 6}, exportGate, (*call).exportStatus, false},
+	{"GET", "projects/:id/export/download", version{10, 6}, exportGate, (*call).download, false},
+	{"POST", "projects/:id/export", version{10, 6}, exportGate, (*call).scheduleExport, false},
+	{"POST", "projects/import", version{10, 6}, importGate, (*call).importFile, true},
+	{"GET", "projects/:id/import", version{10, 6}, importGate, (*call).importStatus, false},
+	{"POST", "projects/remote-import", version{13, 2}, importGate, (*call).importURL, false},
+	{"POST", "projects/remote-import-s3", version{14, 9}, importGate, (*call).importS3, false},
+	{"POST", "projects/import-relation", version{16, 11}, importGate, (*call).importRelation, true},
+	{"GET", "projects/:id/relation-imports", version{16, 11}, importGate, (*call).listRelationImports, false},
+	{"POST", "projects/:id/export_relations", version{14, 4}, relationsGate, (*call).exportRelations, false},
+	{"GET", "projects/:id/export_relations/status", version{14, 4}, relationsGate, (*call).relationExportStatus, false},
+	{"GET", "projects/:id/export_relations/download", version{14, 4}, relationsGate, (*call).downloadRelation, false},
 }
+
+func exportGate(c *call) *reply    { _, _, r := c.exportProject(); return r }
+func importGate(c *call) *reply    { _, r := c.importer(); return r }
+func relationsGate(c *call) *reply { _, _, r := c.relationsProject(); return r }
 
 // serveGitLab is the server in front of GitLab.
 func (s *Server) serveGitLab(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, x: w.(*exchange), r: r}
-	c.query, _ = url.ParseQuery(r.URL.RawQuery)
+	c.parseQuery()
+	c.nestFields()
 	s.lock()
 	c.requestID = s.nextRequestID()
 	s.unlock()
@@ -98,15 +91,16 @@ func (c *call) handle() *reply {
 		r.header.Set("Connection", "close")
 		return r
 	}
-	if c.traverses() {
-		return text(http.StatusBadRequest, "Potential path traversal attempt detected. Feedback issue: https://gitlab.com/gitlab-org/gitlab/-/issues/520714.")
-	}
 	api, ok := strings.CutPrefix(rel, "/api/")
 	if !ok {
+		if r := c.screen(); r != nil {
+			return r
+		}
 		return c.locked((*call).web)
 	}
 	c.match(api)
-	if c.route != nil && c.route.upload {
+	// The front server knows its uploads by the path as it was sent.
+	if c.route != nil && c.route.upload && api == "v4/"+c.route.pattern {
 		return c.accelerated()
 	}
 	if r := c.parseBody(); r != nil {
@@ -115,18 +109,43 @@ func (c *call) handle() *reply {
 	return c.locked((*call).app)
 }
 
-// traverses reports whether the path, or a value of the query that is no text
-// for people, has a segment "..".
-func (c *call) traverses() bool {
-	if p, err := url.PathUnescape(c.r.URL.EscapedPath()); err == nil && strings.Contains(p+"/", "/../") {
-		return true
+// screen is what GitLab refuses before it counts a request or looks where it
+// is going.
+func (c *call) screen() *reply {
+	switch {
+	case c.malformed, !wellFormed(c.r.URL.EscapedPath()), !clean(c.r.Header.Get("Authorization")):
+		return text(http.StatusBadRequest, "Bad Request")
+	case c.traverses():
+		return text(http.StatusBadRequest, "Potential path traversal attempt detected. "+
+			"Feedback issue: https://gitlab.com/gitlab-org/gitlab/-/issues/520714.")
 	}
-	for name, values := range c.query {
-		if name != "description" && name != "name" && name != "search" && slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "../") }) {
-			return true
+	return nil
+}
+
+// traversal matches a step upwards in a path or a query.
+var traversal = regexp.MustCompile(`[/\\]\.\.([/\\]|$)`)
+
+// untraversed are the parameters that are texts for people, and may have any.
+var untraversed = []string{
+	"search", "search_title", "search_query", "term", "name", "filter", "filter_projects", "note", "body", "commit_message", "content",
+	"description",
+}
+
+// traverses reports whether the path, or the query after it, leads upwards.
+func (c *call) traverses() bool {
+	p, _ := url.QueryUnescape(c.r.URL.EscapedPath())
+	fs, _ := splitForm(c.r.URL.RawQuery)
+	var query []string
+	for _, f := range fs {
+		if keys := splitKey(f.name); !slices.ContainsFunc(keys, func(k string) bool { return slices.Contains(untraversed, k) }) {
+			value, _ := scalar(f.value)
+			query = append(query, f.name+"="+value)
 		}
 	}
-	return false
+	if len(query) > 0 {
+		p += "?" + strings.Join(query, "&")
+	}
+	return traversal.MatchString(p)
 }
 
 // cleanPath is how the front server reads a path; a slash at the end stays.
@@ -154,15 +173,11 @@ func (c *call) match(api string) {
 		if !v.atLeast(rt.since.major, rt.since.minor) || !rt.fits(segments[1:]) {
 			continue
 		}
-		methods := []string{rt.method}
-		if rt.method == http.MethodGet {
-			methods = append(methods, http.MethodHead)
-		}
-		c.allow = append(c.allow, methods...)
-		if slices.Contains(methods, c.r.Method) {
+		c.routes = append(c.routes, rt)
+		if rt.method == c.r.Method || rt.method == http.MethodGet && c.r.Method == http.MethodHead {
 			c.route = rt
-			c.bind(rt, segments[1:])
 		}
+		c.bind(rt, segments[1:])
 	}
 }
 
@@ -173,7 +188,7 @@ func (rt *route) fits(segments []string) bool {
 	}
 	for i, p := range pattern {
 		segment, err := url.PathUnescape(segments[i])
-		if i == len(pattern)-1 && !rt.upload {
+		if i == len(pattern)-1 {
 			segment = withoutFormat(segment)
 		}
 		if segments[i] == "" || p != ":id" && (err != nil || p != segment) {
@@ -183,22 +198,20 @@ func (rt *route) fits(segments []string) bool {
 	return true
 }
 
-// withoutFormat takes off how a client may say which format it wants.
+// withoutFormat takes off how a client may say which format it wants. It gets
+// JSON whatever it says.
 func withoutFormat(segment string) string {
-	for _, format := range []string{".json", ".xml", ".txt"} {
-		if name, ok := strings.CutSuffix(segment, format); ok {
-			return name
-		}
+	if name, format, ok := strings.Cut(segment, "."); ok && format != "" && !strings.Contains(format, ".") {
+		return name
 	}
 	return segment
 }
 
 func (c *call) bind(rt *route, segments []string) {
-	for i, p := range strings.Split(rt.pattern, "/") {
-		if p == ":id" {
-			c.id, _ = url.PathUnescape(segments[i])
-			c.rest = "/" + strings.Join(segments[i+1:], "/")
-		}
+	pattern := strings.Split(rt.pattern, "/")
+	if i := slices.Index(pattern, ":id"); i >= 0 {
+		c.id, _ = url.PathUnescape(segments[i])
+		c.rest = "/" + strings.Join(pattern[i+1:], "/")
 	}
 }
 
@@ -217,15 +230,18 @@ func (c *call) locked(f func(*call) *reply) *reply {
 
 // app is GitLab itself, behind the front server.
 func (c *call) app() *reply {
-	return c.throttled((*call).appUnthrottled)
+	if r := c.screen(); r != nil {
+		return r
+	}
+	return c.throttled((*call).serveAPI)
 }
 
-func (c *call) appUnthrottled() *reply {
-	if !wellFormed(c.r.URL.EscapedPath()) || !wellFormed(c.r.URL.RawQuery) || !clean(c.params) {
-		return text(http.StatusBadRequest, "Bad Request")
-	}
+func (c *call) serveAPI() *reply {
 	if r := c.writeRefused(); r != nil {
 		return r
+	}
+	if c.unfit != nil {
+		return c.unfit
 	}
 	if c.route == nil {
 		return c.noRoute()
@@ -233,27 +249,10 @@ func (c *call) appUnthrottled() *reply {
 	return c.route.handle(c)
 }
 
+// wellFormed reports whether what is written in escapes is clean.
 func wellFormed(escaped string) bool {
 	s, err := url.PathUnescape(escaped)
-	return err != nil || clean(s)
-}
-
-// clean reports whether all text in a parameter, names included, is free of
-// what a database would not take.
-func clean(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return utf8.ValidString(v) && !strings.Contains(v, "\x00")
-	case []any:
-		return !slices.ContainsFunc(v, func(item any) bool { return !clean(item) })
-	case map[string]any:
-		for name, value := range v {
-			if !clean(name) || !clean(value) {
-				return false
-			}
-		}
-	}
-	return true
+	return err == nil && clean(s)
 }
 
 // noRoute answers what no endpoint does. A method that the path has no route
@@ -262,12 +261,27 @@ func (c *call) noRoute() *reply {
 	switch {
 	case c.gone:
 		return apiError(http.StatusGone, "API V3 is no longer supported. Use API V4 instead.")
-	case c.r.Method == http.MethodOptions && c.allow != nil:
-		r := newReply(http.StatusNoContent, "", nil)
-		r.header.Set("Allow", "OPTIONS, "+strings.Join(c.allow, ", "))
-		return r
+	case c.r.Method == http.MethodOptions && c.routes != nil:
+		return c.options()
 	}
 	return apiError(http.StatusNotFound, "404 Not Found")
+}
+
+// options tells which methods a path has, to those who may use it.
+func (c *call) options() *reply {
+	if r := c.routes[0].gate(c); r != nil {
+		return r
+	}
+	methods := []string{http.MethodOptions}
+	for _, rt := range c.routes {
+		methods = append(methods, rt.method)
+	}
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	r := newReply(http.StatusNoContent, "", nil)
+	r.header.Set("Allow", strings.Join(methods, ", "))
+	return r
 }
 
 // writeRefused is what stands before all writes to a read-only instance.

@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+const traversed = "Potential path traversal attempt detected."
+
 func TestAddressing(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, path string
@@ -28,6 +30,26 @@ func TestAddressing(t *testing.T) {
 		{"NUL", "GET", "projects/a%2Fb%00/export", 400, "Bad Request"},
 		{"not UTF-8", "GET", "projects/a%2Fb%ff/export", 400, "Bad Request"},
 		{"NUL in the query", "GET", "projects/7/export?x=%00", 400, "Bad Request"},
+		{"half an escape in the query", "GET", "projects/7/export?x=%zz", 400, "Bad Request"},
+		{"zeros before the ID", "GET", "projects/007/export", 200, `"id":7`},
+		{"ID and a line break", "GET", "projects/7%0A/export", 200, `"id":7`},
+		{"ID and another line", "GET", "projects/7%0Ax/export", 200, `"id":7`},
+		{"ID on another line", "GET", "projects/x%0A7/export", 404, noProject},
+		{"ID and a space", "GET", "projects/7%20/export", 404, noProject},
+		{"any format", "GET", "projects/7/export.yaml", 200, `"id":7`},
+		{"format of nothing", "GET", "projects/7/export.", 404, noRoute},
+		{"two formats", "GET", "projects/7/export.tar.gz", 404, noRoute},
+		{"dots in the path", "GET", "projects/a%2F..%2Fb/export", 400, traversed},
+		{"dots at the end", "GET", "projects/7/export/..", 400, traversed},
+		{"dots and backslashes", "GET", "projects/a%5C..%5Cb/export", 400, traversed},
+		{"dots escaped twice", "GET", "projects/a%252F..%252Fb/export", 404, noProject},
+		{"dots in a name", "GET", "projects/acme%2F..b/export", 404, noProject},
+		{"dots in the query", "GET", "projects/7/export?x=a/../b", 400, traversed},
+		{"dots at the end of the query", "GET", "projects/7/export?x=a%2F..", 400, traversed},
+		{"dots at the beginning of a value", "GET", "projects/7/export?x=../b", 200, `"id":7`},
+		{"dots in a text for people", "GET", "projects/7/export?content=a/../b", 200, `"id":7`},
+		{"dots in a hash's text", "GET", "projects/7/export?x[description]=a/../b", 200, `"id":7`},
+		{"malformed before dots", "GET", "projects/7/../8%00/export", 400, "Bad Request"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {
@@ -91,6 +113,8 @@ func TestMovedProject(t *testing.T) {
 		{"GET with a query", "18.9", Token, "GET", "old%2Fname/export?a=b%2Fc", 301, "This resource has been moved permanently to " + there + "/export?a=b%2Fc", there + "/export?a=b%2Fc"},
 		{"download", "16.7", Token, "GET", "OLD%2Fname/export/download", 301, "This resource has been moved permanently to " + there + "/export/download", there + "/export/download"},
 		{"import status", "18.9", Token, "GET", "old%2Fname/import", 301, "This resource has been moved permanently to " + there + "/import", there + "/import"},
+		{"slash at the end", "18.9", Token, "GET", "old%2Fname/export/", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"format", "18.9", Token, "GET", "old%2Fname/%65xport.json", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
 		{"POST", "18.9", Token, "POST", "old%2Fname/export", 405, notGET, ""},
 		{"HEAD", "18.9", Token, "HEAD", "old%2Fname/export/download", 405, "", ""},
 		{"no access", "18.9", "stranger", "GET", "old%2Fname/export", 404, noProject, ""},
@@ -190,4 +214,83 @@ func TestWebPages(t *testing.T) {
 			t.Errorf("got %d %s", a.status, a.body)
 		}
 	})
+}
+
+// TestOptions checks which methods a path tells to have, and to whom.
+func TestOptions(t *testing.T) {
+	for _, tt := range []struct {
+		path, token string
+		status      int
+		allow       string
+	}{
+		{"projects/7/export", Token, 204, "OPTIONS, GET, POST, HEAD"},
+		{"projects/7/export/download", Token, 204, "OPTIONS, GET, HEAD"},
+		{"projects/import", Token, 204, "OPTIONS, POST"},
+		{"projects/7/export", "", 404, ""},
+		{"projects/7/export", "x", 401, ""},
+		{"projects/9/export", Token, 404, ""},
+		{"projects/import", "", 401, ""},
+		{"projects/7/export_relations", Token, 404, ""},
+		{"projects/7/nonsense", Token, 404, ""},
+	} {
+		inMemory(t, nil, func(t *testing.T, s *Server) {
+			s.AddProject(Project{Path: "a/b", ID: 7})
+			a := do(t, s, request{method: "OPTIONS", path: tt.path, header: as(tt.token)})
+			if a.status != tt.status || a.header.Get("Allow") != tt.allow || tt.status == 204 && a.body != "" {
+				t.Errorf("%s as %q: got %d %s, Allow %q", tt.path, tt.token, a.status, a.body, a.header.Get("Allow"))
+			}
+		})
+	}
+}
+
+// TestBodies checks what GitLab says of bodies that it does not read, and in
+// which order.
+func TestBodies(t *testing.T) {
+	const undeclared = `{"error":"message body does not match declared format"}`
+	unsupported := func(kind string) string {
+		return `{"error":"The provided content-type '` + kind + `' is not supported."}`
+	}
+	deep := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
+	for _, tt := range []struct {
+		name, method, path, token, contentType, body string
+		status                                       int
+		want                                         string
+	}{
+		{"another type", "POST", "projects/7/export", Token, "text/csv; charset=utf-8", "a,b", 415, unsupported("text/csv")},
+		{"another type, nobody", "POST", "projects/7/export", "", "text/csv", "a,b", 415, unsupported("text/csv")},
+		{"another type, no route", "POST", "nonsense", Token, "text/csv", "a,b", 415, unsupported("text/csv")},
+		{"another type, no body", "POST", "projects/7/export", Token, "text/csv", "", 202, accepted},
+		{"another type where nothing is read", "GET", "projects/7/export", Token, "text/csv", "a,b", 200, ""},
+		{"another type of JSON", "POST", "projects/7/export", Token, "text/x-json", "{}", 415, unsupported("text/x-json")},
+		{"another type of JSON, broken", "POST", "projects/7/export", Token, "text/x-json", "{", 400, `{"error":"Invalid JSON format"}`},
+		{"type in capitals", "POST", "projects/7/export", Token, "Application/JSON", `{"upload":1}`, 400, `{"error":"upload is invalid"}`},
+		{"no type, JSON", "POST", "projects/7/export", Token, "", `{"upload":1}`, 400, `{"error":"upload is invalid"}`},
+		{"no type, none", "POST", "projects/7/export", Token, "", "upload=1", 400, undeclared},
+		{"JSON before the token", "POST", "projects/7/export", "x", jsonType, "{", 400, `{"error":"Invalid JSON format"}`},
+		{"JSON in JSON", "POST", "projects/7/export", Token, jsonType, `"{}"`, 202, accepted},
+		{"list", "POST", "projects/7/export", Token, jsonType, `[{"upload":1}]`, 202, accepted},
+		{"just not too deep", "POST", "projects/7/export", Token, jsonType, deep(32), 202, accepted},
+		{"too deep", "POST", "projects/7/export", Token, jsonType, deep(33), 400, `{"error":"Parameters nested too deeply"}`},
+		{"form that is just not too deep", "POST", "projects/7/export", Token, formType, "a" + strings.Repeat("[a]", 31) + "=1", 202, accepted},
+		{"form that is too deep", "POST", "projects/7/export", Token, formType, "a" + strings.Repeat("[a]", 32) + "=1", 400, "Bad Request"},
+		{"JSON that nobody reads", "GET", "projects/7/export", Token, jsonType, `{"private_token":"x"}`, 200, ""},
+		{"file for a text", "POST", "projects/7/export", Token, "multipart/form-data; boundary=b",
+			"--b\r\nContent-Disposition: form-data; name=\"description\"; filename=\"x\"\r\n\r\nd\r\n--b--\r\n", 400, `{"error":"description is invalid"}`},
+		{"upload by another name", "POST", "projects/import/", Token, "multipart/form-data; boundary=b",
+			"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.gz\"\r\n\r\nd\r\n--b--\r\n", 400, `{"error":"path is missing, file is invalid"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inMemory(t, nil, func(t *testing.T, s *Server) {
+				s.AddProject(Project{Path: "a/b", ID: 7})
+				h := as(tt.token)
+				if tt.contentType != "" {
+					h["Content-Type"] = tt.contentType
+				}
+				a := do(t, s, request{method: tt.method, path: tt.path, header: h, body: strings.NewReader(tt.body)})
+				if a.status != tt.status || tt.want != "" && a.body != tt.want {
+					t.Errorf("got %d %s\nwant %d %s", a.status, a.body, tt.status, tt.want)
+				}
+			})
+		})
+	}
 }

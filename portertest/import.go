@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -26,12 +25,11 @@ func (c *call) importFile() *reply {
 	if r != nil {
 		return r
 	}
-	var problems []string
-	if problem := c.fileProblem(); problem != "" {
-		problems = append(problems, problem)
-	}
-	req, r := c.importParams(problems, false)
-	if r != nil {
+	var v validation
+	path := v.text("path", v.required(c.params, "path"))
+	c.validateFile(&v)
+	req := c.importParams(&v, path)
+	if r := v.refusal(); r != nil {
 		return r
 	}
 	if s.cfg.importsOff {
@@ -40,31 +38,34 @@ func (c *call) importFile() *reply {
 	if r := s.importLimited(u); r != nil {
 		return r
 	}
-	if c.upload == nil {
-		return message(http.StatusBadRequest, "The file is invalid")
-	}
 	if r := c.refuseArchiveName(); r != nil {
+		return r
+	}
+	if r := c.resolve(u, req); r != nil {
+		return r
+	}
+	if r := c.blankPath(req); r != nil {
 		return r
 	}
 	return c.createImport(u, req, c.upload)
 }
 
-// fileProblem is what validation says of the parameter file. A part without a
-// file name is a plain field, which old versions find out only later.
-func (c *call) fileProblem() string {
-	switch {
-	case c.upload != nil:
-		return ""
-	case c.params["file"] == nil:
-		return "file is missing"
-	case c.s.cfg.atLeast(12, 9):
-		return "file is invalid"
+// validateFile checks the parameter file. A part without a file name is a plain
+// field, which old versions find out only later, as all do if it is empty.
+func (c *call) validateFile(v *validation) {
+	if c.upload != nil {
+		return
 	}
-	return ""
+	if value := v.required(c.params, "file"); present(value) && c.s.cfg.atLeast(12, 9) {
+		v.fail("file", notOfType)
+	}
 }
 
 func (c *call) refuseArchiveName() *reply {
-	if !c.s.cfg.atLeast(12, 9) || archiveName(c.upload.name) {
+	switch {
+	case !c.s.cfg.atLeast(12, 9) && c.upload == nil:
+		return message(http.StatusBadRequest, "The file is invalid")
+	case !c.s.cfg.atLeast(12, 9), c.upload != nil && archiveName(c.upload.name):
 		return nil
 	}
 	return message(http.StatusUnprocessableEntity, object{{"error", c.s.translate("You need to upload a GitLab project export archive (ending in .gz).")}})
@@ -86,31 +87,18 @@ func (c *call) importer() (*user, *reply) {
 	return u, r
 }
 
-// importParams checks the parameters that all imports have. problems are those
-// found already, of parameters that are declared before the path or, as that of
-// an uploaded file, after it.
-func (c *call) importParams(problems []string, before bool) (*importRequest, *reply) {
-	v := c.s.cfg.version
-	req := &importRequest{}
-	path, sent, problem := c.plainParam("path")
-	if !sent {
-		problem = "path is missing"
+// importParams reads the parameters that all imports have, but for the path,
+// which is not declared in the same place.
+func (c *call) importParams(v *validation, path string) *importRequest {
+	version := c.s.cfg.version
+	req := &importRequest{path: path}
+	if version.atLeast(12, 10) {
+		req.name = v.text("name", c.params["name"])
 	}
-	switch {
-	case problem == "":
-	case before:
-		problems = append(problems, problem)
-	default:
-		problems = slices.Insert(problems, 0, problem)
-	}
-	req.path = path
-	if v.atLeast(12, 10) {
-		req.name, _ = scalar(c.params["name"])
-	}
-	if v.atLeast(18, 7) {
-		if id, ok := scalar(c.params["namespace_id"]); ok && present(id) && !rubyInteger.MatchString(id) {
-			problems = append(problems, "namespace_id is invalid")
-		}
+	v.text("namespace", c.params["namespace"])
+	if version.atLeast(18, 7) {
+		v.integer("namespace_id", c.params["namespace_id"])
+		v.text("namespace_path", c.params["namespace_path"])
 		var given []string
 		for _, k := range []string{"namespace", "namespace_id", "namespace_path"} {
 			if _, ok := c.params[k]; ok {
@@ -118,90 +106,62 @@ func (c *call) importParams(problems []string, before bool) (*importRequest, *re
 			}
 		}
 		if len(given) > 1 {
-			problems = append(problems, strings.Join(given, ", ")+" are mutually exclusive")
+			v.fail(strings.Join(given, ", "), "are mutually exclusive")
 		}
 	}
-	if v.atLeast(10, 7) {
-		if raw := c.params["overwrite"]; present(raw) {
-			b, ok := boolean(raw)
-			if !ok {
-				problems = append(problems, "overwrite is invalid")
-			}
-			req.overwrite = b
-		}
-		var more []string
-		req.overrides, more = overrides(c.params["override_params"])
-		problems = append(problems, more...)
+	if version.atLeast(10, 7) {
+		req.overwrite, _ = v.boolean("overwrite", c.params["overwrite"])
+		req.overrides = overrides(v, c.params["override_params"])
 	}
-	return req, invalid(problems)
+	return req
 }
 
-// rubyInteger matches what Ruby reads as a decimal number.
-var rubyInteger = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`)
-
-// invalid is how parameter validation answers, nil if there is no problem.
-func invalid(problems []string) *reply {
-	if len(problems) == 0 {
+// blankPath is what GitLab looks at before anything else about the project.
+func (c *call) blankPath(req *importRequest) *reply {
+	if present(req.path) {
 		return nil
 	}
-	return apiError(http.StatusBadRequest, strings.Join(problems, ", "))
+	return c.s.serviceError(http.StatusBadRequest, "Path can't be blank")
 }
 
 // resolve finds where the project goes. Former paths of groups lead nowhere,
 // and neither do groups that the caller is not a member of.
 func (c *call) resolve(u *user, req *importRequest) *reply {
-	if req.ns != nil {
-		return nil
-	}
-	var n *namespace
-	byPath := func(p string) *namespace { return c.s.namespaces[strings.ToLower(p)] }
-	byID := func(s string) *namespace {
-		id, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, 64)
-		if err != nil {
-			return nil
-		}
-		return c.s.namespaceByID(id)
-	}
 	keys := []string{"namespace"}
 	if c.s.cfg.atLeast(18, 7) {
 		keys = append(keys, "namespace_id", "namespace_path")
 	}
-	given := false
+	req.ns = u.home
 	for _, k := range keys {
-		v, _ := scalar(c.params[k])
-		switch {
-		case !present(v):
+		v := c.params[k]
+		if !present(v) {
 			continue
-		case k == "namespace_id", k == "namespace" && isDigits(v):
-			n = byID(v)
-		default:
-			n = byPath(v)
 		}
-		given = true
+		text, _ := scalar(v)
+		var n *namespace
+		if id, whole := wholeNumber(v); whole && (k == "namespace_id" || k == "namespace" && isDigits(text)) {
+			n = c.s.namespaceByID(id)
+		} else {
+			n = c.s.namespaces[strings.ToLower(text)]
+		}
+		if n == nil || n.role(u) == 0 || n.owner != nil && n.owner != u {
+			return message(http.StatusNotFound, "404 Namespace Not Found")
+		}
+		req.ns = n
 	}
-	switch {
-	case !given:
-		n = u.home
-	case n == nil || n.role(u) == 0 || n.owner != nil && n.owner != u:
-		return message(http.StatusNotFound, "404 Namespace Not Found")
-	}
-	req.ns = n
 	return nil
 }
 
 // createImport makes the project that an import fills.
 func (c *call) createImport(u *user, req *importRequest, up *upload) *reply {
 	s := c.s
-	if r := c.resolve(u, req); r != nil {
-		return r
-	}
 	ns, path, name := req.ns, req.path, req.name
 	original := ""
 	if req.overwrite && s.projectAt(ns.path+"/"+path) != nil {
 		original = path
 		path += "-" + hex.EncodeToString(randomBytes(16))
 	}
-	if name == "" {
+	if !present(name) {
 		name = path
 	}
 	if problem := s.refuseProject(u, ns, path, name); problem != "" {
@@ -230,8 +190,6 @@ func (s *Server) refuseProject(u *user, ns *namespace, path, name string) string
 		return "Namespace is not valid"
 	case role < Maintainer && s.cfg.atLeast(16, 0):
 		return "User is not allowed to import projects"
-	case strings.TrimSpace(path) == "":
-		return "Path can't be blank"
 	case !validPath(path) && s.cfg.atLeast(15, 0):
 		return "Project namespace path can only include non-accented letters, digits, '_', '-' and '.'. It must not start with '-', '_', or '.', nor end with '-', '_', '.', '.git', or '.atom'."
 	case !validPath(path):

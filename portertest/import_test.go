@@ -314,7 +314,7 @@ func TestImportRefusals(t *testing.T) {
 		{"overwrite is no bool, 10.7", "10.7", Token, gz(path, plain("overwrite", "maybe")), 400, `{"error":"overwrite is invalid"}`},
 		{"overwrite does not exist yet", "10.6", Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true")), 400, taken},
 		{"overwrite nothing", "18.9", Token, gz(path, plain("overwrite", "true")), 201, "owner/new"},
-		{"several errors", "18.9", Token, []part{plain("overwrite", "x"), plain("override_params", "{}"), plain("namespace", ""), plain("namespace_id", "x"), file("", "")}, 400,
+		{"several errors", "18.9", Token, []part{plain("overwrite", "x"), plain("override_params", "{}"), plain("namespace", ""), plain("namespace_id", "x"), file("", "x")}, 400,
 			`{"error":"path is missing, file is invalid, namespace_id is invalid, namespace, namespace_id are mutually exclusive, overwrite is invalid, override_params is invalid"}`},
 		{"unknown parameters", "18.9", Token, gz(path, plain("nmaespace", "acme"), plain("override_params[nope]", "x")), 201, "owner/new"},
 		{"NUL", "18.9", Token, gz(plain("path", "a\x00")), 400, "Bad Request"},
@@ -327,6 +327,7 @@ func TestImportRefusals(t *testing.T) {
 		{"tgz, 12.9", "12.9", Token, []part{path, file("x.tgz", smallArchive)}, 422, noGZ},
 		{"tgz before 12.9", "12.8", Token, []part{path, file("x.tgz", smallArchive)}, 201, "owner/new"},
 		{"422 before 404", "18.9", Token, []part{path, plain("namespace", "nope"), file("x.zip", smallArchive)}, 422, noGZ},
+		{"blank path before the role", "18.9", "developer", gz(plain("path", " "), plain("namespace", "acme")), 400, `{"message":"Path can't be blank"}`},
 		{"404 before 400", "18.9", Token, gz(plain("path", ""), plain("namespace", "nope")), 404, noNamespace},
 		{"restricted visibility", "private", Token, gz(plain("path", ".")), 400, `{"message":"Visibility level private has been restricted by your GitLab administrator"}`},
 	} {
@@ -565,7 +566,8 @@ func TestImportWithoutForm(t *testing.T) {
 		a := post(t, s, "projects/import", "", "")
 		a.want(t, 400, `{"error":"path is missing, file is missing"}`)
 		post(t, s, "projects/import", jsonType, `{"path":"x","file":"y"}`).want(t, 400, `{"error":"file is invalid"}`)
-		post(t, s, "projects/import", formType, `path=x&file=`).want(t, 400, `{"error":"file is invalid"}`)
+		post(t, s, "projects/import", formType, `path=x&file=y`).want(t, 400, `{"error":"file is invalid"}`)
+		post(t, s, "projects/import", formType, `path=x&file=`).want(t, 422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`)
 		if a.header.Get("Content-Type") != "application/json" || a.header.Get("Date") != s.Now().Format(http.TimeFormat) {
 			t.Errorf("headers: %v", a.header)
 		}

@@ -92,7 +92,7 @@ func (c *call) countGlobally() (http.Header, *reply) {
 		return nil, nil
 	}
 	name, key := "throttle_unauthenticated_api", "ip"
-	if tok := c.s.tokens[c.credential()]; tok != nil {
+	if tok := c.s.tokens[c.credential()]; tok != nil && !tok.expired && !tok.revoked && tok.has("api", "read_api") {
 		name, key = "throttle_authenticated_api", fmt.Sprintf("user:%d", tok.user.id)
 	}
 	n := c.s.count("global:"+key, t.period)

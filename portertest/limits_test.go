@@ -2,6 +2,7 @@ package portertest
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -245,6 +246,36 @@ func TestThrottleHeaders(t *testing.T) {
 			check("application limit", download(t, s), 429, false)
 			check("refused before the upload", importAs(t, s, "x", gz(plain("path", "new"))...), 401, tt.sent)
 			check("upload", importAs(t, s, Token, gz(plain("path", "new"))...), 201, tt.sent)
+		})
+	}
+}
+
+// TestThrottleIdentity checks whom the global throttle counts a request for, if
+// it counts it at all.
+func TestThrottleIdentity(t *testing.T) {
+	const user, address = "throttle_authenticated_api", "throttle_unauthenticated_api"
+	for _, tt := range []struct {
+		name string
+		r    request
+		want string
+	}{
+		{"user", request{path: "projects/1/export", header: as("reader")}, user},
+		{"blocked user", request{path: "projects/1/export", header: as("blocked")}, user},
+		{"expired token", request{path: "projects/1/export", header: as("expired")}, address},
+		{"revoked token", request{path: "projects/1/export", header: as("revoked")}, address},
+		{"token for something else", request{path: "projects/1/export", header: as("useless")}, address},
+		{"nobody's token", request{path: "projects/1/export", header: as("x")}, address},
+		{"type that is not supported", request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", "text/csv"), body: strings.NewReader("x")}, user},
+		{"broken JSON", request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", jsonType), body: strings.NewReader("{")}, ""},
+		{"NUL", request{path: "projects/1/export?x=%00", header: asOwner}, ""},
+		{"NUL before an upload", request{method: "POST", path: "projects/import?x=%00", header: asOwner}, ""},
+		{"dots", request{path: "projects/1/../2/export", header: asOwner}, ""},
+	} {
+		inMemory(t, []Option{GlobalThrottle(9, time.Hour)}, func(t *testing.T, s *Server) {
+			users(s)
+			if a := do(t, s, tt.r); a.header.Get("RateLimit-Name") != tt.want {
+				t.Errorf("%s: got %d %s, RateLimit-Name %q", tt.name, a.status, a.body, a.header.Get("RateLimit-Name"))
+			}
 		})
 	}
 }

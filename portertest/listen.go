@@ -38,7 +38,7 @@ func (s *Server) listen() {
 	}
 	// GitLab itself also sends to servers of the test's own.
 	s.outbound = &http.Transport{
-		DialContext:     s.dial,
+		DialContext:     s.dialOut,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	s.URL = scheme + "://" + s.serve("gitlab.test", cert, s.origin(GitLab, s.serveGitLab)) + s.cfg.root

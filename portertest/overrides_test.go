@@ -42,9 +42,10 @@ func TestOverrides(t *testing.T) {
 		{"whole hash", []part{o("[container_expiration_policy_attributes][keep_n]", "5"), o("[container_expiration_policy_attributes][cadence]", "1d")},
 			url.Values{"container_expiration_policy_attributes[keep_n]": {"5"}, "container_expiration_policy_attributes[cadence]": {"1d"}}, ""},
 		{"hash with errors", []part{o("[container_expiration_policy_attributes][keep_n]", "five"), o("[container_expiration_policy_attributes][enabled]", "maybe")}, nil,
-			`{"error":"override_params[container_expiration_policy_attributes][enabled] is invalid, override_params[container_expiration_policy_attributes][keep_n] is invalid"}`},
+			`{"error":"override_params[container_expiration_policy_attributes][keep_n] is invalid, override_params[container_expiration_policy_attributes][enabled] is invalid"}`},
 		{"keys of the hash outside of it", []part{o("[keep_n]", "five"), o("[cadence]", "1d")}, url.Values{}, ""},
-		{"another hash", []part{o("[visibility][x]", "y")}, nil, `{"error":"override_params[visibility] does not have a valid value"}`},
+		{"another hash", []part{o("[visibility][x]", "y")}, nil,
+			`{"error":"override_params[visibility] is invalid, override_params[visibility] does not have a valid value"}`},
 		{"hash that is none", []part{o("[container_expiration_policy_attributes]", "x")}, nil, `{"error":"override_params[container_expiration_policy_attributes] is invalid"}`},
 		{"two errors", []part{o("[lfs_enabled]", "x"), o("[visibility]", "x")}, nil,
 			`{"error":"override_params[lfs_enabled] is invalid, override_params[visibility] does not have a valid value"}`},
@@ -65,8 +66,9 @@ func TestOverrides(t *testing.T) {
 			})
 		})
 	}
-	if vals, problems := overrides(map[string]any{expirationPolicy + "[enabled]": true}); len(vals) != 0 || problems != nil {
-		t.Errorf("a name in one piece: got %v, %v", vals, problems)
+	var v validation
+	if vals := overrides(&v, map[string]any{"container_expiration_policy_attributes[enabled]": true}); len(vals) != 0 || v.problems != nil {
+		t.Errorf("a name in one piece: got %v, %v", vals, v.problems)
 	}
 	inMemory(t, []Option{Version("10.6")}, func(t *testing.T, s *Server) {
 		importAs(t, s, Token, gz(plain("path", "new"), o("", "x"))...)

@@ -2,7 +2,6 @@ package portertest
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -17,22 +16,37 @@ import (
 // maxForm is how much of a body that is not an upload is read.
 const maxForm = 10 << 20
 
-// field is a plain field of a form.
-type field struct{ name, value string }
+// field is a plain field of a form: a text, nothing if it has no "=", or what
+// stands for a file.
+type field struct {
+	name  string
+	value any
+}
+
+// plainFile stands for a file that the front server has left in a form. GitLab
+// sees a hash of it, which no endpoint here has a use for.
+func plainFile(name string) any { return map[string]any{"filename": name} }
 
 func mediaType(r *http.Request) string {
 	t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return t
 }
 
-func isJSON(r *http.Request) bool {
-	return mediaType(r) == "application/json"
+// jsonTypes are the content types whose bodies GitLab looks into before it does
+// anything else. Its API reads the first one only.
+var jsonTypes = []string{
+	"application/json", "text/x-json", "application/jsonrequest", "application/vnd.git-lfs+json", "application/vnd.git-lfs",
 }
 
+// formTypes are the content types whose bodies are forms.
+var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-data", "multipart/related", "multipart/mixed"}
+
+func isJSON(r *http.Request) bool { return mediaType(r) == jsonTypes[0] }
+
 // parseBody reads the body of a request that is no upload and merges it with
-// the query.
+// the query. It returns how GitLab refuses JSON that is none, before everything
+// else; what it refuses later is left in c.
 func (c *call) parseBody() *reply {
-	c.fields, _ = splitForm(c.r.URL.RawQuery)
 	var body []byte
 	if c.r.Body != http.NoBody {
 		var err error
@@ -40,42 +54,65 @@ func (c *call) parseBody() *reply {
 			c.x.abort()
 		}
 	}
-	switch mediaType(c.r) {
-	case "application/x-www-form-urlencoded":
+	kind := mediaType(c.r)
+	switch {
+	case kind == formTypes[0]:
 		fs, ok := splitForm(string(body))
-		if !ok {
-			return text(http.StatusBadRequest, "Bad Request")
-		}
-		c.addFields(fs)
-	case "multipart/form-data":
+		c.addFields(fs, ok)
+	case slices.Contains(formTypes, kind):
 		fs, err := readForm(c.r.Header.Get("Content-Type"), body)
-		if err != nil {
-			return text(http.StatusBadRequest, "Bad Request")
-		}
-		c.addFields(fs)
+		c.addFields(fs, err == nil)
 	default:
 		c.s.edit(c.x.rec, func(r *Request) { r.Body = body[:min(len(body), maxLoggedBody)] })
 	}
-	if r := c.nestFields(); r != nil || len(body) == 0 {
-		return r
+	c.nestFields()
+	if len(body) == 0 || slices.Contains(formTypes, kind) {
+		return nil
 	}
-	switch t := mediaType(c.r); {
-	case isJSON(c.r):
-		return c.parseJSON(body)
-	case t != "" && t != "application/x-www-form-urlencoded" && t != "multipart/form-data":
-		return apiError(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", t))
+	var doc map[string]any
+	if slices.Contains(jsonTypes, kind) {
+		var r *reply
+		if doc, r = c.parseJSON(body); r != nil {
+			return r
+		}
+	}
+	if !c.readsBody() {
+		return nil
+	}
+	switch kind {
+	case jsonTypes[0]:
+	case "":
+		if json.Unmarshal(body, new(any)) != nil {
+			c.unfit = apiError(http.StatusBadRequest, "message body does not match declared format")
+			return nil
+		}
+		doc, _ = c.parseJSON(body)
+	default:
+		c.unfit = apiError(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", kind))
+	}
+	for k, v := range doc {
+		c.params[k] = v
 	}
 	return nil
+}
+
+// readsBody reports whether the API reads the body of such a request at all.
+func (c *call) readsBody() bool {
+	switch c.r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return true
+	}
+	return false
 }
 
 // maxDepth is how deep parameters may be nested.
 const maxDepth = 32
 
-// parseJSON merges a document with the parameters. One that is no object is
-// ignored.
-func (c *call) parseJSON(body []byte) *reply {
+// parseJSON reads a document. One that is no object has no parameters.
+func (c *call) parseJSON(body []byte) (map[string]any, *reply) {
 	if !utf8.Valid(body) || strings.TrimSpace(string(body)) == "" { // which decoding would cover up
-		return text(http.StatusBadRequest, "Bad Request")
+		c.malformed = true
+		return nil, nil
 	}
 	dec := json.NewDecoder(strings.NewReader(string(body)))
 	dec.UseNumber()
@@ -85,16 +122,14 @@ func (c *call) parseJSON(body []byte) *reply {
 		_, err = dec.Token()
 	}
 	if err != io.EOF {
-		return apiError(http.StatusBadRequest, "Invalid JSON format")
+		return nil, apiError(http.StatusBadRequest, "Invalid JSON format")
 	}
 	if depth(doc) > maxDepth {
-		return apiError(http.StatusBadRequest, "Parameters nested too deeply")
+		return nil, apiError(http.StatusBadRequest, "Parameters nested too deeply")
 	}
+	c.malformed = c.malformed || !clean(doc)
 	members, _ := doc.(map[string]any)
-	for k, v := range members {
-		c.params[k] = v
-	}
-	return nil
+	return members, nil
 }
 
 func depth(v any) int {
@@ -114,23 +149,30 @@ func depth(v any) int {
 	return 1 + deepest
 }
 
-// nestFields makes the parameters of the fields.
-func (c *call) nestFields() *reply {
-	var ok bool
-	if c.params, ok = nest(c.fields); !ok {
-		return text(http.StatusBadRequest, "Bad Request")
-	}
-	return nil
+// parseQuery begins the parameters with those of the query.
+func (c *call) parseQuery() {
+	fs, ok := splitForm(c.r.URL.RawQuery)
+	c.fields, c.malformed = fs, !ok
 }
 
 // addFields adds fields of the body to the parameters and to the log.
-func (c *call) addFields(fs []field) {
+func (c *call) addFields(fs []field, ok bool) {
 	c.fields = append(c.fields, fs...)
+	c.malformed = c.malformed || !ok
 	c.s.edit(c.x.rec, func(r *Request) {
 		for _, f := range fs {
-			r.Fields = append(r.Fields, [2]string{f.name, f.value})
+			if text, plain := scalar(f.value); plain || f.value == nil {
+				r.Fields = append(r.Fields, [2]string{f.name, text})
+			}
 		}
 	})
+}
+
+// nestFields makes the parameters of the fields.
+func (c *call) nestFields() {
+	params, ok := nest(c.fields)
+	c.params = params
+	c.malformed = c.malformed || !ok || !clean(params)
 }
 
 // splitForm takes a query or an urlencoded form apart, in order, and reports
@@ -141,59 +183,60 @@ func splitForm(s string) (fs []field, ok bool) {
 		if pair == "" {
 			continue
 		}
-		k, v, _ := strings.Cut(pair, "=")
+		k, v, hasValue := strings.Cut(pair, "=")
 		name, err1 := url.QueryUnescape(k)
 		value, err2 := url.QueryUnescape(v)
-		if err1 != nil || err2 != nil {
+		switch {
+		case err1 != nil, err2 != nil:
 			ok = false
-			continue
+		case hasValue:
+			fs = append(fs, field{name, value})
+		default:
+			fs = append(fs, field{name, nil})
 		}
-		fs = append(fs, field{name, value})
 	}
 	return fs, ok
 }
 
-// readForm reads the plain fields of a small multipart form.
+// readForm reads a small multipart form. One without a boundary has no fields.
 func readForm(contentType string, body []byte) ([]field, error) {
 	_, p, err := mime.ParseMediaType(contentType)
-	if err != nil {
+	if err != nil || p["boundary"] == "" {
 		return nil, err
-	}
-	if p["boundary"] == "" {
-		return nil, http.ErrMissingBoundary
 	}
 	mr := multipart.NewReader(strings.NewReader(string(body)), p["boundary"])
 	var fs []field
 	for {
 		part, err := mr.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // not wrapped, so the form is complete
 			return fs, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if part.FileName() != "" {
-			continue
-		}
+		name, filename := dispositionOf(part)
 		value, err := io.ReadAll(part)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case filename != "":
+			fs = append(fs, field{name, plainFile(filename)})
+		default:
+			fs = append(fs, field{name, string(value)})
 		}
-		fs = append(fs, field{part.FormName(), string(value)})
 	}
 }
 
 // nest makes of fields such as "a[b][]" the parameters that Rails sees: maps,
-// lists and strings. It is not ok if one is a map or list after it was
-// something else.
+// lists and texts. It is not ok if one is a map or list after it was something
+// else, or if they are nested too deeply.
 func nest(fs []field) (root map[string]any, ok bool) {
-	root = map[string]any{}
+	root, ok = map[string]any{}, true
 	for _, f := range fs {
-		if !put(root, splitKey(f.name), f.value) {
-			return nil, false
-		}
+		keys := splitKey(f.name)
+		ok = len(keys) <= maxDepth && put(root, keys, f.value) && ok
 	}
-	return root, true
+	return root, ok
 }
 
 func splitKey(name string) []string {
@@ -240,58 +283,23 @@ func put(m map[string]any, keys []string, value any) bool {
 	return put(sub, keys[1:], value)
 }
 
-// present reports whether a parameter was sent with something in it.
-func present(v any) bool {
+// clean reports whether all text in the parameters is text: UTF-8, and free of
+// the NUL that a database would not take. GitLab looks for that one in the
+// values only, and not deep down.
+func clean(params any) bool { return cleanAt(params, -1) }
+
+func cleanAt(v any, depth int) bool {
 	switch v := v.(type) {
-	case nil:
-		return false
 	case string:
-		return strings.TrimSpace(v) != ""
+		return utf8.ValidString(v) && (depth > 2 || !strings.Contains(v, "\x00"))
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !cleanAt(item, depth+1) })
+	case map[string]any:
+		for name, value := range v {
+			if !utf8.ValidString(name) || !cleanAt(value, depth+1) {
+				return false
+			}
+		}
 	}
 	return true
-}
-
-// scalar returns a plain parameter as text.
-func scalar(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case json.Number:
-		return v.String(), true
-	case bool:
-		return fmt.Sprint(v), true
-	}
-	return "", false
-}
-
-// boolean returns what a parameter says if it is taken for true or false.
-func boolean(v any) (value, ok bool) {
-	s, plain := scalar(v)
-	if !plain {
-		return false, false
-	}
-	switch {
-	case slices.Contains(trueTexts, s):
-		return true, true
-	case slices.Contains(falseTexts, s):
-		return false, true
-	}
-	return false, false
-}
-
-// What GitLab takes for true and for false. It does not take "tRUE".
-var (
-	trueTexts  = strings.Fields("1 on On ON t T true True TRUE y Y yes Yes YES")
-	falseTexts = strings.Fields("0 off Off OFF f F false False FALSE n N no No NO")
-)
-
-// plainParam returns a parameter that is to be a text, whether it was sent, and
-// what is wrong with it.
-func (c *call) plainParam(name string) (value string, sent bool, problem string) {
-	v, sent := c.params[name]
-	value, plain := scalar(v)
-	if v == nil || plain {
-		return value, sent && plain, ""
-	}
-	return "", true, name + " is invalid"
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -76,12 +74,13 @@ func (c *call) exportRelations() *reply {
 	if r != nil {
 		return r
 	}
+	var v validation
 	batched := false
-	if v := c.params["batched"]; present(v) && s.cfg.atLeast(16, 2) {
-		var ok bool
-		if batched, ok = boolean(v); !ok {
-			return apiError(http.StatusBadRequest, "batched is invalid")
-		}
+	if s.cfg.atLeast(16, 2) {
+		batched, _ = v.boolean("batched", c.params["batched"])
+	}
+	if r := v.refusal(); r != nil {
+		return r
 	}
 	for _, relation := range slices.Concat(listRelations, singleRelations) {
 		s.exportRelation(p, u, relation, batched && slices.Contains(listRelations, relation))
@@ -173,7 +172,12 @@ func (c *call) relationExportStatus() *reply {
 	if r != nil {
 		return r
 	}
-	if relation, sent := c.param("relation"); sent {
+	var v validation
+	relation := v.text("relation", c.params["relation"])
+	if r := v.refusal(); r != nil {
+		return r
+	}
+	if c.params["relation"] != nil {
 		row := c.s.relationRow(p, u, relation)
 		if row == nil {
 			return message(http.StatusNotFound, "Export not found")
@@ -274,32 +278,22 @@ func (e *relationExport) file(i int) *storedFile {
 // relationFileParams reads which file is asked for. A relation that is not
 // batched has a single one.
 func (c *call) relationFileParams() (relation string, batched bool, batch int, r *reply) {
-	var problems []string
-	relation, sent := c.param("relation")
-	if !sent {
-		problems = append(problems, "relation is missing")
-	}
+	var v validation
+	relation = v.text("relation", v.required(c.params, "relation"))
 	if !portable(relation) {
-		problems = append(problems, "relation is not portable")
+		v.fail("relation", "is not portable")
 	}
 	if !c.s.cfg.atLeast(16, 2) {
-		return relation, false, 1, invalid(problems)
+		return relation, false, 1, v.refusal()
 	}
-	raw, hasBatched := c.params["batched"]
-	number, hasNumber := c.param("batch_number")
-	batched, ok := boolean(raw)
-	if hasBatched && !ok {
-		problems = append(problems, "batched is invalid")
-	}
-	batch, err := strconv.Atoi(strings.TrimSpace(number))
-	if hasNumber && err != nil {
-		problems = append(problems, "batch_number is invalid")
-	}
-	if hasBatched != hasNumber {
-		problems = append(problems, "batched, batch_number provide all or none of parameters")
+	batched, _ = v.boolean("batched", c.params["batched"])
+	number, _ := v.integer("batch_number", c.params["batch_number"])
+	_, hasBatched := c.params["batched"]
+	if _, hasNumber := c.params["batch_number"]; hasBatched != hasNumber {
+		v.fail("batched, batch_number", "provide all or none of parameters")
 	}
 	if !batched {
-		batch = 1
+		number = 1
 	}
-	return relation, batched, batch, invalid(problems)
+	return relation, batched, int(number), v.refusal()
 }

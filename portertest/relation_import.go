@@ -50,11 +50,14 @@ func (c *call) importRelation() *reply {
 	if r != nil {
 		return r
 	}
-	path, relation, r := c.relationParams()
-	switch {
-	case r != nil:
+	var v validation
+	path := v.text("path", v.required(c.params, "path"))
+	c.validateFile(&v)
+	relation := v.text("relation", v.required(c.params, "relation"))
+	if r := v.refusal(); r != nil {
 		return r
-	case s.cfg.importsOff:
+	}
+	if s.cfg.importsOff {
 		return message(http.StatusForbidden, "403 Forbidden")
 	}
 	if r := s.importLimited(u); r != nil {
@@ -79,22 +82,6 @@ func (c *call) importRelation() *reply {
 	t := s.track(p, relation, now)
 	t.failed = t.failed || c.upload.problem != nil
 	return jsonReply(http.StatusCreated, s.trackerBody(t))
-}
-
-func (c *call) relationParams() (path, relation string, r *reply) {
-	var problems []string
-	path, sent := scalar(c.params["path"])
-	if !sent {
-		problems = append(problems, "path is missing")
-	}
-	if problem := c.fileProblem(); problem != "" {
-		problems = append(problems, problem)
-	}
-	relation, sent = scalar(c.params["relation"])
-	if !sent {
-		problems = append(problems, "relation is missing")
-	}
-	return path, relation, invalid(problems)
 }
 
 // importing reports whether an import into the project is running. One that

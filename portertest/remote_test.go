@@ -42,7 +42,7 @@ func TestImportFromURL(t *testing.T) {
 	})
 }
 
-const toLocalhost = `{"message":"File url is blocked: Requests to localhost are not allowed"}`
+const refusesLocalhost = `{"message":"File url is blocked: Requests to localhost are not allowed"}`
 
 func TestRemoteImportRefusals(t *testing.T) {
 	var mux http.ServeMux
@@ -93,15 +93,16 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"path before URL", "18.9", `"path":"","url":"http://x.test/"`, 400, `{"message":"Path can't be blank"}`},
 		{"URL of another kind", "18.9", `"path":"new","url":["https://x.test/"]`, 400, `{"error":"url is invalid"}`},
 		{"blank", "18.9", `"path":"new","url":"  "`, 400, `{"message":"File url must be a valid URL"}`},
+		{"space around", "18.9", `"path":"new","url":" https://x.test/"`, 400, "{\"message\":\"undefined method `file_url=' for an instance of Import::GitlabProjects::FileAcquisitionStrategies::RemoteFile\"}"},
 		{"scheme alone", "18.9", `"path":"new","url":"https://"`, 400, `{"message":"File url is blocked: URI is invalid"}`},
 		{"scheme in capitals", "18.9", `"path":"new","url":"HTTPS://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
 		{"label that ends in a hyphen", "18.9", `"path":"new","url":"https://x-.test/"`, 400, `{"message":"File url is blocked: Hostname or IP address invalid"}`},
-		{"server that GitLab was not told of", "18.9", `"path":"new","url":"https://127.0.0.1:9/"`, 400, toLocalhost},
-		{"localhost", "18.9", `"path":"new","url":"https://localhost/"`, 400, toLocalhost},
-		{"IPv6 loopback", "18.9", `"path":"new","url":"https://[::1]/"`, 400, toLocalhost},
-		{"IPv4 loopback in IPv6", "18.9", `"path":"new","url":"https://[::ffff:127.0.0.1]/"`, 400, toLocalhost},
-		{"no host", "18.9", `"path":"new","url":"https:///a"`, 400, toLocalhost},
-		{"unspecified", "18.9", `"path":"new","url":"https://0.0.0.0/"`, 400, toLocalhost},
+		{"server that GitLab was not told of", "18.9", `"path":"new","url":"https://127.0.0.1:9/"`, 400, refusesLocalhost},
+		{"localhost", "18.9", `"path":"new","url":"https://localhost/"`, 400, refusesLocalhost},
+		{"IPv6 loopback", "18.9", `"path":"new","url":"https://[::1]/"`, 400, refusesLocalhost},
+		{"IPv4 loopback in IPv6", "18.9", `"path":"new","url":"https://[::ffff:127.0.0.1]/"`, 400, refusesLocalhost},
+		{"no host", "18.9", `"path":"new","url":"https:///a"`, 400, refusesLocalhost},
+		{"unspecified", "18.9", `"path":"new","url":"https://0.0.0.0/"`, 400, refusesLocalhost},
 		{"local network", "18.9", `"path":"new","url":"https://10.1.2.3/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
 		{"local network, IPv6", "18.9", `"path":"new","url":"https://[fd00::1]/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
 		{"link local", "18.9", `"path":"new","url":"https://169.254.169.254/"`, 400, `{"message":"File url is blocked: Requests to the link local network are not allowed"}`},

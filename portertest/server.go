@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -140,4 +141,17 @@ func (s *Server) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return l.dial(ctx)
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
+}
+
+// dialOut is dial for GitLab's own requests, none of which leave this machine.
+func (s *Server) dialOut(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && s.listeners[host] == nil && !strings.EqualFold(host, "localhost") {
+		ip, ok := resolve(host)
+		if !ok || !ip.IsLoopback() {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errRefused}
+		}
+		addr = net.JoinHostPort(ip.String(), port)
+	}
+	return s.dial(ctx, network, addr)
 }

@@ -46,7 +46,12 @@ func (c *call) accelerated() *reply {
 
 // preflight is the front server's question whether it may take the file, asked
 // with the request's headers before any of its body is read.
-func (c *call) preflight() *reply { return c.throttled((*call).authorizeUpload) }
+func (c *call) preflight() *reply {
+	if r := c.screen(); r != nil {
+		return r
+	}
+	return c.throttled((*call).authorizeUpload)
+}
 
 func (c *call) authorizeUpload() *reply {
 	if r := c.writeRefused(); r != nil {
@@ -76,9 +81,8 @@ func (c *call) receive() *reply {
 	c.s.lock()
 	limit := c.s.cfg.maxImportSize()
 	c.s.unlock()
-	c.fields, _ = splitForm(c.r.URL.RawQuery)
-	files := map[string]bool{}
-	for n, parts := 0, 0; ; parts++ {
+	files, ours := map[string]bool{}, map[string]bool{}
+	for parts := 0; ; parts++ {
 		part, err := mr.NextPart()
 		if err == io.EOF { // not wrapped, so the form is complete
 			break
@@ -90,31 +94,37 @@ func (c *call) receive() *reply {
 		switch {
 		case name == "":
 			continue
+		case ours[name]:
+			return frontServer(http.StatusBadRequest, "Bad Request")
 		case filename == "":
-			if r := c.receiveField(part, name, parts, files); r != nil {
-				return r
+			value, err := io.ReadAll(io.LimitReader(part, maxForm))
+			if err != nil {
+				return brokenForm(parts)
 			}
+			c.addFields([]field{{name, string(value)}}, true)
 			continue
-		}
-		if n++; n > maxFiles {
+		case len(files) == maxFiles:
 			return frontServer(http.StatusBadRequest, "upload request contains more than 10 files")
-		}
-		if files[name] {
+		case files[name]:
 			return frontServer(http.StatusInternalServerError, "Internal Server Error")
 		}
 		files[name] = true
 		if r := c.receiveFile(part, name, filename, limit); r != nil {
 			return r
 		}
+		for _, of := range fileFields {
+			ours[name+"."+of] = true
+		}
 	}
 	io.Copy(io.Discard, c.r.Body) // an epilogue
-	return c.nestFields()
+	c.nestFields()
+	return nil
 }
 
-// dispositionOf returns the names of a part, whatever its disposition is.
-func dispositionOf(part *multipart.Part) (name, filename string) {
-	_, p, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
-	return p["name"], p["filename"]
+// fileFields are what the front server tells GitLab of a file. After the file a
+// form cannot have them.
+var fileFields = []string{
+	"name", "path", "remote_url", "remote_id", "size", "upload_duration", "md5", "sha1", "sha256", "sha512", "gitlab-workhorse-upload",
 }
 
 // brokenForm answers a form that ends after so many whole parts.
@@ -125,18 +135,10 @@ func brokenForm(parts int) *reply {
 	return frontServer(http.StatusInternalServerError, "Internal Server Error")
 }
 
-func (c *call) receiveField(part *multipart.Part, name string, parts int, files map[string]bool) *reply {
-	for f := range files {
-		if strings.HasPrefix(name, f+".") {
-			return frontServer(http.StatusBadRequest, "Bad Request")
-		}
-	}
-	value, err := io.ReadAll(io.LimitReader(part, maxForm))
-	if err != nil {
-		return brokenForm(parts)
-	}
-	c.addFields([]field{{name, string(value)}})
-	return nil
+// dispositionOf returns the names of a part, whatever its disposition is.
+func dispositionOf(part *multipart.Part) (name, filename string) {
+	_, p, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	return p["name"], p["filename"]
 }
 
 func (c *call) receiveFile(part *multipart.Part, name, filename string, limit int64) *reply {

@@ -24,6 +24,7 @@ func TestUploadForms(t *testing.T) {
 		badRequest = "Bad Request\n"
 		internal   = "Internal Server Error\n"
 	)
+	other := "y.png"
 	path := plain("path", "new")
 	name := func(field, filename string) part {
 		p := file(filename, "x")
@@ -55,6 +56,8 @@ func TestUploadForms(t *testing.T) {
 		{"two dots", []part{path, file("..", "x")}, 500, internal},
 		{"a slash", []part{path, file("/", "x")}, 500, internal},
 		{"field file.path before the file", []part{path, plain("file.path", "/etc/passwd"), file("x.gz", "x")}, 201, ""},
+		{"field that the front server has not", []part{path, file("x.gz", "x"), plain("file.type", "x")}, 201, ""},
+		{"field of another file after it", []part{path, {"other", "x", &other}, plain("other.sha256", "x"), file("x.gz", "x")}, 400, badRequest},
 		{"field file.path after the file", []part{path, file("x.gz", "x"), plain("file.path", "/etc/passwd")}, 400, badRequest},
 		{"two files", []part{path, file("x.gz", "x"), file("y.gz", "y")}, 500, internal},
 		{"another file", []part{path, file("x.gz", "x"), name("avatar", "a.png")}, 201, ""},
@@ -92,11 +95,13 @@ func TestBrokenForms(t *testing.T) {
 		{"no closing boundary", ct, body[:end], 500, "Internal Server Error\n"},
 		{"cut in the closing boundary", ct, body[:len(body)-6], 500, "Internal Server Error\n"},
 		{"cut in the file", ct, body[:end-3], 500, "Internal Server Error\n"},
+		{"cut after the boundary", ct, body[:len(body)-len("--\r\n")], 500, "Internal Server Error\n"},
 		{"cut in the first part", ct, body[:strings.Index(body, "new")+1], 400, "Bad Request\n"},
+		{"cut in the first header", ct, body[:strings.Index(body, "Content")+5], 400, "Bad Request\n"},
 		// mime/multipart, which GitLab's front server uses too, takes this for the end.
 		{"cut in a part's header", ct, body[:100], 400, `{"error":"path is missing, file is missing"}`},
 		{"other type", "text/plain", body, 415, `{"error":"The provided content-type 'text/plain' is not supported."}`},
-		{"no type", "", body, 400, `{"error":"path is missing, file is missing"}`},
+		{"no type", "", body, 400, `{"error":"message body does not match declared format"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {
