@@ -10,14 +10,13 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // isPage reports whether the answer is HTML or XML.
@@ -64,21 +63,21 @@ func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach
 	hidden := secretsBehind(resp)
 	e := &APIError{
 		StatusCode: resp.StatusCode,
-		RequestID:  printable(hidden.scrub(resp.Header.Get("X-Request-Id")), 100),
+		RequestID:  redact.Line(hidden.Scrub(resp.Header.Get("X-Request-Id")), 100),
 		reach:      at,
 	}
 	if resp.Request != nil {
 		e.Method = resp.Request.Method
-		e.URL = withoutQuery(resp.Request.URL)
+		e.URL = redact.URL(resp.Request.URL)
 	}
 	e.RetryAfter, e.retryAfter = parseRetryAfter(resp.Header)
 	if e.StatusCode/100 == 3 && !bytes.Contains(body, []byte("<Error>")) {
 		// The body of a redirect repeats the location, query and all. Only object
 		// storage, which sends none, says more.
-		e.Message = hidden.scrub(redirectMessage(resp))
+		e.Message = hidden.Scrub(redirectMessage(resp))
 		return e
 	}
-	e.Body = []byte(hidden.scrubCut(string(body)))
+	e.Body = []byte(hidden.ScrubCut(string(body)))
 	e.Message, e.Fields, e.key = parseErrorBody(e.Method, e.Body)
 	if e.scrub(hidden) {
 		e.Body = nil // it holds a secret in some encoding
@@ -88,9 +87,9 @@ func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach
 	if e.StatusCode/100 == 2 {
 		e.Message = describe(resp, e.Body)
 		if why != nil {
-			e.Message += ": " + printable(why.Error(), 200)
+			e.Message += ": " + redact.Line(why.Error(), 200)
 		}
-		e.Message = hidden.scrub(e.Message)
+		e.Message = hidden.Scrub(e.Message)
 	}
 	if r.kind != nil {
 		e.kind = r.kind(e)
@@ -100,18 +99,18 @@ func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach
 }
 
 // secretsBehind returns what an answer must not be allowed to repeat.
-func secretsBehind(resp *http.Response) *secrets {
+func secretsBehind(resp *http.Response) *redact.Secrets {
 	if resp.Request == nil {
 		return nil
 	}
-	return secretsOf(resp.Request.Context())
+	return redact.SecretsOf(resp.Request.Context())
 }
 
 // scrub takes the secrets out of the decoded message, and reports whether
 // there were any.
-func (e *APIError) scrub(hidden *secrets) (found bool) {
+func (e *APIError) scrub(hidden *redact.Secrets) (found bool) {
 	clean := func(text string) string {
-		c := hidden.scrub(text)
+		c := hidden.Scrub(text)
 		found = found || c != text
 		return c
 	}
@@ -130,7 +129,7 @@ func redirectMessage(resp *http.Response) string {
 	if err != nil {
 		return "redirected to nowhere"
 	}
-	return "redirected to " + printable(withoutQuery(to), 500) + ", not followed"
+	return "redirected to " + redact.Line(redact.URL(to), 500) + ", not followed"
 }
 
 // parseErrorBody flattens every shape in which GitLab and what stands before
@@ -148,7 +147,7 @@ func parseErrorBody(method string, body []byte) (message string, fields map[stri
 		return parseMarkup(text), nil, ""
 	}
 	line, _, _ := strings.Cut(text, "\n")
-	return printable(line, 500), nil, ""
+	return redact.Line(line, 500), nil, ""
 }
 
 // parseErrorObject looks for GitLab's own keys first, and then for those of
@@ -187,7 +186,7 @@ func parseErrorObject(method string, obj map[string]any) (message string, fields
 			if message != "" {
 				details = message + ": " + details
 			}
-			message = printable(details, 500)
+			message = redact.Line(details, 500)
 		}
 		if len(byField) > 0 {
 			fields = byField
@@ -203,7 +202,7 @@ func neededScope(method string, list any) string {
 	if method != "" && method != http.MethodGet && method != http.MethodHead && slices.Contains(scopes, "api") {
 		return "api"
 	}
-	return printable(strings.Join(scopes, " or "), 500)
+	return redact.Line(strings.Join(scopes, " or "), 500)
 }
 
 // flatten makes one line of a message that is a text, a list, or an object of
@@ -211,10 +210,10 @@ func neededScope(method string, list any) string {
 func flatten(v any) (string, map[string][]string) {
 	obj, ok := v.(map[string]any)
 	if !ok {
-		return printable(strings.Join(texts(v), ", "), 500), nil
+		return redact.Line(strings.Join(texts(v), ", "), 500), nil
 	}
 	if inner, ok := obj["error"].(string); ok && len(obj) == 1 {
-		return printable(inner, 500), nil
+		return redact.Line(inner, 500), nil
 	}
 	if message := said(obj); message != "" {
 		return message, nil
@@ -222,12 +221,12 @@ func flatten(v any) (string, map[string][]string) {
 	fields := make(map[string][]string, len(obj))
 	var parts []string
 	for name, v := range obj {
-		name = printable(name, 100)
+		name = redact.Line(name, 100)
 		fields[name] = texts(v)
 		parts = append(parts, name+" "+strings.Join(fields[name], ", "))
 	}
 	slices.Sort(parts)
-	return printable(strings.Join(parts, "; "), 500), fields
+	return redact.Line(strings.Join(parts, "; "), 500), fields
 }
 
 // said returns what an object says that is an error itself, rather than one of
@@ -243,7 +242,7 @@ func said(obj map[string]any) string {
 			parts = append(parts, text)
 		}
 	}
-	return printable(strings.Join(parts, ": "), 500)
+	return redact.Line(strings.Join(parts, ": "), 500)
 }
 
 func texts(v any) []string {
@@ -251,7 +250,7 @@ func texts(v any) []string {
 	case nil:
 		return nil
 	case string:
-		return []string{printable(v, 500)}
+		return []string{redact.Line(v, 500)}
 	case []any:
 		var all []string
 		for _, item := range v {
@@ -267,7 +266,7 @@ func texts(v any) []string {
 	if err != nil {
 		return nil
 	}
-	return []string{printable(string(raw), 500)}
+	return []string{redact.Line(string(raw), 500)}
 }
 
 var (
@@ -295,11 +294,11 @@ func parseMarkup(text string) string {
 		if e.Endpoint != "" {
 			e.Message += " Use " + e.Endpoint
 		}
-		return printable(strings.TrimSpace(e.Code+" "+e.Message), 500)
+		return redact.Line(strings.TrimSpace(e.Code+" "+e.Message), 500)
 	}
 	for _, h := range headings {
 		if m := h.FindStringSubmatch(text); m != nil {
-			if said := printable(html.UnescapeString(markupTag.ReplaceAllString(m[1], " ")), 500); said != "" {
+			if said := redact.Line(html.UnescapeString(markupTag.ReplaceAllString(m[1], " ")), 500); said != "" {
 				return "HTML page “" + said + "”"
 			}
 		}
@@ -331,40 +330,6 @@ func parseRetryAfter(h http.Header) (time.Duration, bool) {
 	return 0, false
 }
 
-// withoutQuery returns u without what can be secret: user, query, fragment.
-func withoutQuery(u *url.URL) string {
-	c := *u
-	c.User, c.RawQuery, c.ForceQuery, c.Fragment, c.RawFragment = nil, "", false, "", ""
-	return c.String()
-}
-
-// urlSecrets matches a URL; what is outside its groups can be secret.
-var urlSecrets = regexp.MustCompile(`(?i)(https?://)(?:[^\s/?#"'<>]*@)?([^\s?#"'<>]*)(?:[?#][^\s"'<>]*)?`)
-
-// printable returns s as one line, cut after n bytes, without control
-// characters and without the secrets of URLs, for texts that a server chose.
-func printable(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError:
-			return '?'
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(urlSecrets.ReplaceAllString(s, "$1$2")), " ")
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
-
 // describe says what a body of a success is that was not what it had to be.
 func describe(resp *http.Response, body []byte) string {
 	method := ""
@@ -372,7 +337,7 @@ func describe(resp *http.Response, body []byte) string {
 		method = resp.Request.Method
 	}
 	message, _, _ := parseErrorBody(method, body)
-	ct := printable(resp.Header.Get("Content-Type"), 100)
+	ct := redact.Line(resp.Header.Get("Content-Type"), 100)
 	if ct == "" {
 		ct = "no content type"
 	}

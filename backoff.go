@@ -1,7 +1,6 @@
 package porter
 
 import (
-	"context"
 	"math/rand/v2"
 	"time"
 )
@@ -32,18 +31,3 @@ func ExponentialBackoff(initial, max time.Duration) Backoff {
 
 // wait returns the backoff's delay, never negative.
 func (b Backoff) wait(n int) time.Duration { return max(0, b(n)) }
-
-// sleep waits d or until ctx ends, and then returns why it ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	if ctx.Err() != nil {
-		return contextError(ctx)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx)
-	}
-}

@@ -17,6 +17,9 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/seed-5d77b939/porter/internal/pace"
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // A Client calls the project import/export API of one GitLab instance as one
@@ -27,8 +30,8 @@ type Client struct {
 	auth  Auth
 	cfg   config
 	bare  http.Client // without credentials; shared with derived clients, as are clock, pacer, answered and created
-	clock *serverClock
-	pacer *pacer
+	clock *pace.Clock
+	pacer *pace.Pacer
 	http  *http.Client // bare with credentials
 	agent string       // the User-Agent
 
@@ -53,8 +56,8 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 }
 
 func newClient(base *url.URL, auth Auth, cfg config) *Client {
-	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(serverClock), answered: new(atomic.Bool), created: new(recentSet)}
-	c.pacer = newPacer(c.clock)
+	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(pace.Clock), answered: new(atomic.Bool), created: new(recentSet)}
+	c.pacer = pace.NewPacer(c.clock)
 	c.bind()
 	return c
 }
@@ -585,7 +588,7 @@ func (p Project) ref(given ProjectRef) string {
 // label names the project in messages.
 func (p Project) label() string {
 	if p.PathWithNamespace != "" {
-		return printable(string(p.PathWithNamespace), 300)
+		return redact.Line(string(p.PathWithNamespace), 300)
 	}
 	return p.ID.String()
 }

@@ -17,6 +17,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A validator tells whether two answers brought the same archive.
@@ -95,13 +98,13 @@ type download struct {
 	v         validator
 	name      string
 	encoding  string
-	hidden    *secrets  // of the request that brought the bytes
-	ahead     []byte    // read to see what it is, and to be read again
-	off       int64     // of the next byte to come
-	wholeOnly bool      // ranges of it are refused, or of no use
-	attempts  int       // without a byte
-	broken    time.Time // when the first of them began
-	err       error     // sticky
+	hidden    *redact.Secrets // of the request that brought the bytes
+	ahead     []byte          // read to see what it is, and to be read again
+	off       int64           // of the next byte to come
+	wholeOnly bool            // ranges of it are refused, or of no use
+	attempts  int             // without a byte
+	broken    time.Time       // when the first of them began
+	err       error           // sticky
 	progress  *progress
 
 	mu     sync.Mutex // an HTTP transport closes what it may still be reading
@@ -169,7 +172,7 @@ func (d *download) adopt(resp *http.Response) {
 	// as a broken one does.
 	d.bounded = lengthOf(resp) >= 0 || len(resp.TransferEncoding) > 0 || !resp.Close
 	if resp.Request != nil {
-		d.hidden = secretsOf(resp.Request.Context())
+		d.hidden = redact.SecretsOf(resp.Request.Context())
 		if !sameOrigin(resp.Request.URL, d.c.base) {
 			d.elsewhere = resp.Request.URL
 		}
@@ -358,7 +361,7 @@ func (d *download) resume(cause error) error {
 		outage := o.answer == nil || o.answer.Temporary() // else it makes no sense
 		switch {
 		case d.ctx.Err() != nil:
-			return contextError(d.ctx)
+			return wait.Ended(d.ctx)
 		case !d.c.mayRetry(o, d.attempts, d.broken, outage && (d.request.outlasts || d.off > 0)):
 			return fmt.Errorf("broken off at byte %d: %w", d.off, cause)
 		case d.off > 0 && d.v.ifRange() == "":
@@ -532,7 +535,7 @@ func suggestedName(h http.Header) string {
 		return ""
 	}
 	name := path.Base(separators.Replace(params["filename"]))
-	if name = printable(name, 250); name == "." || name == ".." || name == "/" {
+	if name = redact.Line(name, 250); name == "." || name == ".." || name == "/" {
 		return ""
 	}
 	return name
@@ -591,9 +594,9 @@ func (d *download) lookAhead() error {
 	case n == 0:
 		return fmt.Errorf("%s: %w: it is empty", d.op, ErrNotArchive)
 	case !isGzip(b):
-		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, printable(d.hidden.scrub(string(b)), 100))
+		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(d.hidden.Scrub(string(b)), 100))
 	case d.encoding != "" && d.encoding != "identity" && compressedTwice(b):
-		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, printable(d.encoding, 40))
+		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, redact.Line(d.encoding, 40))
 	}
 	d.ahead = b
 	return nil

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // Match these with errors.Is.
@@ -206,13 +208,13 @@ func (e *ImportError) Error() string {
 		fmt.Fprintf(&b, "ended with status %q", imp.Status)
 	}
 	if imp.Error != "" {
-		b.WriteString(": " + printable(imp.Error, 1024))
+		b.WriteString(": " + redact.Line(imp.Error, 1024))
 	}
 	if n := len(imp.FailedRelations); n > 0 {
 		fmt.Fprintf(&b, ": %s (%s)", plural(n, "failed relation"), relationCounts(imp.FailedRelations))
 	}
 	if imp.CorrelationID != "" {
-		fmt.Fprintf(&b, " (correlation ID %s)", printable(imp.CorrelationID, 64))
+		fmt.Fprintf(&b, " (correlation ID %s)", redact.Line(imp.CorrelationID, 64))
 	}
 	return b.String()
 }
@@ -221,7 +223,7 @@ func (e *ImportError) Error() string {
 func relationCounts(failed []FailedRelation) string {
 	counts := make(map[string]int)
 	for _, f := range failed {
-		counts[cmp.Or(printable(f.RelationName, 64), "unknown")]++
+		counts[cmp.Or(redact.Line(f.RelationName, 64), "unknown")]++
 	}
 	var parts []string
 	for name, n := range counts {
@@ -248,7 +250,7 @@ func (e *RelationImportError) Error() string {
 	if e.Import == nil {
 		return "relation import failed"
 	}
-	return fmt.Sprintf("import of %s into %s failed (relation import %d)", printable(string(e.Import.Relation), 64), printable(string(e.Import.ProjectPath), 300), e.Import.ID)
+	return fmt.Sprintf("import of %s into %s failed (relation import %d)", redact.Line(string(e.Import.Relation), 64), redact.Line(string(e.Import.ProjectPath), 300), e.Import.ID)
 }
 
 // WaitError reports that a wait ended before the job did. If the context ended
@@ -271,7 +273,7 @@ func (e *WaitError) Error() string {
 	}
 	b.WriteString(" (")
 	if e.Status != "" {
-		fmt.Fprintf(&b, "status %q ", printable(e.Status, 64))
+		fmt.Fprintf(&b, "status %q ", redact.Line(e.Status, 64))
 	} else {
 		b.WriteString("no status seen ")
 	}
@@ -289,27 +291,3 @@ func (e *WaitError) Error() string {
 
 // Unwrap returns e.Err.
 func (e *WaitError) Unwrap() error { return e.Err }
-
-// An endedError is a context that ended. Its text names the cause. Its chain
-// does not hold it: with errgroup the cause is the failure of another project,
-// and nobody must take that for one of this.
-type endedError struct {
-	err   error // context.Canceled or context.DeadlineExceeded
-	cause string
-}
-
-func (e *endedError) Error() string { return e.cause }
-func (e *endedError) Unwrap() error { return e.err }
-
-// contextError returns why ctx ended, and nil if it has not.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil {
-		return nil
-	}
-	text := printable(cause.Error(), 500)
-	if !errors.Is(cause, err) {
-		text += ": " + err.Error()
-	}
-	return &endedError{err, text}
-}

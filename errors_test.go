@@ -22,6 +22,9 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // sentinels are all Err variables.
@@ -500,7 +503,7 @@ func TestWithoutQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := withoutQuery(u); got != tt.want {
+		if got := redact.URL(u); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
 		}
 		if u.String() != tt.url {
@@ -524,8 +527,8 @@ func TestPrintable(t *testing.T) {
 		{"a\u00a0b", 9, "a b"},
 	}
 	for _, tt := range tests {
-		if got := printable(tt.in, tt.n); got != tt.want {
-			t.Errorf("printable(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
+		if got := redact.Line(tt.in, tt.n); got != tt.want {
+			t.Errorf("redact.Line(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
 		}
 	}
 }
@@ -632,7 +635,7 @@ func TestContextError(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := tt.end(t.Context())
 			defer cancel()
-			err := contextError(ctx)
+			err := wait.Ended(ctx)
 			if err == nil || err.Error() != tt.want {
 				t.Fatalf("got %v, want %s", err, tt.want)
 			}
@@ -646,7 +649,7 @@ func TestContextError(t *testing.T) {
 			}
 		})
 	}
-	if err := contextError(t.Context()); err != nil {
+	if err := wait.Ended(t.Context()); err != nil {
 		t.Errorf("got %v of a context that goes on", err)
 	}
 }

@@ -3,6 +3,8 @@ package porter
 import (
 	"context"
 	"fmt"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // estimateArchive returns about how many bytes the archive of a project will
@@ -49,5 +51,5 @@ func (c *Client) checkSpool(ctx context.Context, id, label, dir string) error {
 	if err := checkSpace(dir, size/2); err != nil {
 		return fmt.Errorf("the archive will have about %d bytes: %w", size, err)
 	}
-	return contextError(ctx)
+	return wait.Ended(ctx)
 }

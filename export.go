@@ -9,9 +9,11 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed-5d77b939/porter/internal/pace"
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // Export is the state of a project's export.
@@ -75,7 +77,7 @@ func (t UploadTarget) String() string {
 	if method == "" {
 		method = http.MethodPut
 	}
-	return method + " " + redactURL(t.URL)
+	return method + " " + redact.URLText(t.URL)
 }
 
 // GoString returns the target without the URL's query.
@@ -98,17 +100,7 @@ func errHoldsSecret(v any) error {
 
 // LogValue leaves out the URL's query, which holds its signature.
 func (t UploadTarget) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("url", redactURL(t.URL)), slog.String("method", t.Method))
-}
-
-// redactURL returns s without user, query and fragment, or nothing of it if
-// it is no URL.
-func redactURL(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "(malformed URL)"
-	}
-	return withoutQuery(u)
+	return slog.GroupValue(slog.String("url", redact.URLText(t.URL)), slog.String("method", t.Method))
 }
 
 // exportRequest is the body of POST /projects/:id/export. JSON, because a
@@ -172,7 +164,7 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 		project: label,
 		secrets: signed,
 		hints:   exportHints,
-		budget:  budget{key: "export", limit: c.cfg.pacing.Exports},
+		budget:  pace.Budget{Key: "export", Limit: c.cfg.pacing.Exports},
 		open: func(context.Context) (*payload, error) {
 			return newPayload("application/json", body), nil
 		},
@@ -403,7 +395,7 @@ func (c *Client) makeExport(ctx context.Context, before *Export, p ProjectRef, o
 		again:    true,
 	}
 	if clues.running {
-		c.cfg.logger.InfoContext(ctx, "joining the export under way", "project", label, "status", printable(string(before.Status), 64))
+		c.cfg.logger.InfoContext(ctx, "joining the export under way", "project", label, "status", redact.Line(string(before.Status), 64))
 		return last(watch(ctx, c, c.exportJob(id, label, clues)))
 	}
 	for {

@@ -12,6 +12,10 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seed-5d77b939/porter/internal/pace"
+	"github.com/seed-5d77b939/porter/internal/redact"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // Import is the state of a project's import.
@@ -159,7 +163,7 @@ func (o ImportOptions) label() string {
 	} else if o.Namespace != nil {
 		label = fmt.Sprintf("%s (in namespace %s)", o.Path, o.Namespace)
 	}
-	return printable(label, 300) // it may not have been checked yet
+	return redact.Line(label, 300) // it may not have been checked yet
 }
 
 // StartImport uploads an archive and starts its import. It returns when GitLab
@@ -231,7 +235,7 @@ func (c *Client) postImport(ctx context.Context, r *request, opts ImportOptions)
 func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func() bool) error {
 	r.method = http.MethodPost
 	r.hints = importHints
-	r.budget = budget{key: "import", limit: c.cfg.pacing.Imports}
+	r.budget = pace.Budget{Key: "import", Limit: c.cfg.pacing.Imports}
 	resp, err := c.send(ctx, r)
 	if err != nil {
 		return err
@@ -263,7 +267,7 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 	if imp.PathWithNamespace == "" || strings.EqualFold(got, string(want)) {
 		return nil
 	}
-	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, printable(string(imp.PathWithNamespace), 300))
+	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, redact.Line(string(imp.PathWithNamespace), 300))
 }
 
 // GetImport returns the state of the project's import. The error is an
@@ -326,7 +330,7 @@ func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*I
 			switch i.Status {
 			case ImportFinished:
 				if i.Error != "" {
-					c.cfg.logger.WarnContext(ctx, "import finished with an error", "project", label, "error", printable(i.Error, 1024))
+					c.cfg.logger.WarnContext(ctx, "import finished with an error", "project", label, "error", redact.Line(i.Error, 1024))
 				}
 				if len(i.FailedRelations) > 0 {
 					c.cfg.logger.WarnContext(ctx, "import left relations out", "project", label, "failed_relations", len(i.FailedRelations))
@@ -454,7 +458,7 @@ func (c *Client) findImport(ctx context.Context, target ProjectPath, asked time.
 		found, err := c.lookUp(ctx, target, true)
 		switch {
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%w (%w)", lost, contextError(ctx))
+			return nil, fmt.Errorf("%w (%w)", lost, wait.Ended(ctx))
 		case err != nil && !passing(err):
 			return nil, fmt.Errorf("%w (looked for the project: %w)", lost, err)
 		case found != nil && !clues.free && c.isOlder(found, asked):
@@ -468,7 +472,7 @@ func (c *Client) findImport(ctx context.Context, target ProjectPath, asked time.
 		if left := time.Until(deadline); left < 0 || pause > delay && pause > left {
 			return nil, lost
 		}
-		if ended := sleep(ctx, pause); ended != nil {
+		if ended := wait.Sleep(ctx, pause); ended != nil {
 			return nil, fmt.Errorf("%w (%w)", lost, ended)
 		}
 	}
@@ -478,7 +482,7 @@ func (c *Client) findImport(ctx context.Context, target ProjectPath, asked time.
 // asked. The server's clock may have been unknown then, and is told by another
 // machine than the one that writes down when a project was created.
 func (c *Client) isOlder(p *Import, asked time.Time) bool {
-	return p.CreatedAt.Before(c.clock.now().Add(-time.Since(asked) - clockSlack))
+	return p.CreatedAt.Before(c.clock.Now().Add(-time.Since(asked) - clockSlack))
 }
 
 // clockSlack is how far the clocks of the machines of one instance may be apart.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // MigrateOptions say how Migrate moves a project.
@@ -154,7 +156,7 @@ func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (f
 	if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
 		return false, err
 	}
-	return false, contextError(ctx)
+	return false, wait.Ended(ctx)
 }
 
 // spooled moves the archive through a file: one goroutine downloads it, one

@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A partFile is an archive that is not whole yet, beside its target: its bytes
@@ -453,7 +455,7 @@ func (p *partFile) checkRoom(size int64, anew bool) error {
 func (p *partFile) verify(ctx context.Context, verify func(io.Reader) error) error {
 	err := verify(&contextReader{ctx, io.NewSectionReader(p.bytes, 0, p.off)})
 	if ctx.Err() != nil {
-		return contextError(ctx)
+		return wait.Ended(ctx)
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // A proxyError is a proxy that did not let a request through. Nothing of the
@@ -58,7 +60,7 @@ func newProxyError(proxy *url.URL, status int, text string, err error) *proxyErr
 			text = ""
 		}
 	}
-	text = cmp.Or(printable(text, 200), http.StatusText(status), "unknown status")
+	text = cmp.Or(redact.Line(text, 200), http.StatusText(status), "unknown status")
 	port := cmp.Or(proxy.Port(), map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[proxy.Scheme], "80")
 	return &proxyError{proxy: net.JoinHostPort(proxy.Hostname(), port), status: status, text: text, err: err}
 }

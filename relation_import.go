@@ -181,7 +181,7 @@ func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int
 				return true, nil
 			case i.Status == RelationImportFailed:
 				return false, &RelationImportError{i}
-			case !i.CreatedAt.IsZero() && c.clock.now().Sub(i.CreatedAt) > relationImportLife:
+			case !i.CreatedAt.IsZero() && c.clock.Now().Sub(i.CreatedAt) > relationImportLife:
 				return false, &WaitError{Err: fmt.Errorf("created more than %v ago, so GitLab takes it for dead", relationImportLife)}
 			}
 			s.running()

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // A PortableRelation is a part of a project that GitLab exports by itself, as
@@ -188,7 +190,7 @@ func (e *RelationExportError) Error() string {
 		return "relation export failed"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "export of relation %s failed", printable(string(e.Export.Relation), 64))
+	fmt.Fprintf(&b, "export of relation %s failed", redact.Line(string(e.Export.Relation), 64))
 	var batches []string
 	why := ""
 	for _, batch := range e.Export.Batches {
@@ -198,10 +200,10 @@ func (e *RelationExportError) Error() string {
 		}
 	}
 	if len(batches) > 0 {
-		fmt.Fprintf(&b, " (batch %s of %d)", printable(strings.Join(batches, ", "), 100), len(e.Export.Batches))
+		fmt.Fprintf(&b, " (batch %s of %d)", redact.Line(strings.Join(batches, ", "), 100), len(e.Export.Batches))
 	}
 	if why = cmp.Or(e.Export.Error, why); why != "" {
-		b.WriteString(": " + printable(why, 500))
+		b.WriteString(": " + redact.Line(why, 500))
 	}
 	return b.String()
 }
@@ -247,7 +249,7 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched
 	var since time.Time
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		// The answer told the server's clock, which may have been unknown before.
-		since = c.clock.now().Add(-time.Since(asked))
+		since = c.clock.Now().Add(-time.Since(asked))
 		if lerr == nil {
 			c.created.note(relationsKey(id, since), newestOf(before))
 		}

@@ -8,6 +8,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/pace"
+	"github.com/seed-5d77b939/porter/internal/redact"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A request is one call of the API, which may take several attempts.
@@ -15,14 +19,14 @@ type request struct {
 	method   string
 	url      string
 	header   http.Header
-	project  string   // as the caller gave it, for events and logs
-	hints    hints    // which endpoints it belongs to
-	download bool     // of an archive, which may be redirected to object storage
-	once     bool     // never tried again: its caller is a loop already
-	outlasts bool     // it bears an outage for Polling.Patience: an export or bytes of an archive would be lost with it
-	known    bool     // its host has answered before
-	secrets  []string // that its body carries, such as a signed URL
-	budget   budget   // of GitLab's limits
+	project  string      // as the caller gave it, for events and logs
+	hints    hints       // which endpoints it belongs to
+	download bool        // of an archive, which may be redirected to object storage
+	once     bool        // never tried again: its caller is a loop already
+	outlasts bool        // it bears an outage for Polling.Patience: an export or bytes of an archive would be lost with it
+	known    bool        // its host has answered before
+	secrets  []string    // that its body carries, such as a signed URL
+	budget   pace.Budget // of GitLab's limits
 	// kind returns the Err variable for an answer, beyond the one of its status;
 	// nil for none.
 	kind func(*APIError) error
@@ -52,7 +56,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	for n := 0; ; n++ {
 		if ctx.Err() != nil {
-			return nil, insteadOf(contextError(ctx), last)
+			return nil, insteadOf(wait.Ended(ctx), last)
 		}
 		t, err := c.pace(ctx, r.project, r.budget)
 		if err != nil {
@@ -63,11 +67,11 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 			err = r.read(resp)
 		}
 		if err == nil {
-			t.settle(outcome{reach: whole})
+			settle(t, outcome{reach: whole})
 			return resp, nil
 		}
 		o := outcomeOf(err)
-		t.settle(o)
+		settle(t, o)
 		verdict := o.verdict(r.method == http.MethodGet, p == nil || !p.single || !p.started())
 		if verdict == unknown {
 			err = outcomeUnknown(err)
@@ -146,7 +150,7 @@ func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
 	case e.RetryAfter > d, e.RetryAfter > 0 && e.StatusCode == http.StatusTooManyRequests:
 		return e.RetryAfter
 	case !e.retryAfter && e.StatusCode == http.StatusTooManyRequests:
-		return c.clock.untilNextMinute()
+		return c.clock.UntilNextMinute()
 	}
 	return d
 }
@@ -154,7 +158,7 @@ func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
 func (c *Client) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
 	c.cfg.logger.WarnContext(ctx, "trying again", "project", project, "attempt", n+1, "delay", d, "error", err)
 	c.emit(ctx, Event{Kind: EventRetry, Project: project, Attempt: n + 1, Delay: d, Err: err})
-	return sleep(ctx, d)
+	return wait.Sleep(ctx, d)
 }
 
 // attempt sends r once. The error is the context's, an *APIError, a
@@ -173,7 +177,7 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 	if r.open != nil {
 		if p, err = r.open(req.Context()); err != nil {
 			if ctx.Err() != nil {
-				err = contextError(ctx)
+				err = wait.Ended(ctx)
 			}
 			return nil, nil, err
 		}
@@ -196,7 +200,7 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 	case err == nil:
 		return resp, p, nil
 	case ctx.Err() != nil:
-		return nil, p, newTransportError(req, contextError(ctx), p.reach(err, true), contextFault)
+		return nil, p, newTransportError(req, wait.Ended(ctx), p.reach(err, true), contextFault)
 	case w.stalled():
 		return nil, p, newTransportError(req, ErrStalled, p.reach(err, true), networkFault)
 	case p.failure() != nil:
@@ -212,18 +216,18 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 // newRequest returns the request of one attempt, without its body. Its context
 // knows the secrets that it carries.
 func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
-	ctx, hidden := withSecrets(ctx)
+	ctx, hidden := redact.WithSecrets(ctx)
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, nil)
 	if err != nil {
 		return nil, &transportError{method: r.method, text: "malformed request URL", err: err, fault: lastingFault}
 	}
 	if r.hints == foreignHints {
-		hidden.addURL(req.URL) // it is signed
+		hidden.AddURL(req.URL) // it is signed
 	}
 	for _, text := range r.secrets {
-		hidden.add(text)
+		hidden.Add(text)
 		if u, err := url.Parse(text); err == nil {
-			hidden.addURL(u)
+			hidden.AddURL(u)
 		}
 	}
 	for name, values := range r.header {
@@ -251,7 +255,7 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 		return resp, err
 	case <-req.Context().Done():
 	}
-	if waitFor(done, 2*closePatience) {
+	if wait.AtMost(2*closePatience, done) {
 		return resp, err
 	}
 	go func() {
@@ -295,16 +299,16 @@ func newTransportError(req *http.Request, err error, r reach, f fault) error {
 		err = ue.Err
 	}
 	text := safeText(req, err)
-	if hidden := secretsOf(req.Context()); hidden.scrub(err.Error()) != err.Error() {
+	if hidden := redact.SecretsOf(req.Context()); hidden.Scrub(err.Error()) != err.Error() {
 		err = errors.New(text) // whoever unwraps it must not find them either
 	}
-	return &transportError{req.Method, withoutQuery(req.URL), text, err, r, f}
+	return &transportError{req.Method, redact.URL(req.URL), text, err, r, f}
 }
 
 // newBodyError makes an error of an answer whose body broke off with err.
 func newBodyError(req *http.Request, err error) error {
 	f := networkFault
-	if errors.As(err, new(*endedError)) {
+	if errors.As(err, new(*wait.EndedError)) {
 		f = contextFault
 	}
 	return newTransportError(req, err, whole, f)
@@ -312,7 +316,7 @@ func newBodyError(req *http.Request, err error) error {
 
 // safeText is what an error may say of a request in messages and logs.
 func safeText(req *http.Request, err error) string {
-	return printable(secretsOf(req.Context()).scrub(err.Error()), 500)
+	return redact.Line(redact.SecretsOf(req.Context()).Scrub(err.Error()), 500)
 }
 
 func (e *transportError) Error() string {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A spool is a temporary file that one goroutine writes while others read
@@ -100,18 +102,9 @@ func (s *spool) whole(ctx context.Context) (int64, error) {
 		if err != nil {
 			return n, err
 		}
-		if err := wait(ctx, changed); err != nil {
+		if err := wait.For(ctx, changed); err != nil {
 			return n, err
 		}
-	}
-}
-
-func wait(ctx context.Context, ch <-chan struct{}) error {
-	select {
-	case <-ch:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx)
 	}
 }
 
@@ -145,7 +138,7 @@ func (r *spoolReader) Read(b []byte) (int, error) {
 		case err == io.EOF && (approved || !r.careful):
 			return 0, io.EOF
 		}
-		if err := wait(r.ctx, changed); err != nil {
+		if err := wait.For(r.ctx, changed); err != nil {
 			return 0, err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A watchdog breaks a connection off on which nothing moves. It is armed only
@@ -113,7 +115,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		switch {
 		case b.ctx.Err() != nil:
-			err = contextError(b.ctx)
+			err = wait.Ended(b.ctx)
 		case b.w.stalled():
 			err = ErrStalled
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // newHTTPClient returns the HTTP client that the options ask for. Its transport
@@ -69,7 +71,7 @@ type originTransport struct {
 func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) {
 	req := orig.Clone(orig.Context())
 	home := sameOrigin(req.URL, t.c.base)
-	hidden := secretsOf(req.Context())
+	hidden := redact.SecretsOf(req.Context())
 	if home && t.c.auth != nil {
 		if err := t.c.auth(req); err != nil {
 			if req.Body != nil {
@@ -78,12 +80,12 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 			return nil, &authError{err, orig.Response != nil}
 		}
 	}
-	hidden.addCredentials(orig, req)
+	hidden.AddCredentials(orig, req)
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", t.c.agent)
 	}
 	if orig.Response != nil || !home {
-		hidden.addURL(orig.URL) // where it was redirected to is signed
+		hidden.AddURL(orig.URL) // where it was redirected to is signed
 	}
 	start := time.Now()
 	resp, err := t.next.RoundTrip(req)
@@ -100,9 +102,9 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	}
 	if home {
 		t.c.answered.Store(true)
-		t.c.clock.learn(resp.Header)
+		t.c.clock.Learn(resp.Header)
 		if resp.StatusCode/100 == 3 {
-			t.c.stayHome(resp, orig.URL, addedQuery(orig.URL, req.URL))
+			t.c.stayHome(resp, orig.URL, redact.AddedQuery(orig.URL, req.URL))
 		}
 	}
 	return resp, nil
@@ -115,7 +117,7 @@ func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration,
 	if !log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	log = log.With("method", req.Method, "url", withoutQuery(u), "duration", took)
+	log = log.With("method", req.Method, "url", redact.URL(u), "duration", took)
 	if err != nil {
 		log.DebugContext(ctx, "request failed", "error", safeText(req, err))
 		return
@@ -210,9 +212,9 @@ func redirectPolicy(user func(*http.Request, []*http.Request) error) func(*http.
 		case len(via) > maxRedirects:
 			return &redirectError{fmt.Errorf("redirected more than %d times", maxRedirects)}
 		case req.URL.Scheme != "http" && req.URL.Scheme != "https":
-			return &redirectError{fmt.Errorf("redirected to a %q URL", printable(req.URL.Scheme, 20))}
+			return &redirectError{fmt.Errorf("redirected to a %q URL", redact.Line(req.URL.Scheme, 20))}
 		case last.URL.Scheme == "https" && req.URL.Scheme != "https":
-			return &redirectError{errors.New("redirected from https to " + withoutQuery(req.URL))}
+			return &redirectError{errors.New("redirected from https to " + redact.URL(req.URL))}
 		}
 		req.Header.Del("Referer") // would carry the signature of a signed URL along
 		if user != nil {

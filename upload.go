@@ -23,6 +23,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A Source is an archive that can be opened, and for a retry opened again.
@@ -191,21 +193,9 @@ func (s *singlePass) Close() error {
 	s.stop()
 	s.pr.Close()
 	if s.reading {
-		waitFor(s.ended, closePatience)
+		wait.AtMost(closePatience, s.ended)
 	}
 	return nil
-}
-
-// waitFor waits for ch, but no longer than d, and reports whether it came.
-func waitFor(ch <-chan struct{}, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ch:
-		return true
-	case <-t.C:
-		return false
-	}
 }
 
 const defaultFileName = "archive.tar.gz"
@@ -265,7 +255,7 @@ func (e *sourceError) Is(target error) bool {
 // As finds target in the source's chain, unless it tells what came of a request.
 func (e *sourceError) As(target any) bool {
 	switch target.(type) {
-	case **transportError, **sourceError, **endedError:
+	case **transportError, **sourceError, **wait.EndedError:
 		return false
 	}
 	return errors.As(e.err, target)

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"path"
 	"sync"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // URLSource reads the archive from a URL, such as a presigned one, with hc
@@ -40,7 +42,7 @@ func URLSource(rawURL string, hc *http.Client) Source {
 	if base := path.Base(u.Path); checkFileName(base) == nil {
 		name = base
 	}
-	label := withoutQuery(u)
+	label := redact.URL(u)
 	return Source{
 		Name: name,
 		Size: -1,

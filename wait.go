@@ -6,6 +6,9 @@ import (
 	"iter"
 	"net/http"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // Polling says how a waiter polls. Zero fields stand for what a client has
@@ -100,11 +103,11 @@ func watch[T any](ctx context.Context, c *Client, j job[T]) iter.Seq2[*T, error]
 				}
 				delay = untilNextPoll(ctx, delay)
 			}
-			if sleep(ctx, delay) != nil {
+			if wait.Sleep(ctx, delay) != nil {
 				break
 			}
 		}
-		yield(nil, w.ended(contextError(ctx)))
+		yield(nil, w.ended(wait.Ended(ctx)))
 	}
 }
 
@@ -126,7 +129,7 @@ type waiter[T any] struct {
 func (w *waiter[T]) answered(ctx context.Context, t *T) {
 	w.failures = 0
 	status, known := w.status(t)
-	log := w.c.cfg.logger.With("project", w.project, "status", printable(status, 64))
+	log := w.c.cfg.logger.With("project", w.project, "status", redact.Line(status, 64))
 	if status != w.last {
 		log.InfoContext(ctx, w.op+" status")
 	}

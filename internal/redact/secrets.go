@@ -1,4 +1,4 @@
-package porter
+package redact
 
 import (
 	"cmp"
@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// secrets are what one call carried and no error or log may repeat: its
+// Secrets are what one call carried and no error or log may repeat: its
 // credentials, and the queries of signed URLs. Servers do send them back;
 // object storage that refuses a signature quotes it.
-type secrets struct {
+type Secrets struct {
 	mu    sync.Mutex
 	texts []string
 }
@@ -27,19 +27,20 @@ const redacted = "[redacted]"
 
 type secretsKey struct{}
 
-// withSecrets returns a context whose requests collect their secrets.
-func withSecrets(ctx context.Context) (context.Context, *secrets) {
-	s := new(secrets)
+// WithSecrets returns a context whose requests collect their secrets.
+func WithSecrets(ctx context.Context) (context.Context, *Secrets) {
+	s := new(Secrets)
 	return context.WithValue(ctx, secretsKey{}, s), s
 }
 
-// secretsOf returns what withSecrets made. Nil is none, and works.
-func secretsOf(ctx context.Context) *secrets {
-	s, _ := ctx.Value(secretsKey{}).(*secrets)
+// SecretsOf returns what WithSecrets made. Nil is none, and works.
+func SecretsOf(ctx context.Context) *Secrets {
+	s, _ := ctx.Value(secretsKey{}).(*Secrets)
 	return s
 }
 
-func (s *secrets) add(text string) {
+// Add takes a text, if it is long enough to be a secret.
+func (s *Secrets) Add(text string) {
 	if s == nil || len(text) < shortestSecret {
 		return
 	}
@@ -48,19 +49,19 @@ func (s *secrets) add(text string) {
 	s.texts = append(s.texts, text)
 }
 
-// addURL takes what is secret of a URL.
-func (s *secrets) addURL(u *url.URL) {
+// AddURL takes what is secret of a URL.
+func (s *Secrets) AddURL(u *url.URL) {
 	if pass, ok := u.User.Password(); ok {
-		s.add(pass)
+		s.Add(pass)
 	}
-	s.add(u.RawQuery)
+	s.Add(u.RawQuery)
 	for _, values := range u.Query() {
 		for _, v := range values {
-			s.add(v)
+			s.Add(v)
 			// The first part of an X-Amz-Credential is the access key.
 			for part := range strings.SplitSeq(v, "/") {
 				if len(part) >= 16 {
-					s.add(part)
+					s.Add(part)
 				}
 			}
 		}
@@ -68,20 +69,20 @@ func (s *secrets) addURL(u *url.URL) {
 }
 
 // addHeader takes the value of a header that authenticates.
-func (s *secrets) addHeader(value string) {
+func (s *Secrets) addHeader(value string) {
 	const separators = " ;,="
-	s.add(value)
+	s.Add(value)
 	if !strings.ContainsAny(value, separators) {
 		return
 	}
 	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
-		s.add(part)
+		s.Add(part)
 	}
 }
 
-// addCredentials takes what Auth added to a request, and the cookies or
+// AddCredentials takes what Auth added to a request, and the cookies or
 // password that it had already.
-func (s *secrets) addCredentials(before, after *http.Request) {
+func (s *Secrets) AddCredentials(before, after *http.Request) {
 	for name, values := range after.Header {
 		if name == "Authorization" || name == "Cookie" || !slices.Equal(values, before.Header[name]) {
 			for _, v := range values {
@@ -90,17 +91,17 @@ func (s *secrets) addCredentials(before, after *http.Request) {
 		}
 	}
 	if _, pass, ok := after.BasicAuth(); ok {
-		s.add(pass)
+		s.Add(pass)
 	}
-	for _, values := range addedQuery(before.URL, after.URL) {
+	for _, values := range AddedQuery(before.URL, after.URL) {
 		for _, v := range values {
-			s.add(v)
+			s.Add(v)
 		}
 	}
 }
 
-// addedQuery returns the parameters that after has and before has not.
-func addedQuery(before, after *url.URL) url.Values {
+// AddedQuery returns the parameters that after has and before has not.
+func AddedQuery(before, after *url.URL) url.Values {
 	if after.RawQuery == before.RawQuery {
 		return nil
 	}
@@ -115,7 +116,7 @@ func addedQuery(before, after *url.URL) url.Values {
 
 // forms returns the secrets in every form in which a server may send them
 // back, so sorted that none hides another that contains it.
-func (s *secrets) forms() []string {
+func (s *Secrets) forms() []string {
 	if s == nil {
 		return nil
 	}
@@ -132,8 +133,8 @@ func (s *secrets) forms() []string {
 	return slices.Compact(forms)
 }
 
-// scrub returns text without the secrets.
-func (s *secrets) scrub(text string) string {
+// Scrub returns text without the secrets.
+func (s *Secrets) Scrub(text string) string {
 	texts := s.forms()
 	if len(texts) == 0 {
 		return text
@@ -145,10 +146,10 @@ func (s *secrets) scrub(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// scrubCut is scrub for a text that may end in the middle of a secret.
-func (s *secrets) scrubCut(text string) string {
+// ScrubCut is Scrub for a text that may end in the middle of a secret.
+func (s *Secrets) ScrubCut(text string) string {
 	const shortest = 8 // longer than "Bearer"
-	text = s.scrub(text)
+	text = s.Scrub(text)
 	for _, t := range s.forms() {
 		for n := min(len(t)-1, len(text)); n >= shortest; n-- {
 			if strings.HasSuffix(text, t[:n]) {
