@@ -24,10 +24,10 @@ func (e *APIError) isPage() bool {
 	return bytes.HasPrefix(bytes.TrimSpace(withoutBOM(e.Body)), []byte("<"))
 }
 
-// newAPIError reads the body of resp, the answer to r that is not a success,
+// readAPIError reads the body of resp, the answer to r that is not a success,
 // and makes an error of it. It closes the body.
-func (c *Client) newAPIError(r *request, resp *http.Response, at reach) *APIError {
-	return c.apiError(r, resp, readErrorBody(resp), at, nil)
+func readAPIError(r *request, resp *http.Response, at reach) *APIError {
+	return newAPIError(r, resp, readErrorBody(resp), at, nil)
 }
 
 // readErrorBody reads a body, bounded, and closes it. What arrived is better
@@ -56,10 +56,10 @@ func plain(body []byte, n int64) []byte {
 // JSON and XML.
 func withoutBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
 
-// apiError makes an error of resp, the answer to r, whose body was read. The
+// newAPIError makes an error of resp, the answer to r, whose body was read. The
 // body of r had come as far as at when it came. If resp is a success, why says
 // what is wrong with it, nil if it is not what it had to be.
-func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach, why error) *APIError {
+func newAPIError(r *request, resp *http.Response, body []byte, at reach, why error) *APIError {
 	hidden := secretsBehind(resp)
 	e := &APIError{
 		StatusCode: resp.StatusCode,
@@ -94,7 +94,7 @@ func (c *Client) apiError(r *request, resp *http.Response, body []byte, at reach
 	if r.kind != nil {
 		e.kind = r.kind(e)
 	}
-	e.hint = c.hint(r, e, resp)
+	e.hint = r.hints.hint(e, r.download, r.elsewhere(resp))
 	return e
 }
 

@@ -19,9 +19,9 @@ const maxAnswer = 8 << 20
 // getJSON asks for r.url and decodes the answer into v, which is an answer
 // only if ok says so. A body that breaks off is a broken connection, like any
 // other.
-func (c *Client) getJSON(ctx context.Context, r *request, v any, ok func() bool) error {
+func (c *core) getJSON(ctx context.Context, r *request, v any, ok func() bool) error {
 	r.method = http.MethodGet
-	r.read = func(resp *http.Response) error { return c.decode(r, resp, v, ok) }
+	r.read = func(resp *http.Response) error { return decode(r, resp, v, ok) }
 	_, err := c.send(ctx, r)
 	return err
 }
@@ -33,7 +33,7 @@ var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // decode reads resp, a success that answers r, into v and closes it. The error
 // is an *APIError if the body is not what it had to be, and a *transportError
 // if it broke off.
-func (c *Client) decode(r *request, resp *http.Response, v any, ok func() bool) error {
+func decode(r *request, resp *http.Response, v any, ok func() bool) error {
 	defer resp.Body.Close()
 	buf := answers.Get().(*bytes.Buffer)
 	defer func() {
@@ -50,7 +50,7 @@ func (c *Client) decode(r *request, resp *http.Response, v any, ok func() bool) 
 	if err == nil && ok() {
 		return nil
 	}
-	return c.apiError(r, resp, body[:min(len(body), maxErrorBody)], whole, jsonReason(body, err))
+	return newAPIError(r, resp, body[:min(len(body), maxErrorBody)], whole, jsonReason(body, err))
 }
 
 // jsonReason says why body could not be decoded, in words for users of the
@@ -78,9 +78,9 @@ func looksLikeJSON(body []byte) bool {
 // accepted takes in the answer to r, a job that was scheduled, which says no
 // more than that. What it holds is read, so that the connection can be used
 // again.
-func (c *Client) accepted(r *request, resp *http.Response) error {
+func accepted(r *request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusAccepted {
-		return c.newAPIError(r, resp, whole)
+		return readAPIError(r, resp, whole)
 	}
 	io.CopyN(io.Discard, resp.Body, maxErrorBody)
 	resp.Body.Close()

@@ -13,12 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -26,17 +24,10 @@ import (
 // user. It is safe for concurrent use and paces itself, so that any number of
 // goroutines stay within GitLab's per-user limits.
 type Client struct {
-	base  *url.URL // ends in /api/v4/
-	auth  Auth
-	cfg   config
-	bare  http.Client // without credentials; shared with derived clients, as are clock, pacer, answered and created
-	clock *pace.Clock
-	pacer *pace.Pacer
-	http  *http.Client // bare with credentials
-	agent string       // the User-Agent
-
-	answered *atomic.Bool // the instance has answered once
-	created  *recentSet   // projects and jobs, by what they are asked for
+	core
+	base    *url.URL // ends in /api/v4/
+	auth    Auth
+	created *recentSet // projects and jobs, by what they are asked for; shared with derived clients
 }
 
 // NewClient returns a client for the instance at baseURL, which may be the
@@ -52,14 +43,9 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 	if err := cfg.apply(opts); err != nil {
 		return nil, fmt.Errorf("new client: %w", err)
 	}
-	return newClient(base, auth, cfg), nil
-}
-
-func newClient(base *url.URL, auth Auth, cfg config) *Client {
-	c := &Client{base: base, auth: auth, cfg: cfg, bare: newHTTPClient(cfg), clock: new(pace.Clock), answered: new(atomic.Bool), created: new(recentSet)}
-	c.pacer = pace.NewPacer(c.clock)
-	c.bind()
-	return c
+	c := &Client{core: newCore(cfg), base: base, auth: auth, created: new(recentSet)}
+	c.bind(base, auth)
+	return c, nil
 }
 
 // With returns a copy of c with opts applied. The copy shares c's HTTP client,
@@ -75,7 +61,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	if d.cfg.rewired {
 		d.bare = newHTTPClient(d.cfg)
 	}
-	d.bind()
+	d.bind(d.base, d.auth)
 	return &d, nil
 }
 

@@ -86,7 +86,7 @@ func (v validator) confirms(o validator) bool {
 // URL, and otherwise, or when that has expired, at the place it was first
 // given.
 type download struct {
-	c       *Client
+	c       *core
 	ctx     context.Context
 	cancel  context.CancelFunc
 	op      string // for errors
@@ -116,7 +116,7 @@ type download struct {
 // download of the archive that v tells reached, if v is resumable; 0 asks for
 // all of it. If the server holds another archive, or ignores the range, the
 // download begins at 0.
-func openDownload(ctx context.Context, c *Client, op, project string, r request, off int64, v validator) (*download, error) {
+func openDownload(ctx context.Context, c *core, op, project string, r request, off int64, v validator) (*download, error) {
 	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}}
 	d.ctx, d.cancel = context.WithCancel(ctx)
 	d.progress = newProgress(ctx, c, project)
@@ -157,7 +157,7 @@ func (d *download) start(off int64, v validator) error {
 // begin takes an answer with the whole archive.
 func (d *download) begin(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		return d.c.newAPIError(&d.request, resp, whole)
+		return readAPIError(&d.request, resp, whole)
 	}
 	d.v, d.off = validatorOf(resp.Header, lengthOf(resp)), 0
 	d.name = suggestedName(resp.Header)
@@ -173,7 +173,7 @@ func (d *download) adopt(resp *http.Response) {
 	d.bounded = lengthOf(resp) >= 0 || len(resp.TransferEncoding) > 0 || !resp.Close
 	if resp.Request != nil {
 		d.hidden = redact.SecretsOf(resp.Request.Context())
-		if !sameOrigin(resp.Request.URL, d.c.base) {
+		if d.request.elsewhere(resp) {
 			d.elsewhere = resp.Request.URL
 		}
 	}
@@ -210,7 +210,7 @@ func (d *download) ask(off int64, v validator, once bool) (*http.Response, error
 	r.once = once
 	r.known = d.off > 0
 	r.header = rangeHeader(off, v)
-	r.read = func(resp *http.Response) error { return d.c.checkStorage(&r, resp) }
+	r.read = func(resp *http.Response) error { return checkStorage(&r, resp) }
 	return d.c.send(d.ctx, &r)
 }
 
@@ -226,7 +226,7 @@ func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) 
 	}
 	resp, _, err := d.c.attempt(d.ctx, r)
 	if err == nil {
-		err = d.c.checkStorage(r, resp)
+		err = checkStorage(r, resp)
 	}
 	if err != nil {
 		return nil, err
@@ -236,13 +236,13 @@ func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) 
 
 // checkStorage makes an error of a success that is object storage's wish to be
 // asked again. Any other page or message is left for whoever reads on.
-func (c *Client) checkStorage(r *request, resp *http.Response) error {
+func checkStorage(r *request, resp *http.Response) error {
 	if !strings.Contains(resp.Header.Get("Content-Type"), "xml") {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err == nil && !isGzip(body) {
-		if e := c.apiError(r, resp, body, whole, nil); e.busy {
+		if e := newAPIError(r, resp, body, whole, nil); e.busy {
 			resp.Body.Close()
 			return e
 		}
@@ -489,7 +489,7 @@ func (d *download) placeOf(resp *http.Response) (int64, error) {
 	if !partial && !d.v.confirms(v) { // nothing but the answer itself speaks for it
 		head, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 		if !isGzip(head) {
-			return 0, d.c.apiError(&d.request, resp, head, whole, nil) // some page or message, but no archive
+			return 0, newAPIError(&d.request, resp, head, whole, nil) // some page or message, but no archive
 		}
 		changed = true
 	}
@@ -634,7 +634,7 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 	}
 	deadline := time.Now().Add(c.cfg.polling.Patience)
 	for n := 0; ; n++ {
-		d, err := openDownload(ctx, c, op, label, r, off, v)
+		d, err := openDownload(ctx, &c.core, op, label, r, off, v)
 		if err == nil {
 			return d, nil
 		}

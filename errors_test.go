@@ -137,7 +137,7 @@ func TestRecordedAnswers(t *testing.T) {
 				tt.url = apiURL
 			}
 			resp := readAnswer(t, tt.name, "GET", tt.url)
-			e := newAPIError(resp)
+			e := refusal(resp)
 			if got := e.Error(); got != tt.text {
 				t.Errorf("got text  %s\nwant      %s", got, tt.text)
 			}
@@ -310,7 +310,7 @@ func TestNeededScope(t *testing.T) {
 			resp.Request = nil
 		}
 		want := "insufficient_scope: More is needed. (needs scope " + tt.want + ")"
-		if got := newAPIError(resp).Message; got != want {
+		if got := refusal(resp).Message; got != want {
 			t.Errorf("%s, %s: got %s, want %s", tt.method, tt.scope, got, want)
 		}
 	}
@@ -324,18 +324,16 @@ type closeNoter struct {
 
 func (b *closeNoter) Close() error { b.closed = true; return nil }
 
-// newAPIError makes an error of an answer to a request that has nothing special.
-func newAPIError(resp *http.Response) *APIError {
-	return answerClient.newAPIError(new(request), resp, whole)
+// refusal makes an error of an answer to a request that has nothing special.
+func refusal(resp *http.Response) *APIError {
+	return readAPIError(&request{url: "https://gitlab.test/api/v4/"}, resp, whole)
 }
-
-var answerClient = newClient(&url.URL{Scheme: "https", Host: "gitlab.test", Path: "/api/v4/"}, nil, defaultConfig())
 
 func TestErrorBodyIsBounded(t *testing.T) {
 	text := strings.Repeat("x", 1<<20)
 	rest := strings.NewReader(text)
 	b := &closeNoter{Reader: rest}
-	e := newAPIError(&http.Response{StatusCode: 500, Body: b})
+	e := refusal(&http.Response{StatusCode: 500, Body: b})
 	if string(e.Body) != text[:64<<10] {
 		t.Errorf("kept %d bytes, want %d", len(e.Body), 64<<10)
 	}
@@ -352,7 +350,7 @@ func TestErrorBodyIsBounded(t *testing.T) {
 
 func TestErrorBodyBreaksOff(t *testing.T) {
 	b := &closeNoter{Reader: io.MultiReader(strings.NewReader("half an ans"), iotest.ErrReader(io.ErrUnexpectedEOF))}
-	e := newAPIError(&http.Response{StatusCode: 502, Body: b})
+	e := refusal(&http.Response{StatusCode: 502, Body: b})
 	if e.Message != "half an ans" || !b.closed {
 		t.Errorf("message %q, closed %t", e.Message, b.closed)
 	}
@@ -678,7 +676,7 @@ func FuzzAPIError(f *testing.F) {
 			Body:       io.NopCloser(bytes.NewReader(text)),
 			Request:    httptest.NewRequest("GET", apiURL, nil),
 		}
-		e := newAPIError(resp)
+		e := refusal(resp)
 		for _, s := range []string{e.Error(), e.Message, e.RequestID, describe(resp, text)} {
 			if i := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
 				t.Errorf("not printable at %d: %q", i, s)

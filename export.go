@@ -171,7 +171,7 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 	}
 	resp, err := c.send(ctx, r)
 	if err == nil {
-		err = c.accepted(r, resp)
+		err = accepted(r, resp)
 	}
 	if err = c.explainSchedule(ctx, id, label, err); err != nil {
 		return fmt.Errorf("schedule export of %s: %w", label, err)
@@ -242,7 +242,7 @@ func (c *Client) WatchExport(ctx context.Context, p ProjectRef) iter.Seq2[*Expor
 			yield(nil, fmt.Errorf("watch export: %w", err))
 		}
 	}
-	return watch(ctx, c, c.exportJob(id, p.String(), exportClues{}))
+	return watch(ctx, &c.core, c.exportJob(id, p.String(), exportClues{}))
 }
 
 // exportClues are what is known of an export before the first poll.
@@ -396,7 +396,7 @@ func (c *Client) makeExport(ctx context.Context, before *Export, p ProjectRef, o
 	}
 	if clues.running {
 		c.cfg.logger.InfoContext(ctx, "joining the export under way", "project", label, "status", redact.Line(string(before.Status), 64))
-		return last(watch(ctx, c, c.exportJob(id, label, clues)))
+		return last(watch(ctx, &c.core, c.exportJob(id, label, clues)))
 	}
 	for {
 		err := c.scheduleExport(ctx, id, label, opts)
@@ -409,7 +409,7 @@ func (c *Client) makeExport(ctx context.Context, before *Export, p ProjectRef, o
 		case err != nil && !clues.running:
 			return nil, err
 		}
-		exp, err := last(watch(ctx, c, c.exportJob(id, label, clues)))
+		exp, err := last(watch(ctx, &c.core, c.exportJob(id, label, clues)))
 		if errors.Is(err, errNotScheduled) {
 			c.cfg.logger.WarnContext(ctx, "scheduling the export once more", "project", label, "error", clues.unsure)
 			clues.again = false

@@ -64,7 +64,11 @@ func TestFaultsDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range files {
+	inner, err := filepath.Glob("internal/*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(files, inner...) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -17,15 +17,16 @@ const (
 	foreignHints  hints = "" // not GitLab's
 )
 
-// hint returns what may have been overlooked where e, the answer resp to r, came.
-func (c *Client) hint(r *request, e *APIError, resp *http.Response) string {
-	switch elsewhere := resp.Request != nil && !sameOrigin(resp.Request.URL, c.base); {
+// hint returns what may have been overlooked where e came, perhaps to a
+// download, and perhaps from elsewhere than it was asked for.
+func (h hints) hint(e *APIError, download, elsewhere bool) string {
+	switch {
 	case e.StatusCode == http.StatusProxyAuthRequired:
 		return "a proxy on the way wants credentials: give them in its URL (HTTPS_PROXY=http://user:password@proxy), or to the transport"
-	case r.hints == foreignHints:
+	case h == foreignHints:
 	case !elsewhere:
-		return r.hints.forAnswer(e, r.download)
-	case r.download && e.key == "": // object storage's
+		return h.forAnswer(e, download)
+	case download && e.key == "": // object storage's
 	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
 		return "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
 	}

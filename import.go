@@ -213,7 +213,7 @@ func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions
 	return c.postImport(ctx, &request{
 		url:      c.endpoint("projects/import"),
 		outlasts: outlasts,
-		open:     func(ctx context.Context) (*payload, error) { return f.open(ctx, c, opts.label()) },
+		open:     func(ctx context.Context) (*payload, error) { return f.open(ctx, &c.core, opts.label()) },
 	}, opts)
 }
 
@@ -240,7 +240,7 @@ func (c *Client) postForImport(ctx context.Context, r *request, v any, ok func()
 	if err != nil {
 		return err
 	}
-	err = c.decode(r, resp, v, ok)
+	err = decode(r, resp, v, ok)
 	if e := answerOf(err); err == nil || e != nil && e.key != "" {
 		return err // a readable refusal is one, whatever its status
 	}
@@ -318,7 +318,7 @@ func (c *Client) WatchImport(ctx context.Context, p ProjectRef) iter.Seq2[*Impor
 }
 
 func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*Import, error] {
-	return watch(ctx, c, job[Import]{
+	return watch(ctx, &c.core, job[Import]{
 		op:       "import",
 		project:  label,
 		accepted: c.created.has(id),

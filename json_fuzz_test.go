@@ -33,26 +33,26 @@ func FuzzStatusJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		exp := new(Export)
-		if answerClient.decode(new(request), answer(body), exp, func() bool { return exp.ID > 0 && exp.Status != "" }) == nil {
+		if decode(new(request), answer(body), exp, func() bool { return exp.ID > 0 && exp.Status != "" }) == nil {
 			if n := boolCount(exp.Status.Terminal(), exp.Status.underWay(), exp.Status == ExportNone); n != 1 {
 				t.Errorf("export status %q is %d of ended, under way and none", exp.Status, n)
 			}
 		}
 		imp := new(Import)
-		if answerClient.decode(new(request), answer(body), imp, func() bool { return imp.ID > 0 && imp.Status != "" }) == nil {
+		if decode(new(request), answer(body), imp, func() bool { return imp.ID > 0 && imp.Status != "" }) == nil {
 			if imp.Complete() && (imp.Status != ImportFinished || imp.Error != "") {
 				t.Errorf("an import with status %q and error %q is complete", imp.Status, imp.Error)
 			}
 			_ = (&ImportError{imp}).Error()
 		}
 		var imports []*RelationImport
-		if answerClient.decode(new(request), answer(body), &imports, func() bool { return allPresent(imports) }) == nil {
+		if decode(new(request), answer(body), &imports, func() bool { return allPresent(imports) }) == nil {
 			for _, i := range imports {
 				_ = (&RelationImportError{i}).Error()
 			}
 		}
 		var exports []*RelationExport
-		if answerClient.decode(new(request), answer(body), &exports, func() bool { return allPresent(exports) }) == nil {
+		if decode(new(request), answer(body), &exports, func() bool { return allPresent(exports) }) == nil {
 			for _, e := range exports {
 				if e.Relation == "" || e.Status == "" {
 					t.Errorf("relation export without a relation or status: %+v", e)

@@ -51,7 +51,7 @@ func (l tellLock) Lock()   { l <- struct{}{} }
 func (l tellLock) Unlock() { <-l }
 
 // emit hands ev to the observer, if there is one.
-func (c *Client) emit(ctx context.Context, ev Event) {
+func (c *core) emit(ctx context.Context, ev Event) {
 	if c.cfg.observer == nil {
 		return
 	}
@@ -68,7 +68,7 @@ const progressInterval = 100 * time.Millisecond
 
 // progress reports the bytes of one transfer.
 type progress struct {
-	c       *Client
+	c       *core
 	ctx     context.Context
 	project string
 
@@ -80,7 +80,7 @@ type progress struct {
 	next  time.Time
 }
 
-func newProgress(ctx context.Context, c *Client, project string) *progress {
+func newProgress(ctx context.Context, c *core, project string) *progress {
 	return &progress{c: c, ctx: ctx, project: project, mu: newTellLock()}
 }
 

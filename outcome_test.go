@@ -167,7 +167,7 @@ func TestStorageIsBusy(t *testing.T) {
 		``:                       false,
 	} {
 		for _, status := range []int{200, 400, 403, 503} {
-			e := answerClient.apiError(new(request), &http.Response{StatusCode: status}, []byte(body), whole, nil)
+			e := newAPIError(new(request), &http.Response{StatusCode: status}, []byte(body), whole, nil)
 			if got := e.Temporary(); got != (want || status == 503) {
 				t.Errorf("%d %s: temporary %t", status, body, got)
 			}

@@ -30,7 +30,7 @@ func (p *Pacing) setDefaults() {
 }
 
 // downloadBudget is what a download of the project counts against.
-func (c *Client) downloadBudget(label string) pace.Budget {
+func (c *core) downloadBudget(label string) pace.Budget {
 	label = strings.ToLower(label)
 	return pace.Budget{
 		Key:   "download of " + label,
@@ -40,7 +40,7 @@ func (c *Client) downloadBudget(label string) pace.Budget {
 }
 
 // pace waits for a turn. A nil turn means that this request is not paced.
-func (c *Client) pace(ctx context.Context, project string, b pace.Budget) (*pace.Turn, error) {
+func (c *core) pace(ctx context.Context, project string, b pace.Budget) (*pace.Turn, error) {
 	if b.Key == "" || c.cfg.unpaced {
 		return nil, nil
 	}

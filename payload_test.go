@@ -17,7 +17,7 @@ func TestPayloadEnds(t *testing.T) {
 	}
 	open := func(f form) *payload {
 		ctx, w := newWatchdog(t.Context(), 0)
-		p, err := f.open(ctx, c, "app")
+		p, err := f.open(ctx, &c.core, "app")
 		if err != nil {
 			t.Fatal(err)
 		}

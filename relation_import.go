@@ -77,7 +77,7 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 		url:     c.endpoint("projects/import-relation"),
 		project: p.String(),
 		kind:    busyProject,
-		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, c, p.String()) },
+		open:    func(ctx context.Context) (*payload, error) { return f.open(ctx, &c.core, p.String()) },
 	}, imp, func() bool { return imp.ID > 0 && imp.Status != "" })
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int
 	if id <= 0 {
 		return nil, fmt.Errorf("wait for relation import of %s: ID %d is not positive", p, id)
 	}
-	return last(watch(ctx, c, job[RelationImport]{
+	return last(watch(ctx, &c.core, job[RelationImport]{
 		op:       "relation import",
 		project:  p.String(),
 		accepted: c.created.has(relationImportKey(id)),

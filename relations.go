@@ -244,7 +244,7 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched
 	before, lerr := c.listRelationExports(ctx, id, p.String(), true)
 	resp, err := c.send(ctx, r)
 	if err == nil {
-		err = c.accepted(r, resp)
+		err = accepted(r, resp)
 	}
 	var since time.Time
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
@@ -377,7 +377,7 @@ func (c *Client) WaitForRelationExports(ctx context.Context, p ProjectRef, since
 		w.fresh = newest.Add(1)
 		w.sure = w.fresh
 	}
-	list, err := last(watch(ctx, c, job[[]*RelationExport]{
+	list, err := last(watch(ctx, &c.core, job[[]*RelationExport]{
 		op:       "relation exports",
 		project:  p.String(),
 		accepted: !since.IsZero(),
@@ -558,7 +558,7 @@ func (c *Client) relationFile(p ProjectRef, r PortableRelation, batch int) (*rel
 }
 
 func (f *relationFile) open(ctx context.Context, off int64, v validator) (*download, error) {
-	d, err := openDownload(ctx, f.c, f.op, f.request.project, f.request, off, v)
+	d, err := openDownload(ctx, &f.c.core, f.op, f.request.project, f.request, off, v)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.op, err)
 	}

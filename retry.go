@@ -36,6 +36,13 @@ type request struct {
 	open func(context.Context) (*payload, error)
 }
 
+// elsewhere reports whether resp, an answer to r, comes from another origin
+// than was asked.
+func (r *request) elsewhere(resp *http.Response) bool {
+	asked, err := url.Parse(r.url)
+	return err == nil && resp.Request != nil && !sameOrigin(resp.Request.URL, asked)
+}
+
 // endpoint returns the URL of a path below the API's root. The path is escaped.
 func (c *Client) endpoint(path string) string { return c.base.String() + path }
 
@@ -47,7 +54,7 @@ func (c *Client) projectEndpoint(id, what string) string { return c.projectURL(i
 
 // send sends r, as often as its method and the failures allow, and returns
 // the first 2xx answer. The caller closes its body, unless r.read did.
-func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
+func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 	var last error
 	var since time.Time // the first failure
 	turns := 0          // that a 429 cost, which are no failures
@@ -98,7 +105,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 // mayRetry reports whether what has failed n times before, first at since and
 // now with o, may be tried again. A lost turn is no failure. What outlasts an
 // outage is borne as long as failing polls are.
-func (c *Client) mayRetry(o outcome, n int, since time.Time, outlasts bool) bool {
+func (c *core) mayRetry(o outcome, n int, since time.Time, outlasts bool) bool {
 	switch {
 	case c.cfg.retries == 0 || c.tooLong(o):
 		return false
@@ -110,7 +117,7 @@ func (c *Client) mayRetry(o outcome, n int, since time.Time, outlasts bool) bool
 
 // tooLong reports whether the server asks for a pause that no patience bears.
 // A 429 is no failure of the server's, so its pause is kept.
-func (c *Client) tooLong(o outcome) bool {
+func (c *core) tooLong(o outcome) bool {
 	return o.answer != nil && !o.limited() && o.answer.RetryAfter > c.cfg.polling.Patience
 }
 
@@ -119,7 +126,7 @@ func (c *Client) tooLong(o outcome) bool {
 const outlastPause = time.Second
 
 // retryPause returns how long to wait after attempt n failed with err.
-func (c *Client) retryPause(n int, err error) time.Duration {
+func (c *core) retryPause(n int, err error) time.Duration {
 	d := c.cfg.backoff.wait(n)
 	if n >= c.cfg.retries {
 		d = max(d, outlastPause)
@@ -140,7 +147,7 @@ func outcomeUnknown(err error) error { return fmt.Errorf("%w: %w", ErrOutcomeUnk
 
 // pauseAfter returns how long to wait after err: d, unless GitLab wants it
 // otherwise.
-func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
+func (c *core) pauseAfter(err error, d time.Duration) time.Duration {
 	if errors.Is(err, ErrExportNotReady) {
 		d = max(d, notReadyPause)
 	}
@@ -155,7 +162,7 @@ func (c *Client) pauseAfter(err error, d time.Duration) time.Duration {
 	return d
 }
 
-func (c *Client) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
+func (c *core) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
 	c.cfg.logger.WarnContext(ctx, "trying again", "project", project, "attempt", n+1, "delay", d, "error", err)
 	c.emit(ctx, Event{Kind: EventRetry, Project: project, Attempt: n + 1, Delay: d, Err: err})
 	return wait.Sleep(ctx, d)
@@ -163,7 +170,7 @@ func (c *Client) pauseForRetry(ctx context.Context, project string, n int, d tim
 
 // attempt sends r once. The error is the context's, an *APIError, a
 // *transportError or a *sourceError.
-func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *payload, err error) {
+func (c *core) attempt(ctx context.Context, r *request) (_ *http.Response, p *payload, err error) {
 	wctx, w := newWatchdog(ctx, c.cfg.stall)
 	defer func() {
 		if err != nil {
@@ -215,7 +222,7 @@ func (c *Client) attempt(ctx context.Context, r *request) (_ *http.Response, p *
 
 // newRequest returns the request of one attempt, without its body. Its context
 // knows the secrets that it carries.
-func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+func (c *core) newRequest(ctx context.Context, r *request) (*http.Request, error) {
 	ctx, hidden := redact.WithSecrets(ctx)
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, nil)
 	if err != nil {
@@ -239,7 +246,7 @@ func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, err
 // do sends a request. If its context ends while it has a body, the transport
 // waits for the source of that, which may hang in a Read that nothing ends; so
 // it is left behind then.
-func (c *Client) do(req *http.Request) (*http.Response, error) {
+func (c *core) do(req *http.Request) (*http.Response, error) {
 	if req.Body == nil {
 		return c.http.Do(req)
 	}
@@ -269,7 +276,7 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 // refused makes an error of an answer that is not a success. If it came early,
 // its body may still be on its way, and would be lost if the upload was broken
 // off at once.
-func (c *Client) refused(r *request, p *payload, resp *http.Response) *APIError {
+func (c *core) refused(r *request, p *payload, resp *http.Response) *APIError {
 	reach := whole
 	if p != nil {
 		reach = p.reachAtAnswer()
@@ -280,7 +287,7 @@ func (c *Client) refused(r *request, p *payload, resp *http.Response) *APIError 
 		})
 		defer late.Stop()
 	}
-	return c.newAPIError(r, resp, reach)
+	return readAPIError(r, resp, reach)
 }
 
 // A transportError is a request without an answer.

@@ -96,7 +96,7 @@ type watchedBody struct {
 	unhook func() bool     // nil if it ends with its context by itself
 }
 
-func (c *Client) watchBody(ctx context.Context, body io.ReadCloser, w *watchdog) *watchedBody {
+func (c *core) watchBody(ctx context.Context, body io.ReadCloser, w *watchdog) *watchedBody {
 	b := &watchedBody{ReadCloser: body, w: w, ctx: ctx}
 	// Those of net/http end by themselves. Hooked as well, a small call takes
 	// 1.02 times as long.

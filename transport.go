@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
 
+	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -52,28 +54,24 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// bind gives the client an HTTP client that adds its credentials.
-func (c *Client) bind() {
-	c.agent = c.cfg.userAgentHeader()
-	hc := c.bare
-	hc.Transport = &originTransport{c: c, next: c.bare.Transport}
-	hc.CheckRedirect = redirectPolicy(c.bare.CheckRedirect)
-	c.http = &hc
-}
-
 // originTransport adds the client's credentials to requests to the origin of
 // the instance, redirected ones included, and to no others.
 type originTransport struct {
-	c    *Client
-	next http.RoundTripper
+	next     http.RoundTripper
+	home     *url.URL
+	auth     Auth
+	agent    string // the User-Agent
+	logger   *slog.Logger
+	clock    *pace.Clock
+	answered *atomic.Bool
 }
 
 func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) {
 	req := orig.Clone(orig.Context())
-	home := sameOrigin(req.URL, t.c.base)
+	home := sameOrigin(req.URL, t.home)
 	hidden := redact.SecretsOf(req.Context())
-	if home && t.c.auth != nil {
-		if err := t.c.auth(req); err != nil {
+	if home && t.auth != nil {
+		if err := t.auth(req); err != nil {
 			if req.Body != nil {
 				req.Body.Close()
 			}
@@ -82,7 +80,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	}
 	hidden.AddCredentials(orig, req)
 	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", t.c.agent)
+		req.Header.Set("User-Agent", t.agent)
 	}
 	if orig.Response != nil || !home {
 		hidden.AddURL(orig.URL) // where it was redirected to is signed
@@ -101,10 +99,10 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 		resp.Header.Set("Location", escapeLocation(to))
 	}
 	if home {
-		t.c.answered.Store(true)
-		t.c.clock.Learn(resp.Header)
+		t.answered.Store(true)
+		t.clock.Learn(resp.Header)
 		if resp.StatusCode/100 == 3 {
-			t.c.stayHome(resp, orig.URL, redact.AddedQuery(orig.URL, req.URL))
+			t.stayHome(resp, orig.URL, redact.AddedQuery(orig.URL, req.URL))
 		}
 	}
 	return resp, nil
@@ -113,7 +111,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 // log logs a request. What it says is put together only if it is logged, as it
 // is a fifth of all that a small call allocates.
 func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration, resp *http.Response, err error) {
-	ctx, log := req.Context(), t.c.cfg.logger
+	ctx, log := req.Context(), t.logger
 	if !log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
@@ -146,7 +144,7 @@ var movedProject = regexp.MustCompile(`/api/v4/(projects/[0-9]+/[^?#]*)$`)
 // location of a renamed project on its configured external URL, and repeats
 // the query; but it is the same server, and only at the base URL that the
 // client was given are its credentials sent.
-func (c *Client) stayHome(resp *http.Response, from *url.URL, credentials url.Values) {
+func (t *originTransport) stayHome(resp *http.Response, from *url.URL, credentials url.Values) {
 	to, err := from.Parse(resp.Header.Get("Location"))
 	if err != nil {
 		resp.Header.Del("Location") // net/http would quote it
@@ -156,14 +154,14 @@ func (c *Client) stayHome(resp *http.Response, from *url.URL, credentials url.Va
 		to.RawQuery = query.Encode()
 		resp.Header.Set("Location", to.String())
 	}
-	if resp.StatusCode != http.StatusMovedPermanently || sameOrigin(to, c.base) {
+	if resp.StatusCode != http.StatusMovedPermanently || sameOrigin(to, t.home) {
 		return
 	}
 	m := movedProject.FindStringSubmatch(to.EscapedPath())
 	if m == nil {
 		return
 	}
-	here, err := c.base.Parse(m[1])
+	here, err := t.home.Parse(m[1])
 	if err != nil || here.EscapedPath() == from.EscapedPath() {
 		return // it was not renamed; the instance really is elsewhere
 	}

@@ -348,7 +348,7 @@ func (f form) envelope() (head, tail []byte, contentType string, err error) {
 
 // open makes the body of one attempt. The envelope is built whole, so that
 // the length of the body is known before it is sent.
-func (f form) open(ctx context.Context, c *Client, project string) (*payload, error) {
+func (f form) open(ctx context.Context, c *core, project string) (*payload, error) {
 	head, tail, contentType, err := f.envelope()
 	if err != nil {
 		return nil, &sourceError{err}

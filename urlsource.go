@@ -33,11 +33,11 @@ func URLSource(rawURL string, hc *http.Client) Source {
 		err = fmt.Errorf("URL source: %w", err)
 		return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
 	}
-	c := newClient(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil, cfg)
+	c := newCore(cfg)
 	if hc == nil {
 		c.bare = pooledHTTPClient()
-		c.bind()
 	}
+	c.bind(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil)
 	name := defaultFileName
 	if base := path.Base(u.Path); checkFileName(base) == nil {
 		name = base
@@ -47,7 +47,7 @@ func URLSource(rawURL string, hc *http.Client) Source {
 		Name: name,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			d, err := openDownload(ctx, c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
+			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
 			if err != nil {
 				return nil, fmt.Errorf("download of %s: %w", label, err)
 			}

@@ -74,7 +74,7 @@ func (s *sight) gone() bool {
 }
 
 // watch polls a job and yields every answer, and if it fails an error at last.
-func watch[T any](ctx context.Context, c *Client, j job[T]) iter.Seq2[*T, error] {
+func watch[T any](ctx context.Context, c *core, j job[T]) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		w := &waiter[T]{job: j, c: c, start: time.Now(), logged: make(map[string]bool)}
 		w.sight.seen = j.running
@@ -114,7 +114,7 @@ func watch[T any](ctx context.Context, c *Client, j job[T]) iter.Seq2[*T, error]
 // A waiter is one run of watch.
 type waiter[T any] struct {
 	job[T]
-	c        *Client
+	c        *core
 	start    time.Time
 	sight    sight
 	last     string // the last status

@@ -1,0 +1,42 @@
+package porter
+
+import (
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"github.com/seed-5d77b939/porter/internal/pace"
+)
+
+// A core is what calls, downloads and waits need, whatever server they ask.
+// Derived clients share all of it but the options.
+type core struct {
+	cfg      config
+	bare     http.Client  // as the options want it
+	http     *http.Client // bare, bound to a server
+	clock    *pace.Clock
+	pacer    *pace.Pacer
+	answered *atomic.Bool // the server has answered once
+}
+
+func newCore(cfg config) core {
+	clock := new(pace.Clock)
+	return core{cfg: cfg, bare: newHTTPClient(cfg), clock: clock, pacer: pace.NewPacer(clock), answered: new(atomic.Bool)}
+}
+
+// bind has requests to the origin of home, and to no other, carry the
+// credentials that auth adds, and the clock learn its time.
+func (c *core) bind(home *url.URL, auth Auth) {
+	hc := c.bare
+	hc.Transport = &originTransport{
+		next:     c.bare.Transport,
+		home:     home,
+		auth:     auth,
+		agent:    c.cfg.userAgentHeader(),
+		logger:   c.cfg.logger,
+		clock:    c.clock,
+		answered: c.answered,
+	}
+	hc.CheckRedirect = redirectPolicy(c.bare.CheckRedirect)
+	c.http = &hc
+}
