@@ -86,3 +86,13 @@ func accepted(r *request, resp *http.Response) error {
 	resp.Body.Close()
 	return nil
 }
+
+// allPresent reports whether no element of a list was null.
+func allPresent[T any](list []*T) bool {
+	for _, t := range list {
+		if t == nil {
+			return false
+		}
+	}
+	return true
+}

@@ -3,6 +3,9 @@ package porter
 import (
 	"net/http"
 	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/seed-5d77b939/porter/internal/pace"
@@ -39,4 +42,30 @@ func (c *core) bind(home *url.URL, auth Auth) {
 	}
 	hc.CheckRedirect = redirectPolicy(c.bare.CheckRedirect)
 	c.http = &hc
+}
+
+// version names this module's version in the User-Agent.
+var version = sync.OnceValue(func() string {
+	const path = "github.com/seed-5d77b939/porter"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	v := ""
+	if info.Main.Path == path {
+		v = info.Main.Version
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == path {
+			v = dep.Version
+		}
+	}
+	if v == "" || v == "(devel)" {
+		return "devel"
+	}
+	return v
+})
+
+func (cfg *config) userAgentHeader() string {
+	return strings.TrimSpace(cfg.userAgent + " porter/" + version())
 }

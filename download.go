@@ -1,8 +1,6 @@
 package porter
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,65 +17,6 @@ import (
 	"github.com/seed-5d77b939/porter/internal/redact"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
-
-// A validator tells whether two answers brought the same archive.
-type validator struct {
-	ETag     string `json:"etag,omitempty"`          // strong, or empty
-	Modified string `json:"last_modified,omitempty"` // as the server wrote it
-	Size     int64  `json:"size"`                    // -1 if unknown
-}
-
-func validatorOf(h http.Header, size int64) validator {
-	v := validator{ETag: h.Get("ETag"), Modified: h.Get("Last-Modified"), Size: size}
-	// GitLab sends the same weak ETag for every file on its disk.
-	if !strongETag.MatchString(v.ETag) {
-		v.ETag = ""
-	}
-	if _, err := http.ParseTime(v.Modified); err != nil {
-		v.Modified = ""
-	}
-	return v
-}
-
-var strongETag = regexp.MustCompile(`^"[!#-~\x80-\xff]+"$`)
-
-// ifRange returns what to send as If-Range, "" if nothing would hold.
-func (v validator) ifRange() string {
-	switch {
-	case v.ETag != "":
-		return v.ETag
-	case v.Size >= 0:
-		return v.Modified
-	}
-	return ""
-}
-
-// resumable reports whether the archive can be continued by a later call.
-func (v validator) resumable() bool { return v.Size > 0 && v.ifRange() != "" }
-
-// contradicts reports whether o is certainly another archive.
-func (v validator) contradicts(o validator) bool {
-	switch {
-	case v.Size >= 0 && o.Size >= 0 && v.Size != o.Size:
-		return true
-	case v.ETag != "" && o.ETag != "":
-		return v.ETag != o.ETag
-	case v.Modified != "" && o.Modified != "":
-		return v.Modified != o.Modified
-	}
-	return false
-}
-
-// confirms reports whether o is certainly the same archive.
-func (v validator) confirms(o validator) bool {
-	if v.contradicts(o) {
-		return false
-	}
-	if v.ETag != "" && o.ETag != "" {
-		return true
-	}
-	return v.Modified != "" && o.Modified != "" && v.Size >= 0 && o.Size >= 0
-}
 
 // A download reads an archive from a server and resumes where a connection
 // broke. It asks for the rest where the bytes came from, if that was a signed
@@ -186,15 +123,6 @@ func (d *download) adopt(resp *http.Response) {
 	}
 }
 
-// lengthOf returns the length of an answer's body, or -1 if it is not known.
-// Answers that were made by hand, as in tests, leave it at zero.
-func lengthOf(resp *http.Response) int64 {
-	if resp.ContentLength == 0 && resp.Header.Get("Content-Length") == "" {
-		return -1
-	}
-	return resp.ContentLength
-}
-
 // source returns what is read from, and whether it was closed.
 func (d *download) source() (body io.ReadCloser, closed bool) {
 	d.mu.Lock()
@@ -269,17 +197,6 @@ func (b *aheadBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	return b.ReadCloser.Read(p)
-}
-
-// rangeHeader asks for the bytes as they are: an archive that was compressed
-// on the way would not be the one whose size and validator are known.
-func rangeHeader(off int64, v validator) http.Header {
-	h := http.Header{"Accept-Encoding": {"identity"}}
-	if off > 0 {
-		h.Set("Range", fmt.Sprintf("bytes=%d-", off))
-		h.Set("If-Range", v.ifRange())
-	}
-	return h
 }
 
 // Read reads the archive. It reports io.EOF only when every byte has come.
@@ -505,28 +422,6 @@ func (d *download) placeOf(resp *http.Response) (int64, error) {
 	return at, nil
 }
 
-// contentRange returns where a partial answer begins and how long the whole is.
-func contentRange(resp *http.Response) (at, size int64, ok bool) {
-	s, found := strings.CutPrefix(resp.Header.Get("Content-Range"), "bytes ")
-	span, total, found2 := strings.Cut(s, "/")
-	first, _, found3 := strings.Cut(span, "-")
-	if !found || !found2 || !found3 {
-		return 0, 0, false
-	}
-	at, err := strconv.ParseInt(first, 10, 64)
-	if err != nil || at < 0 {
-		return 0, 0, false
-	}
-	if total == "*" {
-		return at, -1, true
-	}
-	size, err = strconv.ParseInt(total, 10, 64)
-	if err != nil || size < 0 {
-		return 0, 0, false
-	}
-	return at, size, true
-}
-
 // suggestedName returns the file name of a Content-Disposition, without any
 // directory. It is the server's word: never use it as a path.
 func suggestedName(h http.Header) string {
@@ -544,185 +439,6 @@ func suggestedName(h http.Header) string {
 // separators of directories and drives, wherever the name may be used.
 var separators = strings.NewReplacer(`\`, "/", ":", "/")
 
-// ExportReader reads an archive and resumes by itself where a broken
-// connection left off. It reports io.EOF only when every byte has arrived,
-// and io.ErrUnexpectedEOF, ErrArchiveChanged or an *APIError if the rest could
-// not be had. It may be closed while it is read, but is otherwise not safe for
-// concurrent use.
-type ExportReader struct {
-	d    *download
-	size int64
-	name string
-}
-
-// Read reads the archive's next bytes.
-func (r *ExportReader) Read(b []byte) (int, error) { return r.d.Read(b) }
-
-// Close ends the download. It may be called more than once.
-func (r *ExportReader) Close() error { return r.d.Close() }
-
-// Size returns the archive's size in bytes, or -1 if the server did not say.
-func (r *ExportReader) Size() int64 { return r.size }
-
-// Name returns the file name that GitLab suggests, without any directory, or
-// "" if it suggests none, as with object storage. It is not unique.
-func (r *ExportReader) Name() string { return r.name }
-
-// sniffLen is enough to look into a gzip that was compressed twice.
-const sniffLen = 512
-
-// newExportReader looks at the first bytes of a download that begins at 0: a
-// page or message that came with a 200 is no archive.
-func newExportReader(d *download) (*ExportReader, error) {
-	if d.off == 0 { // else it was looked at when it began
-		if err := d.lookAhead(); err != nil {
-			d.Close()
-			return nil, err
-		}
-	}
-	return &ExportReader{d: d, size: d.v.Size, name: d.name}, nil
-}
-
-func (d *download) lookAhead() error {
-	b := make([]byte, sniffLen)
-	n, err := fill(d, b)
-	b = b[:n]
-	if err != nil && err != io.EOF && (n < 2 || isGzip(b)) { // else it is no archive, whole or not
-		return err
-	}
-	switch {
-	case n == 0:
-		return fmt.Errorf("%s: %w: it is empty", d.op, ErrNotArchive)
-	case !isGzip(b):
-		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(d.hidden.Scrub(string(b)), 100))
-	case d.encoding != "" && d.encoding != "identity" && compressedTwice(b):
-		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, redact.Line(d.encoding, 40))
-	}
-	d.ahead = b
-	return nil
-}
-
-func isGzip(b []byte) bool { return len(b) >= 2 && b[0] == 0x1f && b[1] == 0x8b }
-
-// compressedTwice looks whether the gzip that begins with b holds another.
-func compressedTwice(b []byte) bool {
-	zr, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return false
-	}
-	var inner [2]byte
-	_, err = io.ReadFull(zr, inner[:])
-	return err == nil && isGzip(inner[:])
-}
-
-// notReadyPause is how long GitLab makes one wait between two downloads of
-// the same archive.
-const notReadyPause = time.Minute
-
-// openExport opens the archive of a project, from offset off on if the server
-// still holds the archive that v tells.
-// If it outlasts an outage, the export was made for this download.
-func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator, outlasts bool) (*download, error) {
-	op := "download export of " + label
-	r := request{
-		url:      c.projectEndpoint(id, "export/download"),
-		project:  label,
-		hints:    exportHints,
-		kind:     missingArchive,
-		outlasts: outlasts,
-		budget:   c.downloadBudget(label),
-	}
-	deadline := time.Now().Add(c.cfg.polling.Patience)
-	for n := 0; ; n++ {
-		d, err := openDownload(ctx, &c.core, op, label, r, off, v)
-		if err == nil {
-			return d, nil
-		}
-		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
-			return nil, fmt.Errorf("%s: %w", op, err)
-		}
-		if ended := c.pauseForRetry(ctx, label, n, notReadyPause, err); ended != nil {
-			return nil, fmt.Errorf("%s: %w", op, insteadOf(ended, err))
-		}
-	}
-}
-
-// missingArchive tells an archive that is not stored yet from one that is gone.
-// Both texts are fixed English.
-func missingArchive(e *APIError) error {
-	switch {
-	case e.StatusCode != http.StatusNotFound:
-	case strings.Contains(e.Message, "not available yet"):
-		return ErrExportNotReady
-	case strings.Contains(e.Message, "has expired"):
-		return ErrExportExpired
-	}
-	return nil
-}
-
-// OpenExport opens the finished archive for reading. Close the reader; it ends
-// with ctx too.
-//
-// The error is ErrExportExpired if GitLab has no archive for this user,
-// ErrExportNotReady if it is still being stored when Polling.Patience is over,
-// and ErrNotArchive if what came is no archive. GitLab allows one download of
-// a project per minute; a second one waits for its turn.
-//
-// GET /projects/:id/export/download, needs the Maintainer role:
-// https://docs.gitlab.com/api/project_import_export/#download-an-export
-func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, error) {
-	id, err := resolve(p)
-	if err != nil {
-		return nil, fmt.Errorf("open export: %w", err)
-	}
-	return c.openExportReader(ctx, id, p.String(), false)
-}
-
-func (c *Client) openExportReader(ctx context.Context, id, label string, outlasts bool) (*ExportReader, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return nil, err
-	}
-	return newExportReader(d)
-}
-
-// DownloadExport writes the finished archive to w and returns how many bytes
-// it wrote. If a write fails, its error is returned; else the errors are those
-// of OpenExport and ExportReader.Read. What was written before an error is no
-// whole archive.
-func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) (int64, error) {
-	id, err := resolve(p)
-	if err == nil && w == nil {
-		err = errors.New("writer is nil")
-	}
-	if err != nil {
-		return 0, fmt.Errorf("download export: %w", err)
-	}
-	return c.downloadExport(ctx, id, p.String(), w, false)
-}
-
-func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer, outlasts bool) (int64, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return 0, err
-	}
-	return copyDownload(w, d)
-}
-
-// copyDownload writes what d downloads to w and closes d.
-func copyDownload(w io.Writer, d *download) (int64, error) {
-	r, err := newExportReader(d)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	n, err := gather(w, r)
-	if werr := (*writeError)(nil); errors.As(err, &werr) {
-		return n, fmt.Errorf("%s: %w", d.op, werr.err)
-	}
-	return n, err
-}
-
 // gatherSize is how much is collected before it is written. The network
 // delivers far smaller pieces; writing those as they come takes 1.6 times as
 // long, and twice this size gains nothing.
@@ -732,6 +448,7 @@ const gatherSize = 512 << 10
 type writeError struct{ err error }
 
 func (e *writeError) Error() string { return "write: " + e.err.Error() }
+
 func (e *writeError) Unwrap() error { return e.err }
 
 // gather copies r to w in large pieces.
@@ -767,17 +484,4 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
-}
-
-// ExportSource returns a Source that downloads the finished export each time
-// it is opened. GitLab allows one download of a project per minute, so opening
-// it again waits for its turn.
-func (c *Client) ExportSource(p ProjectRef) Source {
-	return Source{
-		Name: defaultFileName,
-		Size: -1,
-		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			return c.OpenExport(ctx, p)
-		},
-	}
 }

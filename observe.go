@@ -6,29 +6,6 @@ import (
 	"time"
 )
 
-// An Event tells an observer what an operation is doing.
-type Event struct {
-	Kind    EventKind
-	Project string        // as the caller gave it: a path or ID, or the path that an import asks for
-	Status  string        // the job's, for EventStatus; of relation exports how many are done
-	Bytes   int64         // transferred so far, for EventProgress; a retried transfer takes bytes back
-	Total   int64         // -1 if unknown, for EventProgress
-	Attempt int           // counted from 1, for EventRetry
-	Delay   time.Duration // for EventRetry and EventPaced
-	Err     error         // why, for EventRetry
-}
-
-// EventKind says what an Event reports.
-type EventKind string
-
-// The kinds of events.
-const (
-	EventStatus   EventKind = "status"   // a poll returned
-	EventProgress EventKind = "progress" // bytes moved
-	EventRetry    EventKind = "retry"    // a request or transfer is tried again
-	EventPaced    EventKind = "paced"    // an operation waits for its turn
-)
-
 type observerLockKey struct{}
 
 // withObserverLock lets the two halves of one operation, which run at the
@@ -47,7 +24,8 @@ type tellLock chan struct{}
 
 func newTellLock() tellLock { return make(tellLock, 1) }
 
-func (l tellLock) Lock()   { l <- struct{}{} }
+func (l tellLock) Lock() { l <- struct{}{} }
+
 func (l tellLock) Unlock() { <-l }
 
 // emit hands ev to the observer, if there is one.

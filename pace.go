@@ -9,26 +9,6 @@ import (
 	"github.com/seed-5d77b939/porter/internal/pace"
 )
 
-// Pacing holds the limits that GitLab sets per user and minute. Zero fields
-// stand for what a client has already, which at first are GitLab's defaults.
-type Pacing struct {
-	Exports   int // exports scheduled per minute; the default is 6
-	Imports   int // imports started per minute; the default is 6
-	Downloads int // downloads of one project per minute; the default is 1
-}
-
-func (p *Pacing) setDefaults() {
-	if p.Exports == 0 {
-		p.Exports = 6
-	}
-	if p.Imports == 0 {
-		p.Imports = 6
-	}
-	if p.Downloads == 0 {
-		p.Downloads = 1
-	}
-}
-
 // downloadBudget is what a download of the project counts against.
 func (c *core) downloadBudget(label string) pace.Budget {
 	label = strings.ToLower(label)

@@ -3,13 +3,14 @@ package porter
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
 // RelationImport is the state of a single-relation import.
@@ -56,14 +57,6 @@ func (c *Client) StartRelationImport(ctx context.Context, src Source, p ProjectP
 		return nil, fmt.Errorf("start import of %s into %s: %w", r, p, err)
 	}
 	return imp, nil
-}
-
-// checkRelation leaves it to GitLab which relations there are.
-func checkRelation(name string) error {
-	if name == "" {
-		return errors.New("relation is empty")
-	}
-	return checkText("relation", name)
 }
 
 func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (*RelationImport, error) {
@@ -125,16 +118,6 @@ func (c *Client) listRelationImports(ctx context.Context, id, label string, once
 	return list, err
 }
 
-// allPresent reports whether no element of a list was null.
-func allPresent[T any](list []*T) bool {
-	for _, t := range list {
-		if t == nil {
-			return false
-		}
-	}
-	return true
-}
-
 // WaitForRelationImport waits until the single-relation import with the given
 // ID, which StartRelationImport returned, is finished. The error is a
 // *RelationImportError if it failed and a *WaitError if ctx ended first, if
@@ -193,3 +176,16 @@ func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int
 // relationImportLife is after how long an import under way no longer keeps
 // GitLab from taking another one.
 const relationImportLife = 24 * time.Hour
+
+// RelationImportError reports that a single-relation import failed.
+type RelationImportError struct {
+	Import *RelationImport // the last answer
+}
+
+// Error names the relation, the project, and the import's ID.
+func (e *RelationImportError) Error() string {
+	if e.Import == nil {
+		return "relation import failed"
+	}
+	return fmt.Sprintf("import of %s into %s failed (relation import %d)", redact.Line(string(e.Import.Relation), 64), redact.Line(string(e.Import.ProjectPath), 300), e.Import.ID)
+}

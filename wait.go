@@ -3,43 +3,15 @@ package porter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/seed-5d77b939/porter/internal/redact"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
-
-// Polling says how a waiter polls. Zero fields stand for what a client has
-// already, which at first are the defaults.
-type Polling struct {
-	// Backoff spaces the polls. The default grows from 2 to 30 seconds.
-	Backoff Backoff
-	// Grace is how long "none" or a stale "failed" is taken to mean that the
-	// job has not been picked up yet. The default is 10 minutes.
-	Grace time.Duration
-	// Patience is how long polls may keep failing with transient errors
-	// before the wait gives up, and how long a download waits for an archive
-	// that is not stored yet, looking once a minute. It also is how long an
-	// outage may last in a download of which bytes have come, and in the
-	// transfers for which ExportTo, ExportToFile and Migrate made an export; and
-	// the longest pause that a failing server may ask for. The default is 5
-	// minutes.
-	Patience time.Duration
-}
-
-func (p *Polling) setDefaults() {
-	if p.Backoff == nil {
-		p.Backoff = ExponentialBackoff(2*time.Second, 30*time.Second)
-	}
-	if p.Grace == 0 {
-		p.Grace = 10 * time.Minute
-	}
-	if p.Patience == 0 {
-		p.Patience = 5 * time.Minute
-	}
-}
 
 // A job is something that GitLab does in the background, to be polled.
 type job[T any] struct {
@@ -232,3 +204,49 @@ func last[T any](seq iter.Seq2[*T, error]) (*T, error) {
 	}
 	return answer, nil
 }
+
+// WaitError reports that a wait ended before the job did. If the context ended
+// it, GitLab goes on with the job, and a later wait can pick it up.
+type WaitError struct {
+	Op      string // "export", "import", "relation import" or "relation exports"
+	Project string // as the caller gave it
+	Status  string // as last seen, "" if never; of relation exports how many are done
+	Polls   int
+	Elapsed time.Duration
+	Err     error // the context's error and cause, or the last poll's error
+}
+
+// Error says why the wait ended, with the last status, the time and the number of polls.
+func (e *WaitError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "wait for %s of %s", e.Op, e.Project)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	b.WriteString(" (")
+	if e.Status != "" {
+		fmt.Fprintf(&b, "status %q ", redact.Line(e.Status, 64))
+	} else {
+		b.WriteString("no status seen ")
+	}
+	elapsed := e.Elapsed.Round(time.Millisecond)
+	if elapsed > time.Second {
+		elapsed = elapsed.Round(time.Second)
+	}
+	fmt.Fprintf(&b, "after %v, %s", elapsed, plural(e.Polls, "poll"))
+	if errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded) {
+		b.WriteString("; GitLab goes on with it")
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Unwrap returns e.Err.
+func (e *WaitError) Unwrap() error { return e.Err }

@@ -1,15 +1,84 @@
 package porter
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
+
+// parseBaseURL checks and completes what a user gives as the instance. Its
+// errors never repeat it, because it may hold a password.
+func parseBaseURL(s string) (*url.URL, error) {
+	if strings.ContainsFunc(s, isBlank) {
+		return nil, errors.New("must not hold white space or invisible characters")
+	}
+	scheme, _, _ := strings.Cut(strings.ToLower(s), "://")
+	if scheme != "http" && scheme != "https" {
+		return nil, errors.New("must begin with https:// or http://")
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("not a URL")
+	case u.Hostname() == "":
+		return nil, errors.New("has no host")
+	case !portInRange(u):
+		return nil, errors.New("has a port that is not between 1 and 65535")
+	case u.User != nil:
+		return nil, errors.New("must not hold a user or password; give the credentials as an Auth")
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, errors.New("must not have a query")
+	case strings.Contains(s, "#"):
+		return nil, errors.New("must not have a fragment")
+	}
+	for seg := range strings.SplitSeq(u.Path, "/") {
+		if seg == "." || seg == ".." {
+			return nil, errors.New("must not hold . or .. segments")
+		}
+	}
+	path := strings.TrimRight(u.EscapedPath(), "/")
+	if root, ok := strings.CutSuffix(path, "/api/v4"); !ok || strings.Contains(root+"/", "/api/v4/") {
+		if end := apiInside(u.Path); end != "" {
+			return nil, fmt.Errorf("must end at the instance's root or its /api/v4, not at %s", end)
+		}
+	}
+	path = strings.TrimSuffix(path, "/api/v4") + "/api/v4/"
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: decoded, RawPath: path}, nil
+}
+
+// apiInside returns what of path says that it leads into an API, so that it is
+// no root: it ends at /api or a version of it, or goes on below GitLab's own.
+// Elsewhere "api" is a name like any other.
+func apiInside(path string) string {
+	segs := strings.FieldsFunc(strings.ToLower(path), func(r rune) bool { return r == '/' })
+	for i, seg := range segs {
+		if seg != "api" {
+			continue
+		}
+		switch rest := segs[i+1:]; {
+		case len(rest) == 0:
+			return "/api"
+		case len(rest) == 1 && apiVersion.MatchString(rest[0]):
+			return "/api/" + rest[0]
+		case rest[0] == "v3" || rest[0] == "v4" || rest[0] == "graphql":
+			return "a path below /api/" + rest[0]
+		}
+	}
+	return ""
+}
+
+var apiVersion = regexp.MustCompile(`^(v[0-9]{1,2}|graphql)$`)
 
 // remoteURL checks a URL that GitLab itself goes to, and returns it as GitLab
 // takes it, with its scheme in lower case. It refuses what every GitLab does,

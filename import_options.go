@@ -1,0 +1,103 @@
+package porter
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/seed-5d77b939/porter/internal/redact"
+)
+
+// ImportOptions say where and how a project is imported. GitLab 10.6 knows only
+// Path and Namespace; Name came later, between 11.8 and 12.10.
+type ImportOptions struct {
+	Path      string            // the last part of the new project's path; required
+	Name      string            // defaults to Path, or with Overwrite to the name of the project there
+	Namespace NamespaceRef      // nil is the user's own namespace
+	Overwrite bool              // replaces a project at that path once the import is done; needs the Owner role
+	Override  *ProjectOverrides // values to replace; nil for none
+}
+
+// fields checks the options and returns them as GitLab's form fields.
+func (o ImportOptions) fields() (url.Values, error) {
+	if err := checkProjectSegment(o.Path); err != nil {
+		return nil, err
+	}
+	v := url.Values{"path": {o.Path}}
+	name := o.Name
+	if name == "" && !o.Overwrite { // there, the name is that of the old project, which has it still
+		name = o.Path
+	}
+	if err := checkText("name", name); err != nil {
+		return nil, err
+	}
+	if name != "" {
+		v.Set("name", name)
+	}
+	switch ns := o.Namespace.(type) {
+	case nil:
+	case NamespaceID, NamespacePath:
+		key, value, err := ns.namespaceRef()
+		if err != nil {
+			return nil, err
+		}
+		v.Set(key, value)
+	default: // a pointer to one, say, by which target would not know the path
+		return nil, fmt.Errorf("namespace reference is a %T; give a NamespaceID or a NamespacePath", ns)
+	}
+	if o.Overwrite {
+		v.Set("overwrite", "true")
+	}
+	overrides, err := o.Override.encode()
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range overrides {
+		v[key] = values
+	}
+	return v, nil
+}
+
+// checkProjectSegment refuses what no GitLab takes for a project's path,
+// before a whole archive is uploaded to hear it.
+func checkProjectSegment(p string) error {
+	switch {
+	case p == "":
+		return errors.New("path is empty")
+	case strings.Contains(p, "/"):
+		return fmt.Errorf("path %q holds a slash: it is the last part of the project's path, and Namespace the rest", p)
+	}
+	for _, r := range p {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", r) {
+			return fmt.Errorf("path %q may hold only letters, digits, '_', '-' and '.'", p)
+		}
+	}
+	if strings.HasPrefix(p, "-") || strings.Trim(p, ".") == "" ||
+		strings.HasSuffix(p, ".git") || strings.HasSuffix(p, ".atom") {
+		return fmt.Errorf("path %q must not begin with '-', be dots only, or end in '.git' or '.atom'", p)
+	}
+	return nil
+}
+
+// target returns the full path that a project will have, if it is known.
+func (o ImportOptions) target() (ProjectPath, bool) {
+	if ns, ok := o.Namespace.(NamespacePath); ok {
+		return ProjectPath(string(ns) + "/" + o.Path), true
+	}
+	return "", false
+}
+
+// label names the project to be in messages.
+func (o ImportOptions) label() string {
+	if o.Path == "" {
+		return "a project"
+	}
+	label := o.Path
+	if p, ok := o.target(); ok {
+		label = string(p)
+	} else if o.Namespace != nil {
+		label = fmt.Sprintf("%s (in namespace %s)", o.Path, o.Namespace)
+	}
+	return redact.Line(label, 300) // it may not have been checked yet
+}
