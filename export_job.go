@@ -20,7 +20,8 @@ func (e *ExportError) Error() string {
 		return "export failed"
 	}
 	if e.Export.Status == ExportNone {
-		return fmt.Sprintf("export of %s failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; before 14.0 an export that was uploaded to a target ends like this, too)", e.Export.label())
+		return fmt.Sprintf("export of %s failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; "+
+			"before 14.0 an export that was uploaded to a target ends like this, too)", e.Export.label())
 	}
 	return fmt.Sprintf("export of %s failed (status %q; GitLab tells the reason by e-mail only)", e.Export.label(), e.Export.Status)
 }

@@ -27,7 +27,8 @@ func (h hints) hint(e *APIError, download, elsewhere bool) string {
 	case !elsewhere:
 		return h.forAnswer(e, download)
 	case download && e.key == "": // object storage's
-	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
+	case e.StatusCode < 300, e.StatusCode == http.StatusUnauthorized,
+		e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusNotFound:
 		return "the request was redirected to another origin, where no credentials are sent; if that is the instance, use it as base URL"
 	}
 	return ""
@@ -64,7 +65,8 @@ func (h hints) badRequest(e *APIError) string {
 	switch {
 	case h != importHints:
 	case e.Message == "Namespace is not valid", e.Message == "User is not allowed to import projects":
-		return "importing needs the Maintainer role in the namespace; the bot users of project and group access tokens have no namespace of their own"
+		return "importing needs the Maintainer role in the namespace; " +
+			"the bot users of project and group access tokens have no namespace of their own"
 	case strings.HasPrefix(e.Message, "Failed to retrieve headers"):
 		return "GitLab first asks by HEAD and waits a second; stores other than Amazon's S3 refuse that for a URL signed for GET: " +
 			"import the archive through this machine instead, with URLSource"
