@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
@@ -18,17 +19,17 @@ type attempt struct {
 	r   *request
 	req *http.Request
 	p   *payload // nil without a body
-	w   *watchdog
+	w   *netio.Watchdog
 }
 
 // attempt sends r once. The error is the context's, an *APIError, a
 // *transportError or a *sourceError.
 func (c *core) attempt(ctx context.Context, r *request) (*http.Response, *payload, error) {
-	wctx, w := newWatchdog(ctx, c.cfg.stall)
+	wctx, w := netio.NewWatchdog(ctx, c.cfg.stall)
 	a := &attempt{c: c, ctx: ctx, r: r, w: w}
 	resp, err := a.send(wctx)
 	if err != nil {
-		w.stop()
+		w.Stop()
 		return nil, a.p, err
 	}
 	return resp, a.p, nil
@@ -39,11 +40,11 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	if err := a.prepare(ctx); err != nil {
 		return nil, err
 	}
-	a.w.arm()
+	a.w.Arm()
 	resp, err := a.c.do(a.req)
-	a.w.disarm()
+	a.w.Disarm()
 	if err == nil {
-		resp.Body = a.c.watchBody(a.ctx, resp.Body, a.w)
+		resp.Body = netio.WatchBody(a.ctx, a.c.bare.Transport, resp.Body, a.w)
 		if resp.StatusCode < 200 || resp.StatusCode > 299 {
 			return nil, a.refused(resp)
 		}
@@ -82,9 +83,9 @@ func (a *attempt) refused(resp *http.Response) *APIError {
 		return readAPIError(a.r, resp, whole)
 	}
 	defer p.stop()
-	late := time.AfterFunc(lingerTime, func() {
+	late := time.AfterFunc(netio.LingerTime, func() {
 		p.stop()
-		p.watch.arm() // for the answer that is still awaited
+		p.watch.Arm() // for the answer that is still awaited
 	})
 	defer late.Stop()
 	return readAPIError(a.r, resp, p.reachAtAnswer())
@@ -95,12 +96,12 @@ func (a *attempt) unanswered(err error) error {
 	switch {
 	case a.ctx.Err() != nil:
 		return newTransportError(a.req, wait.Ended(a.ctx), a.p.reach(err, true), contextFault)
-	case a.w.stalled():
+	case a.w.Stalled():
 		return newTransportError(a.req, ErrStalled, a.p.reach(err, true), networkFault)
 	case a.p.failure() != nil:
 		return a.p.failure()
 	}
-	if proxy := asProxyError(a.c.bare.Transport, a.req, err); proxy != nil {
+	if proxy := netio.AsProxyError(a.c.bare.Transport, a.req, err); proxy != nil {
 		err = proxy
 	}
 	f, sent := faultOf(err, a.r.known || a.r.outlasts || a.c.answered.Load())

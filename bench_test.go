@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -113,8 +114,8 @@ func benchConnect(tb testing.TB, s *httptest.Server, opts ...Option) *Client {
 	if s.Certificate() != nil {
 		pool := x509.NewCertPool()
 		pool.AddCert(s.Certificate())
-		own := c.bare.Transport.(*ownTransport)
-		own.get.TLSClientConfig, own.post.TLSClientConfig = &tls.Config{RootCAs: pool}, &tls.Config{RootCAs: pool}
+		own := c.bare.Transport.(*netio.Transport)
+		own.Get.TLSClientConfig, own.Post.TLSClientConfig = &tls.Config{RootCAs: pool}, &tls.Config{RootCAs: pool}
 	}
 	tb.Cleanup(c.bare.CloseIdleConnections)
 	return c

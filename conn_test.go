@@ -15,77 +15,17 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/portertest"
 )
-
-// Pieces grow on a fast connection, and shrink again when it becomes slow, so
-// that a slow one is not taken for a stalled one.
-func TestSendPieces(t *testing.T) {
-	const k = 1 << 10
-	fast, slow := slowPiece/10, slowPiece
-	for _, test := range []struct {
-		name  string
-		takes []time.Duration // of each write, the last one of all others
-		size  int64
-		want  []int
-	}{
-		{"fast", []time.Duration{fast}, 2000 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 256 * k, 512 * k, 512 * k, 480 * k}},
-		{"slow", []time.Duration{slow}, 70 * k, []int{16 * k, 16 * k, 16 * k, 16 * k, 6 * k}},
-		{"slower", []time.Duration{fast, fast, fast, slow}, 300 * k, []int{16 * k, 32 * k, 64 * k, 128 * k, 60 * k}},
-		{"slow at first", []time.Duration{slow, fast}, 100 * k, []int{16 * k, 16 * k, 32 * k, 36 * k}},
-		{"empty", []time.Duration{fast}, 0, nil},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var got []int
-				var sent bytes.Buffer
-				n, err := sendPieces(func(b []byte) (int, error) {
-					time.Sleep(test.takes[min(len(got), len(test.takes)-1)])
-					got = append(got, len(b))
-					return sent.Write(b)
-				}, io.LimitReader(benchSource(test.size), test.size))
-				if err != nil || n != test.size {
-					t.Errorf("sent %d bytes, %v; want %d", n, err, test.size)
-				}
-				if diff := cmp.Diff(test.want, got); diff != "" {
-					t.Errorf("pieces (-want +got):\n%s", diff)
-				}
-				want, _ := io.ReadAll(benchSource(test.size))
-				if !bytes.Equal(sent.Bytes(), want) {
-					t.Error("other bytes were sent than read")
-				}
-			})
-		})
-	}
-}
-
-func TestSendPiecesErrors(t *testing.T) {
-	broken := errors.New("broken")
-	all := func(b []byte) (int, error) { return len(b), nil }
-	n, err := sendPieces(all, io.MultiReader(bytes.NewReader(make([]byte, 10)), iotest.ErrReader(broken)))
-	if n != 10 || err != broken {
-		t.Errorf("reading fails after 10 bytes: %d, %v", n, err)
-	}
-	n, err = sendPieces(func(b []byte) (int, error) { return 3, broken }, bytes.NewReader(make([]byte, 10)))
-	if n != 3 || err != broken {
-		t.Errorf("writing fails after 3 bytes: %d, %v", n, err)
-	}
-	n, err = sendPieces(all, iotest.DataErrReader(bytes.NewReader(make([]byte, 10))))
-	if n != 10 || err != nil {
-		t.Errorf("the end comes with the last bytes: %d, %v", n, err)
-	}
-}
 
 // countWrites makes c count what it writes to the network from now on.
 func countWrites(c *Client) (writes, written *atomic.Int64) {
 	writes, written = new(atomic.Int64), new(atomic.Int64)
-	t := c.bare.Transport.(*ownTransport).post
+	t := c.bare.Transport.(*netio.Transport).Post
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
@@ -158,8 +98,8 @@ func TestUploadJoinsRecords(t *testing.T) {
 	if n := written.Load(); n < size {
 		t.Fatalf("%d bytes were written, fewer than the archive has", n)
 	}
-	// With minPiece it would be as many as there are records, and more.
-	if n := writes.Load(); n > size/minPiece/2 {
+	const record = 16 << 10
+	if n := writes.Load(); n > size/record/2 {
 		t.Errorf("%d writes for %d bytes", n, size)
 	}
 }
@@ -256,7 +196,7 @@ func TestCloseInterruptsWrite(t *testing.T) {
 	s := benchServe(t, "https", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer close(release) // an answer would close the connection, too
 	c := benchConnect(t, s)
-	conn, err := c.bare.Transport.(*ownTransport).post.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
+	conn, err := c.bare.Transport.(*netio.Transport).Post.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +252,7 @@ func TestDialTLSErrors(t *testing.T) {
 		s.StartTLS()
 		defer s.Close()
 		c := benchConnect(t, s, WithRetry(0, nil))
-		c.bare.Transport.(*ownTransport).post.TLSClientConfig.ServerName = "other.test"
+		c.bare.Transport.(*netio.Transport).Post.TLSClientConfig.ServerName = "other.test"
 		var cert *tls.CertificateVerificationError
 		if err := upload(c); !errors.As(err, &cert) {
 			t.Errorf("error is %v", err)
@@ -338,8 +278,8 @@ func TestDialTLSErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.bare.Transport.(*ownTransport).post.TLSHandshakeTimeout = 5 * time.Millisecond
-		if err := upload(c); !errors.Is(err, errHandshakeTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		c.bare.Transport.(*netio.Transport).Post.TLSHandshakeTimeout = 5 * time.Millisecond
+		if err := upload(c); !errors.Is(err, netio.ErrHandshakeTimeout) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
 	})
@@ -382,7 +322,7 @@ func TestDeadConnection(t *testing.T) {
 		defer c.bare.CloseIdleConnections()
 		var forgot atomic.Pointer[atomic.Bool] // of the connections from now on
 		forgot.Store(new(atomic.Bool))
-		tr := c.bare.Transport.(*ownTransport).get
+		tr := c.bare.Transport.(*netio.Transport).Get
 		tr.TLSClientConfig = s.Transport().TLSClientConfig.Clone()
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := s.Transport().DialContext(ctx, network, addr)
@@ -409,7 +349,7 @@ func TestConnectionIsKept(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory())
 		defer s.Close()
 		s.Inject(portertest.Fault{Times: -1, Do: portertest.Respond(http.StatusAccepted, nil, `{"message":"202 Accepted"}`)})
-		c, err := NewClient(s.URL, nil, WithoutPacing(), WithTransport(newTransport()))
+		c, err := NewClient(s.URL, nil, WithoutPacing(), WithTransport(netio.NewHTTPTransport()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -460,7 +400,7 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 // What is derived shares the connections, and so do clients derived of that.
 func TestWithSharesConnections(t *testing.T) {
 	for name, opts := range map[string][]Option{
-		"default": nil, "client": {WithHTTPClient(&http.Client{})}, "transport": {WithTransport(newTransport())},
+		"default": nil, "client": {WithHTTPClient(&http.Client{})}, "transport": {WithTransport(netio.NewHTTPTransport())},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -499,8 +439,8 @@ func countDials(c *Client, s *portertest.Server) *atomic.Int64 {
 	switch t := c.bare.Transport.(type) {
 	case *http.Transport:
 		t.DialContext = dial
-	case *ownTransport:
-		t.get.DialContext, t.post.DialContext = dial, dial
+	case *netio.Transport:
+		t.Get.DialContext, t.Post.DialContext = dial, dial
 	}
 	return n
 }

@@ -2,6 +2,8 @@ package porter
 
 import (
 	"errors"
+
+	"github.com/seed-5d77b939/porter/internal/netio"
 )
 
 // Match these with errors.Is.
@@ -23,5 +25,5 @@ var (
 	ErrSourceConsumed   = errors.New("source already read")             // and cannot be opened again
 	ErrOutcomeUnknown   = errors.New("outcome unknown")                 // sent, but the answer was lost or is a gateway's
 	ErrNoAnswer         = errors.New("no answer")                       // the network, TLS or a proxy failed
-	ErrStalled          = errors.New("stalled: no byte moved within the stall timeout")
+	ErrStalled          = netio.ErrStalled                              // no byte moved within the stall timeout
 )

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
@@ -100,7 +101,7 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 	var (
 		auth     *authError
 		redirect *redirectError
-		proxy    *proxyError
+		proxy    *netio.ProxyError
 		dns      *net.DNSError
 		op       *net.OpError
 	)
@@ -113,7 +114,7 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 	case errors.As(err, &redirect):
 		return redirectFault, true
 	case errors.As(err, &proxy):
-		if proxy.permanent() {
+		if proxy.Permanent() {
 			return lastingFault, false
 		}
 		return networkFault, false
@@ -124,7 +125,7 @@ func faultOf(err error, known bool) (f fault, sent bool) {
 			return networkFault, false
 		}
 		return lastingFault, false
-	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), neverTaken(err), errors.Is(err, errHandshakeTimeout):
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"), neverTaken(err), errors.Is(err, netio.ErrHandshakeTimeout):
 		return networkFault, false
 	}
 	return networkFault, true

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-5d77b939/porter/internal/netio"
 )
 
 // TestVerdict has an example or more of each row of README's table, in the same order.
@@ -86,6 +89,7 @@ func TestRulesAreReadmes(t *testing.T) {
 }
 
 func TestFaultOf(t *testing.T) {
+	req := httptest.NewRequest(http.MethodGet, "https://gitlab.test/", nil)
 	op := func(op string, err error) error { return &net.OpError{Op: op, Net: "tcp", Err: err} }
 	noHost := op("dial", &net.DNSError{Err: "no such host", Name: "gitlab.exmaple.com", IsNotFound: true})
 	tests := []struct {
@@ -102,7 +106,7 @@ func TestFaultOf(t *testing.T) {
 		{"no such host", noHost, false, lastingFault, false},
 		{"no such host, which answered before", noHost, true, networkFault, false},
 		{"name server that fails", op("dial", &net.DNSError{Err: "server misbehaving", IsTemporary: true}), false, networkFault, false},
-		{"slow handshake", errHandshakeTimeout, false, networkFault, false},
+		{"slow handshake", netio.ErrHandshakeTimeout, false, networkFault, false},
 		{"unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, false, lastingFault, false},
 		{"another host's certificate", x509.HostnameError{Certificate: new(x509.Certificate)}, false, lastingFault, false},
 		{"no system roots", x509.SystemRootsError{}, false, lastingFault, false},
@@ -115,8 +119,8 @@ func TestFaultOf(t *testing.T) {
 		{"broken record", op("local error", tls.AlertError(20)), false, networkFault, true},
 		{"version that is too old", errors.New("tls: server selected unsupported protocol version 301"), false, lastingFault, false},
 		{"HTTP/2 stream that was refused", errors.New("http2: Transport: cannot retry err [stream error: REFUSED_STREAM] after Request.Body was written"), false, networkFault, false},
-		{"proxy that refuses", &proxyError{proxy: "proxy:3128", status: 403}, false, lastingFault, false},
-		{"proxy in trouble", &proxyError{proxy: "proxy:3128", status: 502}, false, networkFault, false},
+		{"proxy that refuses", &netio.ProxyError{Proxy: "proxy:3128", Status: 403}, false, lastingFault, false},
+		{"proxy in trouble", &netio.ProxyError{Proxy: "proxy:3128", Status: 502}, false, networkFault, false},
 		{"redirect", &redirectError{errors.New("redirected")}, false, redirectFault, true},
 		{"credentials", &authError{err: errors.New("empty")}, false, authFault, false},
 		{"token source", &authError{err: &tokenSourceError{errors.New("sealed")}}, false, tokenFault, false},
@@ -126,6 +130,10 @@ func TestFaultOf(t *testing.T) {
 	for _, tt := range tests {
 		if f, sent := faultOf(tt.err, tt.known); f != tt.fault || sent != tt.sent {
 			t.Errorf("%s: fault %d, sent %t, want %d, %t", tt.name, f, sent, tt.fault, tt.sent)
+		}
+		noAnswer := tt.fault == networkFault || tt.fault == lastingFault
+		if err := newTransportError(req, tt.err, unsent, tt.fault); errors.Is(err, ErrNoAnswer) != noAnswer {
+			t.Errorf("%s: %v matches ErrNoAnswer: %t", tt.name, err, !noAnswer)
 		}
 	}
 }

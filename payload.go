@@ -11,6 +11,8 @@ import (
 	"net/textproto"
 	"sync"
 	"time"
+
+	"github.com/seed-5d77b939/porter/internal/netio"
 )
 
 // A payload is the body of one attempt of a POST, and knows how much of it
@@ -25,7 +27,7 @@ type payload struct {
 	cancel   context.CancelFunc // ends the source's context
 	closer   io.Closer
 	progress *progress // nil if there is nothing to report
-	watch    *watchdog
+	watch    *netio.Watchdog
 
 	mu       sync.Mutex
 	taken    int64
@@ -60,7 +62,7 @@ func (p *payload) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	stopped, whole := p.stopped, p.whole
 	if !stopped {
-		p.watch.disarm() // a slow source is no stall of the connection
+		p.watch.Disarm() // a slow source is no stall of the connection
 	}
 	p.mu.Unlock()
 	switch {
@@ -82,9 +84,9 @@ func (p *payload) Read(b []byte) (int, error) {
 	switch {
 	case p.stopped:
 	case p.whole:
-		p.watch.armForAnswer()
+		p.watch.ArmForAnswer()
 	default:
-		p.watch.arm()
+		p.watch.Arm()
 	}
 	return n, err
 }
@@ -122,7 +124,7 @@ func (p *payload) Close() error {
 func (p *payload) stop() {
 	p.mu.Lock()
 	p.stopped = true
-	p.watch.disarm()
+	p.watch.Disarm()
 	p.mu.Unlock()
 	p.Close()
 	if p.progress != nil {

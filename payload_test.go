@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"github.com/seed-5d77b939/porter/internal/netio"
 )
 
 // GitLab's answer ends a payload, and may come before the transport has asked
@@ -16,7 +18,7 @@ func TestPayloadEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(f form) *payload {
-		ctx, w := newWatchdog(t.Context(), 0)
+		ctx, w := netio.NewWatchdog(t.Context(), 0)
 		p, err := f.open(ctx, &c.core, "app")
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/internal/pace"
 )
 
@@ -34,5 +35,5 @@ type request struct {
 // than was asked.
 func (r *request) elsewhere(resp *http.Response) bool {
 	asked, err := url.Parse(r.url)
-	return err == nil && resp.Request != nil && !sameOrigin(resp.Request.URL, asked)
+	return err == nil && resp.Request != nil && !netio.SameOrigin(resp.Request.URL, asked)
 }

@@ -8,12 +8,10 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-cleanhttp"
-
+	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
@@ -30,28 +28,9 @@ func newHTTPClient(cfg config) http.Client {
 		hc.Transport = cfg.transport
 	}
 	if hc.Transport == nil {
-		hc.Transport = newOwnTransport()
+		hc.Transport = netio.NewTransport()
 	}
 	return hc
-}
-
-// idleTime is well below the 60 s after which load balancers close a connection
-// that nobody uses.
-const idleTime = 40 * time.Second
-
-// newTransport returns the settings of the library's own transports. They speak
-// HTTP/1.1 only: over Go's HTTP/2 an archive takes nearly twice the time, and a
-// connection that died unnoticed is used for every request until the system
-// gives it up.
-func newTransport() *http.Transport {
-	t := cleanhttp.DefaultPooledTransport()
-	t.MaxResponseHeaderBytes = 256 << 10
-	t.MaxIdleConnsPerHost = t.MaxIdleConns // there is hardly another host
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true)
-	t.IdleConnTimeout = idleTime
-	t.OnProxyConnectResponse = proxyAnswer
-	return t
 }
 
 // originTransport adds the client's credentials to requests to the origin of
@@ -68,7 +47,7 @@ type originTransport struct {
 
 func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) {
 	req := orig.Clone(orig.Context())
-	home := sameOrigin(req.URL, t.home)
+	home := netio.SameOrigin(req.URL, t.home)
 	hidden := redact.SecretsOf(req.Context())
 	if home && t.auth != nil {
 		if err := t.auth(req); err != nil {
@@ -96,7 +75,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	}
 	resp.Request = orig // without the credentials
 	if to := resp.Header.Get("Location"); to != "" {
-		resp.Header.Set("Location", escapeLocation(to))
+		resp.Header.Set("Location", netio.EscapeLocation(to))
 	}
 	if home {
 		t.answered.Store(true)
@@ -109,7 +88,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 }
 
 // log logs a request. What it says is put together only if it is logged, as it
-// is a fifth of all that a small call allocates.
+// is a fifth of all that BenchmarkGetExport allocates.
 func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration, resp *http.Response, err error) {
 	ctx, log := req.Context(), t.logger
 	if !log.Enabled(ctx, slog.LevelDebug) {
@@ -121,20 +100,6 @@ func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration,
 		return
 	}
 	log.DebugContext(ctx, "request", "status", resp.StatusCode)
-}
-
-// escapeLocation escapes what must not stand in a URL, as browsers do. net/http
-// would send it raw, as part of a request line that no server can read.
-func escapeLocation(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // movedProject matches where GitLab sends a GET that names a project by an old path.
@@ -154,7 +119,7 @@ func (t *originTransport) stayHome(resp *http.Response, from *url.URL, credentia
 		to.RawQuery = query.Encode()
 		resp.Header.Set("Location", to.String())
 	}
-	if resp.StatusCode != http.StatusMovedPermanently || sameOrigin(to, t.home) {
+	if resp.StatusCode != http.StatusMovedPermanently || netio.SameOrigin(to, t.home) {
 		return
 	}
 	m := movedProject.FindStringSubmatch(to.EscapedPath())
@@ -178,21 +143,6 @@ func without(query, unwanted url.Values) (_ url.Values, changed bool) {
 		}
 	}
 	return query, changed
-}
-
-// sameOrigin reports whether scheme, host and port are the same.
-func sameOrigin(a, b *url.URL) bool {
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	if strings.EqualFold(u.Scheme, "https") {
-		return "443"
-	}
-	return "80"
 }
 
 // maxRedirects bounds the redirects of one GET.

@@ -1,4 +1,4 @@
-package porter
+package netio
 
 import (
 	"bufio"
@@ -43,9 +43,9 @@ func (r route) greeted() bool { return r != route{"http", ""} && r != route{"htt
 
 // transport returns the library's own transport, with a long linger, whose
 // connections are those of dial.
-func (r route) transport(pool *x509.CertPool, linger time.Duration, dial dialFunc) *ownTransport {
+func (r route) transport(pool *x509.CertPool, linger time.Duration, dial dialFunc) *Transport {
 	settings := func() *http.Transport {
-		t := newTransport()
+		t := NewHTTPTransport()
 		t.DialContext = dial
 		t.TLSClientConfig = &tls.Config{RootCAs: pool}
 		t.Proxy = nil
@@ -54,7 +54,7 @@ func (r route) transport(pool *x509.CertPool, linger time.Duration, dial dialFun
 		}
 		return t
 	}
-	return &ownTransport{get: settings(), post: forBodies(settings(), linger)}
+	return &Transport{Get: settings(), Post: forBodies(settings(), linger)}
 }
 
 // accept says on conn what comes before the request, and returns what that
@@ -185,7 +185,7 @@ func TestLinger(t *testing.T) {
 		leave    bool          // the body is closed without reading it
 		want     outcome
 	}{
-		{name: "no answer", peer: early(hang), want: outcome{after: lingerTime}},
+		{name: "no answer", peer: early(hang), want: outcome{after: LingerTime}},
 		{name: "answer", peer: early(func(p *peer) {
 			time.Sleep(time.Second)
 			p.answer(2, "no")
@@ -231,7 +231,7 @@ func TestLinger(t *testing.T) {
 			for _, length := range []int64{size, -1} {
 				t.Run(fmt.Sprintf("%s, %v, length %d", test.name, r, length), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						tr := r.transport(pool, lingerTime, func(context.Context, string, string) (net.Conn, error) {
+						tr := r.transport(pool, LingerTime, func(context.Context, string, string) (net.Conn, error) {
 							here, there := net.Pipe()
 							conn := &brokenConn{Conn: here}
 							if test.greeting {
@@ -430,7 +430,7 @@ func TestResets(t *testing.T) {
 							req.Method = kind
 						}
 						if length != 0 {
-							req.Body, req.ContentLength = io.NopCloser(io.LimitReader(benchSource(size), size)), length
+							req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), length
 						}
 						start := time.Now()
 						resp, err := tr.RoundTrip(req)
@@ -523,7 +523,7 @@ func TestResetIdle(t *testing.T) {
 					askMany()
 					fastest = min(fastest, time.Since(start))
 				}
-				if fastest >= lingerTime {
+				if fastest >= LingerTime {
 					t.Errorf("the requests after it took %v", fastest)
 				}
 			})
@@ -590,4 +590,11 @@ func TestPostsGetTheirOwnConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
 }

@@ -1,4 +1,4 @@
-package porter
+package netio
 
 import (
 	"bufio"
@@ -66,8 +66,8 @@ func socks5(steps ...[]byte) func(net.Conn) {
 
 // proxiedTransports are the library's own, and what a user may give.
 func proxiedTransports(proxy func(*http.Request) (*url.URL, error)) map[string]http.RoundTripper {
-	own := newOwnTransport()
-	own.get.Proxy, own.post.Proxy = proxy, proxy
+	own := NewTransport()
+	own.Get.Proxy, own.Post.Proxy = proxy, proxy
 	return map[string]http.RoundTripper{"own": own, "user's": &http.Transport{Proxy: proxy}}
 }
 
@@ -143,13 +143,13 @@ func TestProxyRefuses(t *testing.T) {
 					}
 					_, err = tr.RoundTrip(req)
 					for _, err := range []error{err, &url.Error{Op: "Get", URL: req.URL.String(), Err: err}} {
-						e := asProxyError(tr, req, err)
+						e := AsProxyError(tr, req, err)
 						if e == nil {
 							t.Fatalf("%s, %s: %v is no error of a proxy", name, method, err)
 						}
-						if e.Error() != want || e.status != test.status || e.permanent() != test.permanent {
+						if e.Error() != want || e.Status != test.status || e.Permanent() != test.permanent {
 							t.Errorf("%s, %s: %q (status %d, permanent %v), want %q (%d, %v)",
-								name, method, e, e.status, e.permanent(), want, test.status, test.permanent)
+								name, method, e, e.Status, e.Permanent(), want, test.status, test.permanent)
 						}
 						if text := fmt.Sprintf("%v %+v", e, e); strings.Contains(text, "SECRET") || strings.Contains(text, "USER") {
 							t.Errorf("%s, %s: tells %s", name, method, text)
@@ -182,7 +182,7 @@ func TestProxyRefusesInItsOwnWords(t *testing.T) {
 			if name != "own" {
 				reason = want[1]
 			}
-			if e := asProxyError(tr, req, err); e == nil || e.Error() != "proxy "+u.Host+" refused the connection: "+reason {
+			if e := AsProxyError(tr, req, err); e == nil || e.Error() != "proxy "+u.Host+" refused the connection: "+reason {
 				t.Errorf("%q, %s: %v, want %s", text, name, e, reason)
 			}
 		}
@@ -208,18 +208,18 @@ func TestProxyAddress(t *testing.T) {
 			switch tr := tr.(type) {
 			case *http.Transport:
 				tr.DialContext = dial
-			case *ownTransport:
-				tr.get.DialContext, tr.get.DialTLSContext = dial, nil
+			case *Transport:
+				tr.Get.DialContext, tr.Get.DialTLSContext = dial, nil
 			}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://gitlab.invalid/", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = tr.RoundTrip(req)
-			e := asProxyError(tr, req, err)
+			e := AsProxyError(tr, req, err)
 			var dns *net.DNSError
 			text := "connect through proxy " + want + ": dial tcp: lookup " + u.Hostname() + ": no such host"
-			if e == nil || e.Error() != text || !errors.As(e, &dns) || e.permanent() {
+			if e == nil || e.Error() != text || !errors.As(e, &dns) || e.Permanent() {
 				t.Errorf("%s: %v", address, e)
 			}
 		}
@@ -240,8 +240,8 @@ func TestProxyIsSilent(t *testing.T) {
 				switch tr := tr.(type) {
 				case *http.Transport:
 					tr.DialContext = dial
-				case *ownTransport:
-					tr.get.DialContext = dial
+				case *Transport:
+					tr.Get.DialContext = dial
 				}
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://gitlab.invalid/", nil)
 				if err != nil {
@@ -249,12 +249,9 @@ func TestProxyIsSilent(t *testing.T) {
 				}
 				start := time.Now()
 				_, err = tr.RoundTrip(req)
-				e := asProxyError(tr, req, err)
-				if e == nil || e.Error() != "connect through proxy proxy.invalid:3128: no answer" || e.permanent() {
+				e := AsProxyError(tr, req, err)
+				if e == nil || e.Error() != "connect through proxy proxy.invalid:3128: no answer" || e.Permanent() {
 					t.Errorf("%v after %v: %v", err, time.Since(start), e)
-				}
-				if !errors.Is(newTransportError(req, e, unsent, lastingFault), ErrNoAnswer) {
-					t.Error("it does not match ErrNoAnswer")
 				}
 			})
 		})
@@ -307,10 +304,10 @@ func TestNoProxyError(t *testing.T) {
 					if test.proxy != nil {
 						tr.DialContext = refuse
 					}
-				case *ownTransport:
-					tr.get.TLSClientConfig = test.cfg
+				case *Transport:
+					tr.Get.TLSClientConfig = test.cfg
 					if test.proxy != nil {
-						tr.get.DialContext = refuse
+						tr.Get.DialContext = refuse
 					}
 				}
 				ctx := test.ctx
@@ -322,7 +319,7 @@ func TestNoProxyError(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err = tr.RoundTrip(req)
-				if e := asProxyError(tr, req, err); err == nil || e != nil {
+				if e := AsProxyError(tr, req, err); err == nil || e != nil {
 					t.Errorf("%s: %v is %v", name, err, e)
 				}
 			}
@@ -330,12 +327,12 @@ func TestNoProxyError(t *testing.T) {
 	}
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://gitlab.invalid/", nil)
 	proxied := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.invalid"})}
-	for _, e := range []*proxyError{
-		asProxyError(proxied, req, nil),
-		asProxyError(&http.Transport{}, req, errors.New("Forbidden")),
-		asProxyError(roundTripper(nil), req, errors.New("Forbidden")),
-		asProxyError(proxied, httptest.NewRequest(http.MethodGet, "http://gitlab.invalid/", nil), errors.New("Forbidden")),
-		asProxyError(proxied, req, fmt.Errorf("dial: %w", errors.New("Forbidden"))),
+	for _, e := range []*ProxyError{
+		AsProxyError(proxied, req, nil),
+		AsProxyError(&http.Transport{}, req, errors.New("Forbidden")),
+		AsProxyError(otherTransport{}, req, errors.New("Forbidden")),
+		AsProxyError(proxied, httptest.NewRequest(http.MethodGet, "http://gitlab.invalid/", nil), errors.New("Forbidden")),
+		AsProxyError(proxied, req, fmt.Errorf("dial: %w", errors.New("Forbidden"))),
 	} {
 		if e != nil {
 			t.Errorf("got %v", e)
@@ -349,11 +346,13 @@ func TestProxyAfterRedirect(t *testing.T) {
 		return &url.URL{Scheme: "http", Host: "proxy-for-" + req.URL.Hostname() + ":3128"}, nil
 	}}
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://gitlab.invalid/", nil)
-	e := asProxyError(proxy, req, &url.Error{Op: "Get", URL: "https://store.invalid/a?b=c", Err: errors.New("Forbidden")})
-	if e == nil || e.proxy != "proxy-for-store.invalid:3128" {
+	e := AsProxyError(proxy, req, &url.Error{Op: "Get", URL: "https://store.invalid/a?b=c", Err: errors.New("Forbidden")})
+	if e == nil || e.Proxy != "proxy-for-store.invalid:3128" {
 		t.Errorf("got %v", e)
 	}
 	if req.URL.Hostname() != "gitlab.invalid" {
 		t.Errorf("the request is for %s", req.URL)
 	}
 }
+
+type otherTransport struct{ http.RoundTripper }

@@ -1,7 +1,6 @@
-package porter
+package netio
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,68 +10,16 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
-// A proxyError is a proxy that did not let a request through. Nothing of the
-// request was sent to GitLab.
-type proxyError struct {
-	proxy  string // host and port
-	status int    // of its answer to CONNECT; 0 if it gave none, or one that is not known
-	text   string // what it said, or what went wrong
-	denied bool   // it would not let the next request through either
-	err    error  // nil if it answered
-}
-
-// Error names the proxy and what it said, but not its user or password.
-func (e *proxyError) Error() string {
-	switch {
-	case e.err != nil:
-		return "connect through proxy " + e.proxy + ": " + e.text
-	case e.status != 0:
-		return fmt.Sprintf("proxy %s refused the connection: %d %s", e.proxy, e.status, e.text)
-	}
-	return "proxy " + e.proxy + " refused the connection: " + e.text
-}
-
-func (e *proxyError) Unwrap() error { return e.err }
-
-// permanent reports whether the proxy would refuse again: it wants another
-// password, or does not allow this connection.
-func (e *proxyError) permanent() bool {
-	return e.denied || e.status == http.StatusForbidden || e.status == http.StatusProxyAuthRequired
-}
-
-// proxyAnswer is asked by net/http what to make of a proxy's answer to CONNECT.
-func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	_, text, _ := strings.Cut(resp.Status, " ")
-	return newProxyError(proxy, resp.StatusCode, text, nil)
-}
-
-func newProxyError(proxy *url.URL, status int, text string, err error) *proxyError {
-	password, _ := proxy.User.Password()
-	for _, secret := range []string{proxy.User.Username(), password} {
-		if err == nil && secret != "" && strings.Contains(text, secret) {
-			text = ""
-		}
-	}
-	text = cmp.Or(redact.Line(text, 200), http.StatusText(status), "unknown status")
-	port := cmp.Or(proxy.Port(), map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[proxy.Scheme], "80")
-	return &proxyError{proxy: net.JoinHostPort(proxy.Hostname(), port), status: status, text: text, err: err}
-}
-
-// asProxyError returns what a proxy has to do with err, with which rt failed to
+// AsProxyError returns what a proxy has to do with err, with which rt failed to
 // send req, and nil if that is nothing.
-func asProxyError(rt http.RoundTripper, req *http.Request, err error) *proxyError {
-	if known := (*proxyError)(nil); errors.As(err, &known) {
+func AsProxyError(rt http.RoundTripper, req *http.Request, err error) *ProxyError {
+	if known := (*ProxyError)(nil); errors.As(err, &known) {
 		return known
 	}
-	if own, ok := rt.(*ownTransport); ok {
-		rt = own.get // its proxy is that of the other one
+	if own, ok := rt.(*Transport); ok {
+		rt = own.Get // its proxy is that of the other one
 	}
 	t, ok := rt.(*http.Transport)
 	if !ok || t.Proxy == nil || err == nil || req.Context().Err() != nil {
