@@ -49,9 +49,8 @@ const idleTime = 40 * time.Second
 
 // NewHTTPTransport returns a transport with the settings of both. They speak
 // HTTP/1.1 only: over Go's HTTP/2 "download, HTTPS, HTTP/2 offered" of
-// go run ./benchmarks takes nearly twice the time, and a
-// connection that died unnoticed is used for every request until the system
-// gives it up.
+// go run ./benchmarks takes nearly twice the time, and a connection that died
+// unnoticed is used for every request until the system gives it up.
 func NewHTTPTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxResponseHeaderBytes = 256 << 10
