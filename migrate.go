@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
@@ -84,13 +85,13 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	if _, err := m.opts.Export.encode(); err != nil {
 		return nil, err
 	}
-	var sp *spool
+	var sp *diskio.Spool
 	if !m.opts.NoSpool { // an unwritable folder is an error before the hours of exporting
 		var err error
-		if sp, err = newSpool(m.opts.SpoolDir); err != nil {
+		if sp, err = diskio.NewSpool(m.opts.SpoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		defer sp.close()
+		defer sp.Close()
 	}
 
 	before, err := m.from.getExport(ctx, id, m.label, false)
@@ -109,7 +110,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	}
 	m.clues = importClues{free: free, outlasts: true}
 	if sp != nil {
-		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.dir); err != nil {
+		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.Dir()); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
@@ -124,7 +125,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		imp, err = m.direct(ctx, exp.ref(m.project))
 	} else {
 		imp, err = m.spooled(ctx, exp.ref(m.project), sp)
-		sp.close() // the import may take hours yet
+		sp.Close() // the import may take hours yet
 	}
 	if imp != nil {
 		m.result.Import = imp
@@ -162,7 +163,7 @@ func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (f
 // spooled moves the archive through a file: one goroutine downloads it, one
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
-func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import, error) {
+func (m *migration) spooled(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
 	tctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -172,7 +173,7 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSpace(sp.dir, r.Size()); err != nil {
+	if err := diskio.CheckSpace(sp.Dir(), r.Size()); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -190,21 +191,18 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 	}
 	wg.Go(func() {
 		defer r.Close()
-		n, err := gather(sp, r)
-		if werr := (*writeError)(nil); errors.As(err, &werr) {
-			err = fmt.Errorf("spool: %w", werr.err)
-		}
+		n, err := diskio.Copy("spool", sp, r)
 		m.result.Bytes = n
 		if err != nil {
 			fail(err)
 		}
-		sp.end(err)
+		sp.End(err)
 	})
 	if m.opts.SkipVerify {
-		sp.approve(nil)
+		sp.Approve(nil)
 	} else {
 		wg.Go(func() {
-			info, err := VerifyArchive(sp.reader(tctx, false))
+			info, err := VerifyArchive(sp.Reader(tctx))
 			if err != nil {
 				err = fmt.Errorf("export of %s: %w", m.label, err)
 			}
@@ -212,7 +210,7 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 			if err != nil {
 				fail(err)
 			}
-			sp.approve(err)
+			sp.Approve(err)
 		})
 	}
 	imp, err := m.upload(tctx, r.Size(), sp)
@@ -230,17 +228,17 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 
 // upload uploads what is in sp, or will be. GitLab is told the length, so it
 // must be known.
-func (m *migration) upload(ctx context.Context, size int64, sp *spool) (*Import, error) {
+func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*Import, error) {
 	if size < 0 {
 		var err error
-		if size, err = sp.whole(ctx); err != nil {
+		if size, err = sp.Size(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return m.to.startImportSurely(ctx, Source{
 		Name: defaultFileName,
 		Size: size,
-		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.reader(ctx, true), nil },
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.ApprovedReader(ctx), nil },
 	}, m.opts.Import, m.clues)
 }
 
