@@ -2,8 +2,10 @@ package diskio
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -271,6 +273,59 @@ func TestPartFileReplaced(t *testing.T) {
 	}
 }
 
+// Only what was asked for is discarded.
+func TestPartFileDiscard(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	partLeft(t, target, "text")
+	before := partFolder(t, filepath.Dir(target))
+	for _, origin := range []string{"", "other", "origin"} {
+		p := partOpen(t, target)
+		if origin != "" {
+			p.Resumable(origin)
+		}
+		p.Discard()
+		want := before
+		if origin == "origin" {
+			want = map[string]string{}
+		}
+		if diff := cmp.Diff(want, partFolder(t, filepath.Dir(target))); diff != "" {
+			t.Errorf("after asking for %q:\n%s", origin, diff)
+		}
+	}
+}
+
+// What is verified is what was written, not what lies behind it.
+func TestPartFileVerify(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	partLeft(t, target, "older text")
+	p := partOpen(t, target)
+	p.Continue(6)
+	p.Write([]byte("one"))
+	unsound, stopped := errors.New("unsound"), errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	for _, want := range []error{nil, unsound} {
+		err := p.Verify(ctx, func(r io.Reader) error {
+			if b, err := io.ReadAll(r); string(b) != "older one" || err != nil {
+				t.Errorf("read %q, %v", b, err)
+			}
+			return want
+		})
+		if err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	err := p.Verify(ctx, func(r io.Reader) error {
+		cancel(stopped)
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+		return unsound
+	})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A whole archive that could not be given its name stays, whatever comes next.
 func TestPartFileKeepsWhole(t *testing.T) {
 	for _, mark := range []json.RawMessage{nil, json.RawMessage(`"v1"`)} {
@@ -299,7 +354,7 @@ func TestPartFileKeepsWhole(t *testing.T) {
 		dir := filepath.Dir(target)
 		for name, next := range map[string]func(p *PartFile){
 			"nothing":           (*PartFile).Leave,
-			"expired":           (*PartFile).Discard,
+			"expired":           func(p *PartFile) { p.Resumable("origin"); p.Discard() },
 			"the last byte":     func(p *PartFile) { p.Continue(4); p.Leave() },
 			"another":           func(p *PartFile) { p.Begin("other", mark); p.Write([]byte("other")); p.Leave() },
 			"this one anew":     func(p *PartFile) { p.Forget(); p.Begin("origin", mark); p.Write([]byte("who")); p.Leave() },
@@ -315,8 +370,8 @@ func TestPartFileKeepsWhole(t *testing.T) {
 		}
 		p = partOpen(t, target)
 		off, _ := p.Resumable("origin")
-		if off != 5 {
-			t.Errorf("continues at %d", off)
+		if off != 5 || p.Whole() != target+".part" {
+			t.Errorf("continues at %d of %q", off, p.Whole())
 		}
 		p.Continue(4)
 		p.Write([]byte("e"))
@@ -510,6 +565,37 @@ func TestPartFileRoom(t *testing.T) {
 		if err := p.CheckSpace(free+1<<29, tt.anew); !errors.Is(err, tt.err) {
 			t.Errorf("whole %v, anew %v: %v", tt.whole, tt.anew, err)
 		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"":                                    "file name is empty",
+		dir:                                   " is not a regular file",
+		filepath.Join(file, "a.gz"):           "file",
+		filepath.Join(dir, "missing", "a.gz"): "missing",
+	} {
+		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, linked := range []string{".part", ".part.json"} {
+		target := filepath.Join(dir, "a.gz")
+		if err := os.Symlink(file, target+linked); err != nil {
+			t.Skip(err)
+		}
+		if _, err := Open(target); err == nil || !strings.HasSuffix(err.Error(), "a.gz"+linked+" is a link to another file") {
+			t.Errorf("%s is a link: %v", linked, err)
+		}
+		os.Remove(target + linked)
+	}
+	if left := partFolder(t, dir); len(left) != 1 {
+		t.Errorf("left %v", left)
 	}
 }
 
