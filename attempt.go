@@ -11,61 +11,105 @@ import (
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
+// An attempt is one sending of a request.
+type attempt struct {
+	c   *core
+	ctx context.Context // of the caller
+	r   *request
+	req *http.Request
+	p   *payload // nil without a body
+	w   *watchdog
+}
+
 // attempt sends r once. The error is the context's, an *APIError, a
 // *transportError or a *sourceError.
-func (c *core) attempt(ctx context.Context, r *request) (_ *http.Response, p *payload, err error) {
+func (c *core) attempt(ctx context.Context, r *request) (*http.Response, *payload, error) {
 	wctx, w := newWatchdog(ctx, c.cfg.stall)
-	defer func() {
-		if err != nil {
-			w.stop()
-		}
-	}()
-	req, err := c.newRequest(wctx, r)
+	a := &attempt{c: c, ctx: ctx, r: r, w: w}
+	resp, err := a.send(wctx)
 	if err != nil {
-		return nil, nil, err
+		w.stop()
+		return nil, a.p, err
 	}
-	if r.open != nil {
-		if p, err = r.open(req.Context()); err != nil {
-			if ctx.Err() != nil {
-				err = wait.Ended(ctx)
-			}
-			return nil, nil, err
-		}
-		p.watch = w
-		req = p.attach(req)
+	return resp, a.p, nil
+}
+
+// send sends the request with ctx, which the watchdog ends.
+func (a *attempt) send(ctx context.Context) (*http.Response, error) {
+	if err := a.prepare(ctx); err != nil {
+		return nil, err
 	}
-	w.arm()
-	resp, err := c.do(req)
-	w.disarm()
+	a.w.arm()
+	resp, err := a.c.do(a.req)
+	a.w.disarm()
 	if err == nil {
-		resp.Body = c.watchBody(ctx, resp.Body, w)
+		resp.Body = a.c.watchBody(a.ctx, resp.Body, a.w)
 		if resp.StatusCode < 200 || resp.StatusCode > 299 {
-			return nil, p, c.refused(r, p, resp)
+			return nil, a.refused(resp)
 		}
 	}
-	if p != nil {
+	if a.p != nil {
+		a.p.stop()
+	}
+	if err != nil {
+		return nil, a.unanswered(err)
+	}
+	return resp, nil
+}
+
+// prepare makes the HTTP request and opens its body.
+func (a *attempt) prepare(ctx context.Context) (err error) {
+	if a.req, err = newRequest(ctx, a.r); err != nil || a.r.open == nil {
+		return err
+	}
+	if a.p, err = a.r.open(a.req.Context()); err != nil {
+		if a.ctx.Err() != nil {
+			err = wait.Ended(a.ctx)
+		}
+		return err
+	}
+	a.p.watch = a.w
+	a.req = a.p.attach(a.req)
+	return nil
+}
+
+// refused makes an error of an answer that is not a success. If it came early,
+// its body may still be on its way, and would be lost if the upload was broken
+// off at once.
+func (a *attempt) refused(resp *http.Response) *APIError {
+	p := a.p
+	if p == nil {
+		return readAPIError(a.r, resp, whole)
+	}
+	defer p.stop()
+	late := time.AfterFunc(lingerTime, func() {
 		p.stop()
-	}
+		p.watch.arm() // for the answer that is still awaited
+	})
+	defer late.Stop()
+	return readAPIError(a.r, resp, p.reachAtAnswer())
+}
+
+// unanswered says why no answer came: err is what the transport has to say.
+func (a *attempt) unanswered(err error) error {
 	switch {
-	case err == nil:
-		return resp, p, nil
-	case ctx.Err() != nil:
-		return nil, p, newTransportError(req, wait.Ended(ctx), p.reach(err, true), contextFault)
-	case w.stalled():
-		return nil, p, newTransportError(req, ErrStalled, p.reach(err, true), networkFault)
-	case p.failure() != nil:
-		return nil, p, p.failure()
+	case a.ctx.Err() != nil:
+		return newTransportError(a.req, wait.Ended(a.ctx), a.p.reach(err, true), contextFault)
+	case a.w.stalled():
+		return newTransportError(a.req, ErrStalled, a.p.reach(err, true), networkFault)
+	case a.p.failure() != nil:
+		return a.p.failure()
 	}
-	if proxy := asProxyError(c.bare.Transport, req, err); proxy != nil {
+	if proxy := asProxyError(a.c.bare.Transport, a.req, err); proxy != nil {
 		err = proxy
 	}
-	f, sent := faultOf(err, r.known || r.outlasts || c.answered.Load())
-	return nil, p, newTransportError(req, err, p.reach(err, sent), f)
+	f, sent := faultOf(err, a.r.known || a.r.outlasts || a.c.answered.Load())
+	return newTransportError(a.req, err, a.p.reach(err, sent), f)
 }
 
 // newRequest returns the request of one attempt, without its body. Its context
 // knows the secrets that it carries.
-func (c *core) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+func newRequest(ctx context.Context, r *request) (*http.Request, error) {
 	ctx, hidden := redact.WithSecrets(ctx)
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, nil)
 	if err != nil {
@@ -114,21 +158,4 @@ func (c *core) do(req *http.Request) (*http.Response, error) {
 		}
 	}()
 	return nil, context.Cause(req.Context())
-}
-
-// refused makes an error of an answer that is not a success. If it came early,
-// its body may still be on its way, and would be lost if the upload was broken
-// off at once.
-func (c *core) refused(r *request, p *payload, resp *http.Response) *APIError {
-	reach := whole
-	if p != nil {
-		reach = p.reachAtAnswer()
-		defer p.stop()
-		late := time.AfterFunc(lingerTime, func() {
-			p.stop()
-			p.watch.arm() // for the answer that is still awaited
-		})
-		defer late.Stop()
-	}
-	return readAPIError(r, resp, reach)
 }

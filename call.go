@@ -26,8 +26,8 @@ func (c *core) getJSON(ctx context.Context, r *request, v any, ok func() bool) e
 	return err
 }
 
-// answers holds buffers for answers. With a new one for each, a small call
-// takes twice the memory and 1.02 times as long.
+// answers holds buffers for answers: with a new one for each, BenchmarkGetExport
+// takes twice the memory.
 var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // decode reads resp, a success that answers r, into v and closes it. The error

@@ -212,38 +212,46 @@ func (d *download) Read(b []byte) (int, error) {
 			return n, nil
 		case d.err != nil:
 			return 0, d.err
-		case d.v.Size >= 0 && d.off == d.v.Size:
+		case d.whole():
 			d.finish(io.EOF)
-			continue
-		}
-		n, err := body.Read(b)
-		if n > 0 {
-			if d.v.Size >= 0 && d.off+int64(n) > d.v.Size {
-				d.finish(fmt.Errorf("%s: server sent more than the %d bytes it announced", d.op, d.v.Size))
-				continue
-			}
-			d.off += int64(n)
-			d.attempts = 0
-			d.progress.add(int64(n))
-		}
-		switch {
-		case err == nil:
-			return n, nil
-		case d.v.Size >= 0 && d.off == d.v.Size, err == io.EOF && d.v.Size < 0 && d.bounded:
-			d.finish(io.EOF)
-		case err == io.EOF:
-			err = io.ErrUnexpectedEOF
-			fallthrough
 		default:
-			body.Close()
-			if rerr := d.resume(err); rerr != nil {
-				d.finish(fmt.Errorf("%s: %w", d.op, rerr))
+			if n := d.readFrom(body, b); n > 0 {
+				return n, nil
 			}
-		}
-		if n > 0 {
-			return n, nil
 		}
 	}
+}
+
+// whole reports whether every byte of an archive of known size has come.
+func (d *download) whole() bool { return d.v.Size >= 0 && d.off == d.v.Size }
+
+// readFrom reads from body once, and goes on from another one if that broke off.
+// If it reads nothing, the reading has ended or there is another body.
+func (d *download) readFrom(body io.ReadCloser, b []byte) int {
+	n, err := body.Read(b)
+	if d.v.Size >= 0 && d.off+int64(n) > d.v.Size {
+		d.finish(fmt.Errorf("%s: server sent more than the %d bytes it announced", d.op, d.v.Size))
+		return 0
+	}
+	if n > 0 {
+		d.off += int64(n)
+		d.attempts = 0
+		d.progress.add(int64(n))
+	}
+	switch {
+	case err == nil:
+		return n
+	case d.whole(), err == io.EOF && d.v.Size < 0 && d.bounded:
+		d.finish(io.EOF)
+		return n
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	body.Close()
+	if rerr := d.resume(err); rerr != nil {
+		d.finish(fmt.Errorf("%s: %w", d.op, rerr))
+	}
+	return n
 }
 
 // finish ends the reading with err.

@@ -33,18 +33,7 @@ func parseErrorBody(method string, body []byte) (message string, fields map[stri
 // parseErrorObject looks for GitLab's own keys first, and then for those of
 // other programs: of GraphQL and JSON:API, of RFC 9457, and of gateways.
 func parseErrorObject(method string, obj map[string]any) (message string, fields map[string][]string, key string) {
-	for _, name := range []string{"message", "error"} {
-		said, exists := obj[name]
-		if !exists {
-			continue
-		}
-		if message, fields = flatten(said); key == "" || message != "" {
-			key = name
-		}
-		if message != "" {
-			break
-		}
-	}
+	message, fields, key = gitLabMessage(obj)
 	if key == "error" {
 		if inner, ok := obj["error"].(map[string]any); ok && said(inner) != "" {
 			key = "" // GitLab puts no message into its error
@@ -63,16 +52,37 @@ func parseErrorObject(method string, obj map[string]any) (message string, fields
 	case string, []any, map[string]any:
 		details, byField := flatten(list)
 		if details != "" && !strings.Contains(message, details) {
-			if message != "" {
-				details = message + ": " + details
-			}
-			message = redact.Line(details, 500)
+			message = joinTexts(message, details)
 		}
 		if len(byField) > 0 {
 			fields = byField
 		}
 	}
 	return message, fields, key
+}
+
+// gitLabMessage returns what GitLab's own keys say, and which of them it was.
+func gitLabMessage(obj map[string]any) (message string, fields map[string][]string, key string) {
+	for _, name := range []string{"message", "error"} {
+		said, exists := obj[name]
+		if !exists {
+			continue
+		}
+		if message, fields = flatten(said); key == "" || message != "" {
+			key = name
+		}
+		if message != "" {
+			break
+		}
+	}
+	return message, fields, key
+}
+
+func joinTexts(message, details string) string {
+	if message != "" {
+		details = message + ": " + details
+	}
+	return redact.Line(details, 500)
 }
 
 // neededScope says which scope would do. GitLab lists those that do for a GET,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // ExportError reports that GitLab could not make an export. GitLab tells the
@@ -19,7 +20,8 @@ func (e *ExportError) Error() string {
 		return "export failed"
 	}
 	if e.Export.Status == ExportNone {
-		return fmt.Sprintf("export of %s failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; before 14.0 an export that was uploaded to a target ends like this, too)", e.Export.label())
+		return fmt.Sprintf("export of %s failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; "+
+			"before 14.0 an export that was uploaded to a target ends like this, too)", e.Export.label())
 	}
 	return fmt.Sprintf("export of %s failed (status %q; GitLab tells the reason by e-mail only)", e.Export.label(), e.Export.Status)
 }
@@ -74,41 +76,52 @@ func (c *Client) exportJob(id, label string, clues exportClues) job[Export] {
 			return c.getExport(ctx, id, label, true)
 		},
 		status: func(e *Export) (string, bool) { return string(e.Status), e.Status.Known() },
-		judge: func(e *Export, s *sight) (bool, error) {
-			switch {
-			case e.Status.underWay():
-				s.running()
-				return false, nil
-			case e.Status == ExportFinished && (s.seen || !clues.older):
-				return true, nil
-			case clues.again && clues.unsure != nil && !s.seen && s.waited >= c.cfg.polling.Grace/lostSchedule:
-				return false, errNotScheduled
-			case e.Status == ExportFinished:
-				if s.overdue && clues.unsure != nil {
-					return false, &WaitError{Err: clues.unsure}
-				}
-				return s.overdue, nil // by then a job that was accepted must have run unseen
-			case !s.seen && !s.overdue: // not picked up yet
-				clues.older = false // its archive is gone
-				return false, nil
-			case e.Status == ExportFailed:
-				return false, &ExportError{e}
-			case s.seen && !s.gone():
-				return false, nil
-			case clues.uploaded:
-				return false, &WaitError{Err: errNoArchive}
-			case s.seen:
-				return false, &ExportError{e}
-			}
-			return false, &WaitError{Err: ErrExportExpired}
-		},
+		judge:  func(e *Export, s *sight) (bool, error) { return clues.judge(e, s, c.cfg.polling.Grace) },
 	}
+}
+
+// judge says whether the export is done, or went wrong.
+func (clues *exportClues) judge(e *Export, s *sight, grace time.Duration) (bool, error) {
+	switch {
+	case e.Status.underWay():
+		s.running()
+		return false, nil
+	case e.Status == ExportFinished && (s.seen || !clues.older):
+		return true, nil
+	case clues.again && clues.unsure != nil && !s.seen && s.waited >= grace/lostSchedule:
+		return false, errNotScheduled
+	case e.Status == ExportFinished && s.overdue && clues.unsure != nil:
+		return false, &WaitError{Err: clues.unsure}
+	case e.Status == ExportFinished:
+		return s.overdue, nil // by then a job that was accepted must have run unseen
+	case !s.seen && !s.overdue: // not picked up yet
+		clues.older = false // its archive is gone
+		return false, nil
+	}
+	return false, clues.ended(e, s)
+}
+
+// ended says why an export that is not under way left no archive, nil if that
+// is not sure yet.
+func (clues *exportClues) ended(e *Export, s *sight) error {
+	switch {
+	case e.Status == ExportFailed:
+		return &ExportError{e}
+	case s.seen && !s.gone():
+		return nil
+	case clues.uploaded:
+		return &WaitError{Err: errNoArchive}
+	case s.seen:
+		return &ExportError{e}
+	}
+	return &WaitError{Err: ErrExportExpired}
 }
 
 // errNoArchive is an export with an upload target that is not there any more.
 // Before 14.0 GitLab removes an archive that it has uploaded, but in any
 // version an export that cannot be packed looks the same.
-var errNoArchive = fmt.Errorf("%w: it left no archive to download, because it failed or because this GitLab removes what it has uploaded: look at the upload's destination", ErrExportExpired)
+var errNoArchive = fmt.Errorf("%w: it left no archive to download, because it failed or because this GitLab removes what it has uploaded: "+
+	"look at the upload's destination", ErrExportExpired)
 
 // errNotScheduled is an export whose POST was lost, and of which nothing has
 // shown since.

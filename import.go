@@ -159,7 +159,8 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 	if imp.PathWithNamespace == "" || strings.EqualFold(got, string(want)) {
 		return nil
 	}
-	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q", ErrWrongNamespace, string(want), imp.ID, redact.Line(string(imp.PathWithNamespace), 300))
+	return fmt.Errorf("%w: asked for %q, but project %d exists now as %q",
+		ErrWrongNamespace, string(want), imp.ID, redact.Line(string(imp.PathWithNamespace), 300))
 }
 
 // GetImport returns the state of the project's import. The error is an

@@ -86,17 +86,25 @@ func (c *Client) startImportSurely(ctx context.Context, src Source, opts ImportO
 	if !ok || opts.Overwrite {
 		return imp, startError(opts, err)
 	}
-	e := answerOf(err)
-	switch {
-	case e != nil && e.StatusCode == http.StatusBadRequest && e.key == "message" && e.kind == nil:
-		// The path may be taken, and the text in the user's language.
-		if found, lerr := c.lookUp(ctx, target, true); lerr == nil && found != nil {
-			err = e.as(ErrProjectExists)
-		}
-	case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:
+	if errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil {
 		imp, err = c.findImport(ctx, target, asked, clues, err)
+	} else {
+		err = c.explainRefusal(ctx, target, err)
 	}
 	return imp, startError(opts, err)
+}
+
+// explainRefusal looks whether an import was refused because its path is taken,
+// where the text of the refusal may be in the user's language.
+func (c *Client) explainRefusal(ctx context.Context, target ProjectPath, err error) error {
+	e := answerOf(err)
+	if e == nil || e.StatusCode != http.StatusBadRequest || e.key != "message" || e.kind != nil {
+		return err
+	}
+	if found, lerr := c.lookUp(ctx, target, true); lerr != nil || found == nil {
+		return err
+	}
+	return e.as(ErrProjectExists)
 }
 
 // findImport looks for the project at target, after the answer to a POST that

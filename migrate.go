@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
@@ -77,12 +74,7 @@ type migration struct {
 }
 
 func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
-	if m.opts.Import.Path != "" { // else it is known after the first request
-		if _, err := m.opts.Import.fields(); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := m.opts.Export.encode(); err != nil {
+	if err := m.checkOptions(); err != nil {
 		return nil, err
 	}
 	var sp *diskio.Spool
@@ -93,7 +85,36 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		}
 		defer sp.Close()
 	}
+	exp, err := m.export(ctx, id, sp)
+	if err != nil {
+		return nil, err
+	}
+	m.result.Source = exp.Project
+	m.result.Import, err = m.transfer(ctx, exp.ref(m.project), sp)
+	if err == nil {
+		err = m.waitForImport(ctx)
+	}
+	m.result.Elapsed = time.Since(m.start)
+	if m.result.Import == nil {
+		return nil, err
+	}
+	return &m.result, err
+}
 
+// checkOptions refuses options before the first request.
+func (m *migration) checkOptions() error {
+	if m.opts.Import.Path != "" { // else it is known after the first request
+		if _, err := m.opts.Import.fields(); err != nil {
+			return err
+		}
+	}
+	_, err := m.opts.Export.encode()
+	return err
+}
+
+// export makes the export, once nothing is known to stand in the way of what
+// comes after it.
+func (m *migration) export(ctx context.Context, id string, sp *diskio.Spool) (*Export, error) {
 	before, err := m.from.getExport(ctx, id, m.label, false)
 	if err != nil {
 		return nil, fmt.Errorf("export of %s: %w", m.label, err)
@@ -114,36 +135,28 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
-	exp, err := m.from.makeExport(ctx, before, m.project, m.opts.Export)
-	if err != nil {
-		return nil, err
-	}
-	m.result.Source = exp.Project
+	return m.from.makeExport(ctx, before, m.project, m.opts.Export)
+}
 
-	var imp *Import
-	if m.opts.NoSpool {
-		imp, err = m.direct(ctx, exp.ref(m.project))
-	} else {
-		imp, err = m.spooled(ctx, exp.ref(m.project), sp)
-		sp.Close() // the import may take hours yet
+// transfer moves the archive of the project id and starts its import.
+func (m *migration) transfer(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
+	if sp == nil {
+		return m.direct(ctx, id)
 	}
+	defer sp.Close() // the import may take hours yet
+	return m.spooled(ctx, id, sp)
+}
+
+// waitForImport waits for the import that was started.
+func (m *migration) waitForImport(ctx context.Context) error {
+	imp, err := last(m.to.watchImport(ctx, m.result.Import.ID.String(), m.opts.Import.label()))
 	if imp != nil {
 		m.result.Import = imp
-	}
-	if err == nil {
-		imp, err = last(m.to.watchImport(ctx, imp.ID.String(), m.opts.Import.label()))
-		if imp != nil {
-			m.result.Import = imp
-		}
 	}
 	if err == nil && m.opts.Strict && !imp.Complete() {
 		err = &ImportError{imp}
 	}
-	m.result.Elapsed = time.Since(m.start)
-	if m.result.Import == nil {
-		return nil, err
-	}
-	return &m.result, err
+	return err
 }
 
 // checkDestination looks whether the destination is free. If its path is not
@@ -158,168 +171,4 @@ func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (f
 		return false, err
 	}
 	return false, wait.Ended(ctx)
-}
-
-// spooled moves the archive through a file: one goroutine downloads it, one
-// verifies it, and this one uploads it, each as fast as it can. A repeated
-// upload reads the file again, so it costs no second download.
-func (m *migration) spooled(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
-	tctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-
-	r, err := m.from.openExportReader(tctx, id, m.label, true)
-	if err != nil {
-		return nil, err
-	}
-	if err := diskio.CheckSpace(sp.Dir(), r.Size()); err != nil {
-		r.Close()
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	// The first failure of the download or the verification ends all three at
-	// once: the upload may be waiting for its turn.
-	failure := make(chan error, 1)
-	fail := func(err error) {
-		if tctx.Err() == nil { // else it was told to end
-			select {
-			case failure <- err:
-			default:
-			}
-		}
-		cancel()
-	}
-	wg.Go(func() {
-		defer r.Close()
-		n, err := diskio.Copy("spool", sp, r)
-		m.result.Bytes = n
-		if err != nil {
-			fail(err)
-		}
-		sp.End(err)
-	})
-	if m.opts.SkipVerify {
-		sp.Approve(nil)
-	} else {
-		wg.Go(func() {
-			info, err := VerifyArchive(sp.Reader(tctx))
-			if err != nil {
-				err = fmt.Errorf("export of %s: %w", m.label, err)
-			}
-			m.result.Archive = info
-			if err != nil {
-				fail(err)
-			}
-			sp.Approve(err)
-		})
-	}
-	imp, err := m.upload(tctx, r.Size(), sp)
-	cancel()
-	wg.Wait()
-	if err != nil && imp == nil && ctx.Err() == nil {
-		select {
-		case why := <-failure:
-			return nil, why
-		default:
-		}
-	}
-	return imp, err
-}
-
-// upload uploads what is in sp, or will be. GitLab is told the length, so it
-// must be known.
-func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*Import, error) {
-	if size < 0 {
-		var err error
-		if size, err = sp.Size(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return m.to.startImportSurely(ctx, Source{
-		Name: defaultFileName,
-		Size: size,
-		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.ApprovedReader(ctx), nil },
-	}, m.opts.Import, m.clues)
-}
-
-// direct feeds the upload from the download, with nothing on disk.
-func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
-	imp, err := m.to.startImportSurely(ctx, Source{
-		Name: defaultFileName,
-		Size: -1,
-		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			r, err := m.from.openExportReader(ctx, id, m.label, true)
-			if err != nil {
-				return nil, err
-			}
-			d := &directReader{ExportReader: r, m: m}
-			if !m.opts.SkipVerify {
-				d.verify()
-			}
-			return d, nil
-		},
-	}, m.opts.Import, m.clues)
-	if source := (*sourceError)(nil); imp == nil && errors.As(err, &source) {
-		err = source.err // this one knows that it is not the destination's
-	}
-	return imp, err
-}
-
-// A directReader hands an archive to an upload and to its verification, and
-// ends only if the archive is sound.
-type directReader struct {
-	*ExportReader
-	m        *migration
-	bytes    int64
-	pipe     *io.PipeWriter // to the verification, nil without one
-	verified chan verification
-	err      error
-}
-
-// A verification is how verifying an archive ended.
-type verification struct {
-	info *ArchiveInfo
-	err  error
-}
-
-func (d *directReader) verify() {
-	pr, pw := io.Pipe()
-	d.pipe, d.verified = pw, make(chan verification, 1)
-	go func() {
-		info, err := VerifyArchive(pr)
-		pr.CloseWithError(err)
-		d.verified <- verification{info, err}
-	}()
-}
-
-func (d *directReader) Read(b []byte) (int, error) {
-	if d.err != nil {
-		return 0, d.err
-	}
-	n, err := d.ExportReader.Read(b)
-	d.bytes += int64(n)
-	if d.pipe != nil {
-		_, werr := d.pipe.Write(b[:n])
-		if werr != nil || err == io.EOF {
-			d.pipe.Close()
-			v := <-d.verified
-			if d.m.result.Archive = v.info; v.err != nil {
-				n, err = 0, fmt.Errorf("export of %s: %w", d.m.label, v.err)
-			}
-		}
-	}
-	if err == io.EOF {
-		d.m.result.Bytes = d.bytes
-	}
-	d.err = err
-	return n, err
-}
-
-// Close ends the download and its verification.
-func (d *directReader) Close() error {
-	err := d.ExportReader.Close()
-	if d.pipe != nil {
-		d.pipe.CloseWithError(os.ErrClosed)
-	}
-	return err
 }

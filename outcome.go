@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // An outcome is what came of one attempt of a request. It is known where it
@@ -25,29 +26,52 @@ const (
 	unknown         // nobody knows what became of it, so it must not be sent again
 )
 
+// String returns README's word for v.
+func (v verdict) String() string { return [...]string{"ends", "again", "unknown"}[v] }
+
+// A rule says what to do after the outcomes that it matches.
+type rule struct {
+	of        string // README's words for them
+	matches   func(outcome) bool
+	get, post verdict
+}
+
+// rules are README's table, row by row. The first that matches decides.
+var rules = []rule{
+	{"429", outcome.limited, again, again},
+	{"425", outcome.tooEarly, again, again},
+	{"408, 502, 503, 504, Cloudflare's 520 to 527 and 530, before the request was sent whole", outcome.cutByGateway, again, again},
+	{"the same, after it was sent whole", outcome.fromGateway, again, unknown},
+	{"another 5xx but 501", outcome.temporary, again, giveUp},
+	{"any other answer", outcome.answered, giveUp, giveUp},
+	{"no answer of the network, before the request was sent whole", outcome.cutByNetwork, again, again},
+	{"the same, after it was sent whole", outcome.lostByNetwork, again, unknown},
+	{"no answer for another reason, before the request was sent whole", outcome.cut, giveUp, giveUp},
+	{"the same, after it was sent whole", outcome.lost, giveUp, unknown},
+}
+
+func (o outcome) answered() bool      { return o.answer != nil }
+func (o outcome) temporary() bool     { return o.answered() && o.answer.Temporary() }
+func (o outcome) tooEarly() bool      { return o.answered() && o.answer.StatusCode == http.StatusTooEarly }
+func (o outcome) fromGateway() bool   { return o.answered() && o.answer.fromGateway() }
+func (o outcome) cutByGateway() bool  { return o.fromGateway() && o.reach < whole }
+func (o outcome) lost() bool          { return !o.answered() && o.reach == whole }
+func (o outcome) lostByNetwork() bool { return o.lost() && o.fault.passing() }
+func (o outcome) cut() bool           { return !o.answered() && o.reach < whole }
+func (o outcome) cutByNetwork() bool  { return o.cut() && o.fault.passing() }
+
 // verdict decides about a request that failed so. A safe one, a GET, changes
-// nothing; one that is not repeatable has lost its body. README's table shows
-// the same rows.
+// nothing; one that is not repeatable has lost its body.
 func (o outcome) verdict(safe, repeatable bool) verdict {
-	switch e := o.answer; {
-	case o.limited(): // refused before anything was done
-	case e != nil && !e.Temporary():
-		return giveUp
-	case e != nil && (safe || e.StatusCode == http.StatusTooEarly):
-	case e != nil && !e.fromGateway():
-		return giveUp
-	case e != nil && o.reach < whole: // nothing can come of a part
-	case e != nil:
-		return unknown
-	case !safe && o.reach == whole:
-		return unknown
-	case !o.fault.passing():
+	r := rules[slices.IndexFunc(rules, func(r rule) bool { return r.matches(o) })]
+	v := r.post
+	if safe {
+		v = r.get
+	}
+	if v == again && !repeatable {
 		return giveUp
 	}
-	if !repeatable {
-		return giveUp
-	}
-	return again
+	return v
 }
 
 // counted reports whether GitLab may have counted the request against its

@@ -11,56 +11,77 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// TestVerdict is README's table of what is tried again.
+// TestVerdict has an example or more of each row of README's table, in the same order.
 func TestVerdict(t *testing.T) {
 	answer := func(status int, r reach) outcome {
 		return outcome{answer: &APIError{StatusCode: status}, reach: r}
 	}
-	tests := []struct {
-		name string
-		o    outcome
-		get  verdict // of a GET
-		post verdict // of a POST that can be sent again
-		once verdict // of one that cannot
+	none := func(f fault, r reach) outcome { return outcome{fault: f, reach: r} }
+	rows := []struct {
+		get, post verdict
+		examples  []outcome
 	}{
-		{"429", answer(429, whole), again, again, giveUp},
-		{"425", answer(425, whole), again, again, giveUp},
-		{"408, not sent whole", answer(408, partly), again, again, giveUp},
-		{"408, sent whole", answer(408, whole), again, unknown, unknown},
-		{"502, not sent at all", answer(502, unsent), again, again, giveUp},
-		{"503, not sent whole", answer(503, partly), again, again, giveUp},
-		{"503, sent whole", answer(503, whole), again, unknown, unknown},
-		{"527 of Cloudflare, sent whole", answer(527, whole), again, unknown, unknown},
-		{"500", answer(500, whole), again, giveUp, giveUp},
-		{"500, not sent whole", answer(500, partly), again, giveUp, giveUp},
-		{"501", answer(501, whole), giveUp, giveUp, giveUp},
-		{"400", answer(400, partly), giveUp, giveUp, giveUp},
-		{"a success that made no sense", answer(200, whole), giveUp, giveUp, giveUp},
-		{"network, nothing sent", outcome{fault: networkFault}, again, again, giveUp},
-		{"network, not sent whole", outcome{fault: networkFault, reach: partly}, again, again, giveUp},
-		{"network, sent whole", outcome{fault: networkFault, reach: whole}, again, unknown, unknown},
-		{"refused for good", outcome{fault: lastingFault}, giveUp, giveUp, giveUp},
-		{"redirected to where nobody goes", outcome{fault: redirectFault}, giveUp, giveUp, giveUp},
-		{"no credentials", outcome{fault: authFault}, giveUp, giveUp, giveUp},
-		{"no token just now", outcome{fault: tokenFault}, again, again, giveUp},
-		{"source", outcome{fault: sourceFault, reach: partly}, giveUp, giveUp, giveUp},
-		{"given up, not sent whole", outcome{fault: contextFault, reach: partly}, giveUp, giveUp, giveUp},
-		{"given up, sent whole", outcome{fault: contextFault, reach: whole}, giveUp, unknown, unknown},
+		{again, again, []outcome{answer(429, unsent), answer(429, partly), answer(429, whole)}},
+		{again, again, []outcome{answer(425, unsent), answer(425, partly), answer(425, whole)}},
+		{again, again, []outcome{answer(408, partly), answer(502, unsent), answer(503, partly), answer(504, partly), answer(520, partly), answer(530, unsent)}},
+		{again, unknown, []outcome{answer(408, whole), answer(502, whole), answer(503, whole), answer(504, whole), answer(527, whole), answer(530, whole)}},
+		{again, giveUp, []outcome{answer(500, whole), answer(500, partly), answer(507, whole), answer(528, whole), {answer: &APIError{StatusCode: 400, busy: true}}}},
+		{giveUp, giveUp, []outcome{answer(501, whole), answer(400, partly), answer(404, unsent), answer(301, whole), answer(200, whole)}},
+		{again, again, []outcome{none(networkFault, unsent), none(networkFault, partly), none(tokenFault, unsent)}},
+		{again, unknown, []outcome{none(networkFault, whole), none(tokenFault, whole)}},
+		{giveUp, giveUp, []outcome{none(lastingFault, unsent), none(redirectFault, unsent), none(authFault, unsent), none(sourceFault, partly), none(contextFault, partly)}},
+		{giveUp, unknown, []outcome{none(contextFault, whole), none(redirectFault, whole), none(authFault, whole)}},
 	}
-	for _, tt := range tests {
-		for _, c := range []struct {
-			kind             string
-			safe, repeatable bool
-			want             verdict
-		}{{"GET", true, true, tt.get}, {"POST", false, true, tt.post}, {"POST that can be sent once", false, false, tt.once}} {
-			if got := tt.o.verdict(c.safe, c.repeatable); got != c.want {
-				t.Errorf("%s: %s: verdict %d, want %d", tt.name, c.kind, got, c.want)
+	if len(rows) != len(rules) {
+		t.Fatalf("%d rows, but %d rules", len(rows), len(rules))
+	}
+	for i, row := range rows {
+		for _, o := range row.examples {
+			once := row.post // of a POST that cannot be sent again
+			if once == again {
+				once = giveUp
+			}
+			for _, c := range []struct {
+				kind             string
+				safe, repeatable bool
+				want             verdict
+			}{{"GET", true, true, row.get}, {"POST", false, true, row.post}, {"POST that can be sent once", false, false, once}} {
+				if got := o.verdict(c.safe, c.repeatable); got != c.want {
+					t.Errorf("%s: %+v: %s: %s, want %s", rules[i].of, o, c.kind, got, c.want)
+				}
+			}
+			if first := slices.IndexFunc(rules, func(r rule) bool { return r.matches(o) }); first != i {
+				t.Errorf("%s: %+v falls under %s", rules[i].of, o, rules[first].of)
 			}
 		}
+	}
+}
+
+// TestRulesAreReadmes compares the rules with README's table.
+func TestRulesAreReadmes(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(readme), "| what came of it | a GET | a POST |\n| --- | --- | --- |\n")
+	table, _, ended := strings.Cut(table, "\n\n")
+	if !found || !ended {
+		t.Fatal("no table in the README")
+	}
+	var want strings.Builder
+	for _, r := range rules {
+		fmt.Fprintf(&want, "| %s | %s | %s |\n", r.of, r.get, r.post)
+	}
+	if diff := cmp.Diff(strings.TrimSuffix(want.String(), "\n"), table); diff != "" {
+		t.Errorf("README's table differs (-rules +README):\n%s", diff)
 	}
 }
 

@@ -36,12 +36,12 @@ type ProjectOverrides struct {
 	PagesAccessLevel                 AccessLevel `url:"pages_access_level,omitempty"`                   // the Pages site; can be AccessPublic
 	AnalyticsAccessLevel             AccessLevel `url:"analytics_access_level,omitempty"`               // analytics
 	ContainerRegistryAccessLevel     AccessLevel `url:"container_registry_access_level,omitempty"`      // the container registry
-	PackageRegistryAccessLevel       AccessLevel `url:"package_registry_access_level,omitempty"`        // the package registry; can be AccessPublic
+	PackageRegistryAccessLevel       AccessLevel `url:"package_registry_access_level,omitempty"`        // packages; can be AccessPublic
 	SecurityAndComplianceAccessLevel AccessLevel `url:"security_and_compliance_access_level,omitempty"` // security and compliance
 	ReleasesAccessLevel              AccessLevel `url:"releases_access_level,omitempty"`                // releases
 	EnvironmentsAccessLevel          AccessLevel `url:"environments_access_level,omitempty"`            // environments
 	FeatureFlagsAccessLevel          AccessLevel `url:"feature_flags_access_level,omitempty"`           // feature flags
-	InfrastructureAccessLevel        AccessLevel `url:"infrastructure_access_level,omitempty"`          // infrastructure, such as clusters and Terraform states
+	InfrastructureAccessLevel        AccessLevel `url:"infrastructure_access_level,omitempty"`          // infrastructure, such as clusters
 	MonitorAccessLevel               AccessLevel `url:"monitor_access_level,omitempty"`                 // monitoring
 	ModelExperimentsAccessLevel      AccessLevel `url:"model_experiments_access_level,omitempty"`       // machine learning model experiments
 	ModelRegistryAccessLevel         AccessLevel `url:"model_registry_access_level,omitempty"`          // the machine learning model registry
@@ -57,41 +57,75 @@ type ProjectOverrides struct {
 	RequestAccessEnabled *bool `url:"request_access_enabled,omitempty"` // asking to become a member
 
 	// Issues and notifications.
-	IssueBranchTemplate                    *string `url:"issue_branch_template,omitempty"`                      // names branches that are made from issues
-	AutocloseReferencedIssues              *bool   `url:"autoclose_referenced_issues,omitempty"`                // a merged merge request closes the issues it says it closes
-	EmailsEnabled                          *bool   `url:"emails_enabled,omitempty"`                             // e-mail notifications
-	ShowDiffPreviewInEmail                 *bool   `url:"show_diff_preview_in_email,omitempty"`                 // excerpts of a diff in e-mails about it
-	ShowDefaultAwardEmojis                 *bool   `url:"show_default_award_emojis,omitempty"`                  // thumbs up and down, even if unused
-	EnforceAuthChecksOnUploads             *bool   `url:"enforce_auth_checks_on_uploads,omitempty"`             // uploaded files need the rights of the project
-	WarnAboutPotentiallyUnwantedCharacters *bool   `url:"warn_about_potentially_unwanted_characters,omitempty"` // such as Unicode that changes the direction of text
+
+	// Names branches that are made from issues.
+	IssueBranchTemplate *string `url:"issue_branch_template,omitempty"`
+	// A merged merge request closes the issues it says it closes.
+	AutocloseReferencedIssues *bool `url:"autoclose_referenced_issues,omitempty"`
+	// E-mail notifications.
+	EmailsEnabled *bool `url:"emails_enabled,omitempty"`
+	// Excerpts of a diff stand in e-mails about it.
+	ShowDiffPreviewInEmail *bool `url:"show_diff_preview_in_email,omitempty"`
+	// Shows thumbs up and down, even if unused.
+	ShowDefaultAwardEmojis *bool `url:"show_default_award_emojis,omitempty"`
+	// Uploaded files need the rights of the project.
+	EnforceAuthChecksOnUploads *bool `url:"enforce_auth_checks_on_uploads,omitempty"`
+	// Warns of characters such as Unicode that changes the direction of text.
+	WarnAboutPotentiallyUnwantedCharacters *bool `url:"warn_about_potentially_unwanted_characters,omitempty"`
 
 	// Merge requests.
-	MergeMethod                               MergeMethod  `url:"merge_method,omitempty"`                                     // merge commits or a straight history
-	SquashOption                              SquashOption `url:"squash_option,omitempty"`                                    // whether the commits of a merge request become one
-	SuggestionCommitMessage                   *string      `url:"suggestion_commit_message,omitempty"`                        // of commits that apply suggestions
-	MergeCommitTemplate                       *string      `url:"merge_commit_template,omitempty"`                            // the message of merge commits
-	SquashCommitTemplate                      *string      `url:"squash_commit_template,omitempty"`                           // the message of squash commits
-	MergeRequestTitleRegex                    *string      `url:"merge_request_title_regex,omitempty"`                        // titles of merge requests must match it
-	MergeRequestTitleRegexDescription         *string      `url:"merge_request_title_regex_description,omitempty"`            // explains the above to people
-	OnlyAllowMergeIfPipelineSucceeds          *bool        `url:"only_allow_merge_if_pipeline_succeeds,omitempty"`            // no merge before a successful pipeline
-	AllowMergeOnSkippedPipeline               *bool        `url:"allow_merge_on_skipped_pipeline,omitempty"`                  // a skipped pipeline counts as successful
-	OnlyAllowMergeIfAllDiscussionsAreResolved *bool        `url:"only_allow_merge_if_all_discussions_are_resolved,omitempty"` // no merge before the last thread is resolved
-	ResolveOutdatedDiffDiscussions            *bool        `url:"resolve_outdated_diff_discussions,omitempty"`                // a push resolves threads on lines it changes
-	RemoveSourceBranchAfterMerge              *bool        `url:"remove_source_branch_after_merge,omitempty"`                 // the default for new merge requests
-	PrintingMergeRequestLinkEnabled           *bool        `url:"printing_merge_request_link_enabled,omitempty"`              // a push prints how to open a merge request
-	MRDefaultTargetSelf                       *bool        `url:"mr_default_target_self,omitempty"`                           // merge requests of a fork stay in it by default
+
+	// Merge commits or a straight history.
+	MergeMethod MergeMethod `url:"merge_method,omitempty"`
+	// Whether the commits of a merge request become one.
+	SquashOption SquashOption `url:"squash_option,omitempty"`
+	// The message of commits that apply suggestions.
+	SuggestionCommitMessage *string `url:"suggestion_commit_message,omitempty"`
+	// The message of merge commits.
+	MergeCommitTemplate *string `url:"merge_commit_template,omitempty"`
+	// The message of squash commits.
+	SquashCommitTemplate *string `url:"squash_commit_template,omitempty"`
+	// Titles of merge requests must match it.
+	MergeRequestTitleRegex *string `url:"merge_request_title_regex,omitempty"`
+	// Explains the above to people.
+	MergeRequestTitleRegexDescription *string `url:"merge_request_title_regex_description,omitempty"`
+	// No merge before a successful pipeline.
+	OnlyAllowMergeIfPipelineSucceeds *bool `url:"only_allow_merge_if_pipeline_succeeds,omitempty"`
+	// A skipped pipeline counts as successful.
+	AllowMergeOnSkippedPipeline *bool `url:"allow_merge_on_skipped_pipeline,omitempty"`
+	// No merge before the last thread is resolved.
+	OnlyAllowMergeIfAllDiscussionsAreResolved *bool `url:"only_allow_merge_if_all_discussions_are_resolved,omitempty"`
+	// A push resolves threads on lines it changes.
+	ResolveOutdatedDiffDiscussions *bool `url:"resolve_outdated_diff_discussions,omitempty"`
+	// The default of new merge requests.
+	RemoveSourceBranchAfterMerge *bool `url:"remove_source_branch_after_merge,omitempty"`
+	// A push prints how to open a merge request.
+	PrintingMergeRequestLinkEnabled *bool `url:"printing_merge_request_link_enabled,omitempty"`
+	// Merge requests of a fork stay in it by default.
+	MRDefaultTargetSelf *bool `url:"mr_default_target_self,omitempty"`
 
 	// CI/CD.
-	CIConfigPath                    *string                    `url:"ci_config_path,omitempty"`                      // of the CI/CD configuration; the default is .gitlab-ci.yml
-	BuildGitStrategy                BuildGitStrategy           `url:"build_git_strategy,omitempty"`                  // how jobs get the repository
-	BuildTimeout                    *int64                     `url:"build_timeout,omitempty"`                       // in seconds
-	AutoCancelPendingPipelines      AutoCancelPendingPipelines `url:"auto_cancel_pending_pipelines,omitempty"`       // a new pipeline cancels older ones of its branch
-	AutoDevopsEnabled               *bool                      `url:"auto_devops_enabled,omitempty"`                 // Auto DevOps
-	AutoDevopsDeployStrategy        AutoDevopsDeployStrategy   `url:"auto_devops_deploy_strategy,omitempty"`         // how Auto DevOps deploys
-	ResourceGroupDefaultProcessMode ResourceGroupProcessMode   `url:"resource_group_default_process_mode,omitempty"` // the order of jobs that share a resource
-	PublicJobs                      *bool                      `url:"public_jobs,omitempty"`                         // jobs can be read without membership
-	SharedRunnersEnabled            *bool                      `url:"shared_runners_enabled,omitempty"`              // runners of the instance
-	GroupRunnersEnabled             *bool                      `url:"group_runners_enabled,omitempty"`               // runners of the groups above
+
+	// The path of the CI/CD configuration; the default is .gitlab-ci.yml.
+	CIConfigPath *string `url:"ci_config_path,omitempty"`
+	// How jobs get the repository.
+	BuildGitStrategy BuildGitStrategy `url:"build_git_strategy,omitempty"`
+	// In seconds.
+	BuildTimeout *int64 `url:"build_timeout,omitempty"`
+	// A new pipeline cancels older ones of its branch.
+	AutoCancelPendingPipelines AutoCancelPendingPipelines `url:"auto_cancel_pending_pipelines,omitempty"`
+	// Auto DevOps.
+	AutoDevopsEnabled *bool `url:"auto_devops_enabled,omitempty"`
+	// How Auto DevOps deploys.
+	AutoDevopsDeployStrategy AutoDevopsDeployStrategy `url:"auto_devops_deploy_strategy,omitempty"`
+	// The order of jobs that share a resource.
+	ResourceGroupDefaultProcessMode ResourceGroupProcessMode `url:"resource_group_default_process_mode,omitempty"`
+	// Jobs can be read without membership.
+	PublicJobs *bool `url:"public_jobs,omitempty"`
+	// Runners of the instance.
+	SharedRunnersEnabled *bool `url:"shared_runners_enabled,omitempty"`
+	// Runners of the groups above.
+	GroupRunnersEnabled *bool `url:"group_runners_enabled,omitempty"`
 
 	// ContainerExpirationPolicy says which container images are cleaned up.
 	ContainerExpirationPolicy *ContainerExpirationPolicyOverrides `url:"container_expiration_policy_attributes,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter/internal/pace"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // downloadBudget is what a download of the project counts against.
@@ -21,6 +22,9 @@ func (c *core) downloadBudget(label string) pace.Budget {
 
 // pace waits for a turn. A nil turn means that this request is not paced.
 func (c *core) pace(ctx context.Context, project string, b pace.Budget) (*pace.Turn, error) {
+	if ctx.Err() != nil {
+		return nil, wait.Ended(ctx)
+	}
 	if b.Key == "" || c.cfg.unpaced {
 		return nil, nil
 	}

@@ -70,7 +70,9 @@ const relationsQuiet = time.Minute
 // ended first, if polls were refused or kept failing for Polling.Patience, or,
 // wrapping ErrNotFound, if relations are missing and nothing has changed for
 // Polling.Grace. The last answer comes with the error.
-func (c *Client) WaitForRelationExports(ctx context.Context, p ProjectRef, since time.Time, relations ...PortableRelation) ([]*RelationExport, error) {
+func (c *Client) WaitForRelationExports(
+	ctx context.Context, p ProjectRef, since time.Time, relations ...PortableRelation,
+) ([]*RelationExport, error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("wait for relation exports: %w", err)

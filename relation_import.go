@@ -187,5 +187,6 @@ func (e *RelationImportError) Error() string {
 	if e.Import == nil {
 		return "relation import failed"
 	}
-	return fmt.Sprintf("import of %s into %s failed (relation import %d)", redact.Line(string(e.Import.Relation), 64), redact.Line(string(e.Import.ProjectPath), 300), e.Import.ID)
+	return fmt.Sprintf("import of %s into %s failed (relation import %d)",
+		redact.Line(string(e.Import.Relation), 64), redact.Line(string(e.Import.ProjectPath), 300), e.Import.ID)
 }

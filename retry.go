@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
@@ -20,35 +21,21 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 		ctx = withObserverLock(ctx) // the source may report while the answer comes
 	}
 	for n := 0; ; n++ {
-		if ctx.Err() != nil {
-			return nil, insteadOf(wait.Ended(ctx), last)
-		}
 		t, err := c.pace(ctx, r.project, r.budget)
 		if err != nil {
 			return nil, insteadOf(err, last)
 		}
-		resp, p, err := c.attempt(ctx, r)
-		if err == nil && r.read != nil {
-			err = r.read(resp)
-		}
-		if err == nil {
-			settle(t, outcome{reach: whole})
+		resp, o, v, err := c.try(ctx, r, t)
+		switch {
+		case err == nil:
 			return resp, nil
-		}
-		o := outcomeOf(err)
-		settle(t, o)
-		verdict := o.verdict(r.method == http.MethodGet, p == nil || !p.single || !p.started())
-		if verdict == unknown {
-			err = outcomeUnknown(err)
-		}
-		if last != nil && errors.Is(err, ErrSourceConsumed) {
+		case last != nil && errors.Is(err, ErrSourceConsumed):
 			return nil, fmt.Errorf("%w (not tried again: %w)", last, err)
-		}
-		if last == nil {
+		case last == nil:
 			since = time.Now()
 		}
 		last = err
-		if ctx.Err() != nil || verdict != again || r.once || !c.mayRetry(o, n-turns, since, r.outlasts) {
+		if ctx.Err() != nil || v != again || r.once || !c.mayRetry(o, n-turns, since, r.outlasts) {
 			return nil, err
 		}
 		if o.limited() {
@@ -58,6 +45,27 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 			return nil, insteadOf(ended, err)
 		}
 	}
+}
+
+// try sends r once, as the turn t allows. If that failed, it returns the outcome
+// and what is to be done.
+func (c *core) try(ctx context.Context, r *request, t *pace.Turn) (*http.Response, outcome, verdict, error) {
+	resp, p, err := c.attempt(ctx, r)
+	if err == nil && r.read != nil {
+		err = r.read(resp)
+	}
+	if err == nil {
+		o := outcome{reach: whole}
+		settle(t, o)
+		return resp, o, giveUp, nil
+	}
+	o := outcomeOf(err)
+	settle(t, o)
+	v := o.verdict(r.method == http.MethodGet, p == nil || !p.single || !p.started())
+	if v == unknown {
+		err = outcomeUnknown(err)
+	}
+	return nil, o, v, err
 }
 
 // mayRetry reports whether what has failed n times before, first at since and

@@ -10,7 +10,7 @@ const (
 	ExportQueued       ExportStatus = "queued"
 	ExportStarted      ExportStatus = "started"
 	ExportFinished     ExportStatus = "finished"                 // the archive can be downloaded
-	ExportRegenerating ExportStatus = "regeneration_in_progress" // the previous archive can be downloaded; today also the last stage of a first export
+	ExportRegenerating ExportStatus = "regeneration_in_progress" // of an older archive, or the last stage of a first export
 	ExportFailed       ExportStatus = "failed"                   // sent by GitLab, missing in its documentation
 )
 

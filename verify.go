@@ -163,65 +163,87 @@ func gzipError(err error) error {
 
 // verifyTar verifies the tar file in r up to its end mark, reading with buf.
 func verifyTar(r *unpackedReader, buf []byte) (*ArchiveInfo, error) {
-	info := new(ArchiveInfo)
-	tr := tar.NewReader(r)
-	hasTree := false
-	for last := ""; ; info.Entries++ {
-		r.startHeader()
-		h, err := tr.Next()
-		r.endHeader()
-		if err == io.EOF && !r.ended { // by the end mark
-			break
-		}
-		if errors.Is(err, tar.ErrInsecurePath) { // as GODEBUG may have it
-			err = nil
-		}
-		if err != nil {
-			return nil, tarError(err, r, last)
-		}
-		if err := checkEntry(h); err != nil {
-			return nil, err
-		}
-
-		last = h.Name
-		var text string
-		if h.Typeflag == tar.TypeReg {
-			switch name := path.Clean(h.Name); name {
-			case "VERSION":
-				text, err = readText(tr)
-				if err == nil && (len(text) > maxVersionFile || !versionPattern.MatchString(text)) {
-					return nil, fmt.Errorf("%w: malformed VERSION %s", ErrNotArchive, quote(text))
-				}
-				info.FormatVersion = text
-			case "GITLAB_VERSION":
-				text, err = readText(tr)
-				info.GitLabVersion = word(text)
-			case "GITLAB_REVISION":
-				text, err = readText(tr)
-				info.Revision = word(text)
-			case "tree/project.json", "project.json":
-				hasTree = true
-			case "project.bundle":
-				info.HasRepository = true
-			default:
-				hasTree = hasTree || strings.HasPrefix(name, "tree/project/")
-			}
-		}
-		for err == nil {
-			_, err = tr.Read(buf)
-		}
-		if err != io.EOF {
-			return nil, tarError(err, r, last)
-		}
+	t := tarFile{r: r, tr: tar.NewReader(r), buf: buf}
+	for t.next() {
+		t.info.Entries++
 	}
-
 	switch {
-	case info.FormatVersion == "":
+	case t.err != nil:
+		return nil, t.err
+	case t.info.FormatVersion == "":
 		return nil, fmt.Errorf("%w: no VERSION in it", ErrNotArchive)
-	case !hasTree:
+	case !t.hasTree:
 		return nil, fmt.Errorf("%w: no project tree in it", ErrNotArchive)
 	}
-	return info, nil
+	return &t.info, nil
+}
+
+// A tarFile is one that is being verified.
+type tarFile struct {
+	r       *unpackedReader
+	tr      *tar.Reader
+	buf     []byte
+	last    string // the entry before
+	info    ArchiveInfo
+	hasTree bool
+	err     error
+}
+
+// next verifies the next entry, and reports whether there was one.
+func (t *tarFile) next() bool {
+	t.r.startHeader()
+	h, err := t.tr.Next()
+	t.r.endHeader()
+	if err == io.EOF && !t.r.ended { // by the end mark
+		return false
+	}
+	if errors.Is(err, tar.ErrInsecurePath) { // as GODEBUG may have it
+		err = nil
+	}
+	if err != nil {
+		t.err = tarError(err, t.r, t.last)
+		return false
+	}
+	if t.err = checkEntry(h); t.err != nil {
+		return false
+	}
+	t.last = h.Name
+	if h.Typeflag == tar.TypeReg {
+		err = t.take(path.Clean(h.Name))
+	}
+	for err == nil {
+		_, err = t.tr.Read(t.buf)
+	}
+	if err != io.EOF && t.err == nil {
+		t.err = tarError(err, t.r, t.last)
+	}
+	return t.err == nil
+}
+
+// take notes what a file of that name says of the archive.
+func (t *tarFile) take(name string) (err error) {
+	text := ""
+	switch name {
+	case "VERSION":
+		if text, err = readText(t.tr); err == nil && (len(text) > maxVersionFile || !versionPattern.MatchString(text)) {
+			t.err = fmt.Errorf("%w: malformed VERSION %s", ErrNotArchive, quote(text))
+			return t.err
+		}
+		t.info.FormatVersion = text
+	case "GITLAB_VERSION":
+		text, err = readText(t.tr)
+		t.info.GitLabVersion = word(text)
+	case "GITLAB_REVISION":
+		text, err = readText(t.tr)
+		t.info.Revision = word(text)
+	case "tree/project.json", "project.json":
+		t.hasTree = true
+	case "project.bundle":
+		t.info.HasRepository = true
+	default:
+		t.hasTree = t.hasTree || strings.HasPrefix(name, "tree/project/")
+	}
+	return err
 }
 
 // tarError says what err means, which archive/tar met in r after the start of

@@ -50,36 +50,7 @@ func watch[T any](ctx context.Context, c *core, j job[T]) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		w := &waiter[T]{job: j, c: c, start: time.Now(), logged: make(map[string]bool)}
 		w.sight.seen = j.running
-		for n := 0; ctx.Err() == nil; n++ {
-			t, err := j.get(ctx)
-			w.polls++
-			delay := c.cfg.polling.Backoff.wait(n)
-			switch {
-			case ctx.Err() != nil && err != nil:
-				continue
-			case err != nil:
-				if delay, err = w.failed(ctx, err, delay); err != nil {
-					yield(nil, err)
-					return
-				}
-			default:
-				w.answered(ctx, t)
-				if !yield(t, nil) {
-					return
-				}
-				if done, err := w.verdict(t); err != nil {
-					yield(nil, err)
-					return
-				} else if done {
-					return
-				}
-				delay = untilNextPoll(ctx, delay)
-			}
-			if wait.Sleep(ctx, delay) != nil {
-				break
-			}
-		}
-		yield(nil, w.ended(wait.Ended(ctx)))
+		w.run(ctx, yield)
 	}
 }
 
@@ -95,6 +66,36 @@ type waiter[T any] struct {
 	failing  time.Time // since when
 	paused   bool      // as a 429 asked, for at least as long as patience lasts
 	logged   map[string]bool
+}
+
+func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
+	for n := 0; ctx.Err() == nil; n++ {
+		t, err := w.get(ctx)
+		w.polls++
+		if err != nil && ctx.Err() != nil {
+			break
+		}
+		delay, done := w.c.cfg.polling.Backoff.wait(n), false
+		if err != nil {
+			delay, err = w.failed(ctx, err, delay)
+		} else {
+			w.answered(ctx, t)
+			if !yield(t, nil) {
+				return
+			}
+			done, err = w.verdict(t)
+			delay = untilNextPoll(ctx, delay)
+		}
+		switch {
+		case err != nil:
+			yield(nil, err)
+			return
+		case done:
+			return
+		}
+		wait.Sleep(ctx, delay) // which ends with ctx, as the loop does
+	}
+	yield(nil, w.ended(wait.Ended(ctx)))
 }
 
 // answered notes the answer of a poll.

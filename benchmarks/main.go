@@ -286,12 +286,14 @@ func curlVersion() string {
 }
 
 func (b *bench) curl(verb, url, file string, options ...string) []string {
-	args := append([]string{"curl", "--disable", "--fail", "--silent", "--show-error", "--cacert", b.path("ca.pem"), "--header", "PRIVATE-TOKEN: token"}, options...)
+	args := append([]string{"curl", "--disable", "--fail", "--silent", "--show-error", "--cacert", b.path("ca.pem"), "--header",
+		"PRIVATE-TOKEN: token"}, options...)
 	if verb == "download" {
 		return append(args, "--output", file, url+"/api/v4/projects/1/export/download")
 	}
 	// GitLab garbles answers to requests that expect a 100 Continue.
-	return append(args, "--header", "Expect:", "--form", "path=app", "--form", "namespace=bench", "--form", "file=@"+file, url+"/api/v4/projects/import")
+	return append(args, "--header", "Expect:", "--form", "path=app", "--form", "namespace=bench", "--form", "file=@"+file,
+		url+"/api/v4/projects/import")
 }
 
 // memory measures porter's peak of memory with archives of all sizes. Of a
@@ -341,7 +343,8 @@ func (b *bench) migrate(size, rate int64) error {
 			var cs []contestant
 			if hasCurl() {
 				file := b.path("out.tar.gz")
-				cs = append(cs, contestant{name: "curl down, then up", commands: [][]string{b.curl("download", src, file), b.curl("upload", dst, file)}})
+				cs = append(cs, contestant{name: "curl down, then up",
+					commands: [][]string{b.curl("download", src, file), b.curl("upload", dst, file)}})
 			}
 			cs = append(cs, contestant{name: "client-go", commands: [][]string{{b.path("clientgo"), "migrate", src, dst}}})
 			for _, verb := range []string{"migrate", "migrate-unverified", "migrate-direct"} {

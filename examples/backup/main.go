@@ -147,7 +147,8 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	switch {
 	case err != nil && ctx.Err() != nil:
 		fmt.Fprintln(stderr, "Interrupted:", err)
-		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again to join it, or with -resume to download it once it is finished.")
+		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again to join it, or with -resume to "+
+			"download it once it is finished.")
 		return cli.Interrupted
 	case errors.As(err, &failed):
 		fmt.Fprintln(stderr, "The export failed:", failed)

@@ -32,7 +32,8 @@ func TestSimulation(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"simulated", "export: started", "export: finished", "download: 100 %", "Saved team/app to", "SHA-256: ", "Removed the file"} {
+	for _, want := range []string{"simulated", "export: started", "export: finished", "download: 100 %", "Saved team/app to", "SHA-256: ",
+		"Removed the file"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q", want)
 		}
@@ -95,7 +96,8 @@ func TestEnds(t *testing.T) {
 		{
 			name: "export fails",
 			setup: func(s *portertest.Server) {
-				s.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation, Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+				s.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation,
+					Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
 			},
 			code: 1,
 			want: "The export failed",

@@ -214,7 +214,8 @@ func summarize(ctx context.Context, o options, failures []error, stdout, stderr 
 	fmt.Fprintf(stdout, "%d saved, %d skipped, %d failed.\n", saved, skipped, failed)
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "Interrupted. GitLab goes on with the exports that it has begun; run the same command again with -skip for the rest.")
+		fmt.Fprintln(stderr, "Interrupted. GitLab goes on with the exports that it has begun; run the same command again with -skip for the "+
+			"rest.")
 		return cli.Interrupted
 	case failed > 0:
 		return cli.Failure

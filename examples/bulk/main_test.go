@@ -43,7 +43,8 @@ func TestBulk(t *testing.T) {
 		archives[p] = portertest.NewArchive(100<<10, portertest.ArchiveSeed(int64(i)))
 		s.AddProject(portertest.Project{Path: p, Archive: archives[p]})
 	}
-	s.ScriptExport("group/site", portertest.ExportScript{Fault: portertest.FailRelation, Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+	s.ScriptExport("group/site", portertest.ExportScript{Fault: portertest.FailRelation,
+		Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
 	dir := t.TempDir()
 	list := filepath.Join(dir, "projects.txt")
 	if err := os.WriteFile(list, []byte("# ours\n\ngroup/sub/app\n no/such \n"), 0o644); err != nil {

@@ -113,7 +113,8 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	defer destination.Close()
 	source.AddProject(portertest.Project{Path: "team/app", Archive: archive})
 	destination.AddGroup("platform")
-	fmt.Fprintf(stdout, "No -from and -to given: moving an archive of %s between two simulated instances of GitLab %s.\n", cli.Size(archive.Size()), version)
+	fmt.Fprintf(stdout, "No -from and -to given: moving an archive of %s between two simulated instances of GitLab %s.\n",
+		cli.Size(archive.Size()), version)
 
 	o.from, o.to, o.project = source.URL, destination.URL, "team/app"
 	if o.namespace == "" {
@@ -143,12 +144,14 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.Auth, stdout, stderr io.Writer) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	from, err := porter.NewClient(o.from, sourceAuth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
+	from, err := porter.NewClient(o.from, sourceAuth,
+		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -from:", err)
 		return cli.BadUsage
 	}
-	to, err := porter.NewClient(o.to, destinationAuth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
+	to, err := porter.NewClient(o.to, destinationAuth,
+		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -to:", err)
 		return cli.BadUsage
@@ -187,7 +190,8 @@ func report(ctx context.Context, m *porter.Migration, err error, stdout, stderr 
 		return cli.Failure
 	}
 	fmt.Fprintf(stdout, "Moved %s to %s (ID %s) in %s: %s, exported by GitLab %s.\n", m.Source.PathWithNamespace,
-		m.Import.PathWithNamespace, m.Import.ID, m.Elapsed.Round(100*time.Millisecond), cli.Size(m.Bytes), cmp.Or(m.Archive.GitLabVersion, "of unknown version"))
+		m.Import.PathWithNamespace, m.Import.ID, m.Elapsed.Round(100*time.Millisecond), cli.Size(m.Bytes),
+		cmp.Or(m.Archive.GitLabVersion, "of unknown version"))
 	if m.Import.Complete() {
 		return cli.OK
 	}

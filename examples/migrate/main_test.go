@@ -50,7 +50,8 @@ func TestSimulation(t *testing.T) {
 	if len(sums) != 2 || sums[0] != sums[1] {
 		t.Errorf("SHA-256 of both ends: %v", sums)
 	}
-	for _, want := range []string{"simulated", "export: started", "upload: 100 %", "import: finished", "Moved team/app to platform/app", "They are equal."} {
+	for _, want := range []string{"simulated", "export: started", "upload: 100 %", "import: finished", "Moved team/app to platform/app",
+		"They are equal."} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q", want)
 		}
@@ -123,7 +124,8 @@ func TestEnds(t *testing.T) {
 		{
 			name: "export fails",
 			setup: func(src, _ *portertest.Server) {
-				src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation, Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+				src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation,
+					Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
 			},
 			code: 1,
 			want: []string{"error: ", "group/app"},

@@ -56,7 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var o options
 	fs := flag.NewFlagSet("relations", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
-	fs.StringVar(&o.relation, "relation", "", "the only `relation` to import: issues, merge_requests, milestones or ci_pipelines (default those that failed)")
+	fs.StringVar(&o.relation, "relation", "",
+		"the only `relation` to import: issues, merge_requests, milestones or ci_pipelines (default those that failed)")
 	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
 	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
@@ -116,7 +117,9 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 
 // do calls work with a client and says how that ended. Work reports whether
 // everything could be imported.
-func do(ctx context.Context, o options, auth porter.Auth, work func(context.Context, *porter.Client) (bool, error), stdout, stderr io.Writer) int {
+func do(
+	ctx context.Context, o options, auth porter.Auth, work func(context.Context, *porter.Client) (bool, error), stdout, stderr io.Writer,
+) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)

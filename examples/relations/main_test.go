@@ -68,7 +68,8 @@ func TestLeftOut(t *testing.T) {
 	}{
 		{"nothing", nil, 0, []string{"reports nothing as failed"}, []string{"Left out"}},
 		{"labels", []string{"labels", "labels"}, 3, []string{"Left out: labels", "GitLab cannot import labels by itself."}, []string{"nothing"}},
-		{"labels and issues", []string{"labels", "issues"}, 3, []string{"GitLab cannot import labels", "Imported the issues of team/app again."}, []string{"nothing"}},
+		{"labels and issues", []string{"labels", "issues"}, 3,
+			[]string{"GitLab cannot import labels", "Imported the issues of team/app again."}, []string{"nothing"}},
 		{"issues", []string{"issues"}, 0, []string{"Imported the issues of team/app again."}, []string{"cannot", "nothing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

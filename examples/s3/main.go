@@ -94,7 +94,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.BoolVar(&o.pathStyle, "path-style", false, "name the bucket in the path of URLs and not in their host, as many stores need it")
 	fs.StringVar(&o.bucket, "bucket", os.Getenv("S3_BUCKET"), "`name` of the bucket")
 	fs.StringVar(&o.key, "key", "", "`name` of the object, which must not be there yet (default made from the project and the time)")
-	fs.DurationVar(&o.valid, "valid", 24*time.Hour, "`time` for which the presigned URLs are good, 168h at most; the export must end within it")
+	fs.DurationVar(&o.valid, "valid", 24*time.Hour,
+		"`time` for which the presigned URLs are good, 168h at most; the export must end within it")
 	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
 	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
@@ -147,12 +148,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func move(ctx context.Context, o options, store *s3.Client, sourceAuth, destinationAuth porter.Auth, stdout, stderr io.Writer) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	from, err := porter.NewClient(o.from, sourceAuth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
+	from, err := porter.NewClient(o.from, sourceAuth,
+		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -from:", err)
 		return cli.BadUsage
 	}
-	to, err := porter.NewClient(o.to, destinationAuth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
+	to, err := porter.NewClient(o.to, destinationAuth,
+		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -to:", err)
 		return cli.BadUsage

@@ -90,7 +90,8 @@ func TestMove(t *testing.T) {
 		{name: "no such bucket", bucket: "other", code: 1, want: "write to the bucket: "},
 		{name: "wrong keys", secret: "wrong", code: 1, want: "write to the bucket: "},
 		{name: "key taken", old: "site.tar.gz", code: 1, want: "s3://moves/site.tar.gz is there already"},
-		{name: "upload fails", old: "other.tar.gz", fault: portertest.UploadFails, code: 1, want: "look for the archive in the bucket: ", exports: 1},
+		{name: "upload fails", old: "other.tar.gz", fault: portertest.UploadFails, code: 1, want: "look for the archive in the bucket: ",
+			exports: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -212,7 +213,8 @@ func TestIsAmazon(t *testing.T) {
 	t.Parallel()
 	for endpoint, want := range map[string]bool{
 		"": true, "https://s3.eu-west-1.amazonaws.com": true, "https://bucket.vpce-1a2b-s3.eu-west-1.vpce.amazonaws.com": true,
-		"https://s3.cn-north-1.amazonaws.com.cn": true, "https://minio.example.com": false, "http://127.0.0.1:9000": false, "https://amazonaws.com.example.com": false,
+		"https://s3.cn-north-1.amazonaws.com.cn": true, "https://minio.example.com": false, "http://127.0.0.1:9000": false,
+		"https://amazonaws.com.example.com": false,
 	} {
 		if got := isAmazon(newClient(aws.Config{}, options{endpoint: endpoint})); got != want {
 			t.Errorf("%q: %t", endpoint, got)

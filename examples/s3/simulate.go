@@ -35,7 +35,8 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	o.bucket = "moves"
 	store := httptest.NewServer(&memoryStore{bucket: o.bucket})
 	defer store.Close()
-	fmt.Fprintf(stdout, "No -from and -to given: moving an archive of %s between two simulated instances, by way of a store in this process.\n", cli.Size(archive.Size()))
+	fmt.Fprintf(stdout, "No -from and -to given: moving an archive of %s between two simulated instances, by way of a store in this "+
+		"process.\n", cli.Size(archive.Size()))
 
 	o.from, o.to, o.project = source.URL, destination.URL, "team/app"
 	if o.namespace == "" {

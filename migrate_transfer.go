@@ -1,0 +1,194 @@
+package porter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/seed-5d77b939/porter/internal/diskio"
+)
+
+// spooled moves the archive through a file: one goroutine downloads it, one
+// verifies it, and this one uploads it, each as fast as it can. A repeated
+// upload reads the file again, so it costs no second download.
+func (m *migration) spooled(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
+	t := &relay{m: m, sp: sp, failure: make(chan error, 1)}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	defer t.end()
+
+	r, err := m.from.openExportReader(t.ctx, id, m.label, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := diskio.CheckSpace(sp.Dir(), r.Size()); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	t.wg.Go(func() { t.download(r) })
+	if m.opts.SkipVerify {
+		sp.Approve(nil)
+	} else {
+		t.wg.Go(t.verify)
+	}
+	imp, err := m.upload(t.ctx, r.Size(), sp)
+	t.end()
+	if err != nil && imp == nil && ctx.Err() == nil {
+		select {
+		case why := <-t.failure:
+			return nil, why
+		default:
+		}
+	}
+	return imp, err
+}
+
+// A relay is what fills a spool and verifies it while it is uploaded.
+type relay struct {
+	m      *migration
+	sp     *diskio.Spool
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	// The first failure of the download or the verification ends all three at
+	// once: the upload may be waiting for its turn.
+	failure chan error
+}
+
+// end ends the download and the verification, if they have not ended.
+func (t *relay) end() {
+	t.cancel()
+	t.wg.Wait()
+}
+
+func (t *relay) fail(err error) {
+	if t.ctx.Err() == nil { // else it was told to end
+		select {
+		case t.failure <- err:
+		default:
+		}
+	}
+	t.cancel()
+}
+
+func (t *relay) download(r *ExportReader) {
+	defer r.Close()
+	n, err := diskio.Copy("spool", t.sp, r)
+	t.m.result.Bytes = n
+	if err != nil {
+		t.fail(err)
+	}
+	t.sp.End(err)
+}
+
+func (t *relay) verify() {
+	info, err := VerifyArchive(t.sp.Reader(t.ctx))
+	if err != nil {
+		err = fmt.Errorf("export of %s: %w", t.m.label, err)
+	}
+	t.m.result.Archive = info
+	if err != nil {
+		t.fail(err)
+	}
+	t.sp.Approve(err)
+}
+
+// upload uploads what is in sp, or will be. GitLab is told the length, so it
+// must be known.
+func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*Import, error) {
+	if size < 0 {
+		var err error
+		if size, err = sp.Size(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.to.startImportSurely(ctx, Source{
+		Name: defaultFileName,
+		Size: size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.ApprovedReader(ctx), nil },
+	}, m.opts.Import, m.clues)
+}
+
+// direct feeds the upload from the download, with nothing on disk.
+func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
+	imp, err := m.to.startImportSurely(ctx, Source{
+		Name: defaultFileName,
+		Size: -1,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			r, err := m.from.openExportReader(ctx, id, m.label, true)
+			if err != nil {
+				return nil, err
+			}
+			d := &directReader{ExportReader: r, m: m}
+			if !m.opts.SkipVerify {
+				d.verify()
+			}
+			return d, nil
+		},
+	}, m.opts.Import, m.clues)
+	if source := (*sourceError)(nil); imp == nil && errors.As(err, &source) {
+		err = source.err // this one knows that it is not the destination's
+	}
+	return imp, err
+}
+
+// A directReader hands an archive to an upload and to its verification, and
+// ends only if the archive is sound.
+type directReader struct {
+	*ExportReader
+	m        *migration
+	bytes    int64
+	pipe     *io.PipeWriter // to the verification, nil without one
+	verified chan verification
+	err      error
+}
+
+// A verification is how verifying an archive ended.
+type verification struct {
+	info *ArchiveInfo
+	err  error
+}
+
+func (d *directReader) verify() {
+	pr, pw := io.Pipe()
+	d.pipe, d.verified = pw, make(chan verification, 1)
+	go func() {
+		info, err := VerifyArchive(pr)
+		pr.CloseWithError(err)
+		d.verified <- verification{info, err}
+	}()
+}
+
+func (d *directReader) Read(b []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	n, err := d.ExportReader.Read(b)
+	d.bytes += int64(n)
+	if d.pipe != nil {
+		_, werr := d.pipe.Write(b[:n])
+		if werr != nil || err == io.EOF {
+			d.pipe.Close()
+			v := <-d.verified
+			if d.m.result.Archive = v.info; v.err != nil {
+				n, err = 0, fmt.Errorf("export of %s: %w", d.m.label, v.err)
+			}
+		}
+	}
+	if err == io.EOF {
+		d.m.result.Bytes = d.bytes
+	}
+	d.err = err
+	return n, err
+}
+
+// Close ends the download and its verification.
+func (d *directReader) Close() error {
+	err := d.ExportReader.Close()
+	if d.pipe != nil {
+		d.pipe.CloseWithError(os.ErrClosed)
+	}
+	return err
+}
