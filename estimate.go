@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
@@ -41,14 +42,14 @@ func (c *Client) estimateArchive(ctx context.Context, id, label string) int64 {
 // folder, as far as anybody can tell before it is made. What it holds may be
 // compressed, so only half of the estimate has to fit.
 func (c *Client) checkSpool(ctx context.Context, id, label, dir string) error {
-	if inMemory(dir) {
+	if diskio.InMemory(dir) {
 		c.cfg.logger.WarnContext(ctx, "the spool file takes up memory: its folder is on no disk; see SpoolDir", "project", label, "folder", dir)
 	}
-	if _, _, known := freeSpace(dir); !known {
+	if _, known := diskio.FreeSpace(dir); !known {
 		return nil
 	}
 	size := c.estimateArchive(ctx, id, label)
-	if err := checkSpace(dir, size/2); err != nil {
+	if err := diskio.CheckSpace(dir, size/2); err != nil {
 		return fmt.Errorf("the archive will have about %d bytes: %w", size, err)
 	}
 	return wait.Ended(ctx)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -55,9 +56,9 @@ func newExportReader(d *download) (*ExportReader, error) {
 
 func (d *download) lookAhead() error {
 	b := make([]byte, sniffLen)
-	n, err := fill(d, b)
+	n, err := io.ReadFull(d, b)
 	b = b[:n]
-	if err != nil && err != io.EOF && (n < 2 || isGzip(b)) { // else it is no archive, whole or not
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF && (n < 2 || isGzip(b)) { // else it is no archive, whole or not
 		return err
 	}
 	switch {
@@ -180,11 +181,7 @@ func copyDownload(w io.Writer, d *download) (int64, error) {
 		return 0, err
 	}
 	defer r.Close()
-	n, err := gather(w, r)
-	if werr := (*writeError)(nil); errors.As(err, &werr) {
-		return n, fmt.Errorf("%s: %w", d.op, werr.err)
-	}
-	return n, err
+	return diskio.Copy(d.op, w, r)
 }
 
 // ExportSource returns a Source that downloads the finished export each time

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -37,7 +38,7 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, w io.Writer, opts *
 // ScheduleExport, WaitForExport and DownloadExportFile; of those of an export
 // with an upload target see ExportTo.
 func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ScheduleExportOptions) (*Export, error) {
-	name, err := checkPart(name) // before the hours of exporting
+	name, err := diskio.Check(name) // before the hours of exporting
 	if err != nil {
 		return nil, fmt.Errorf("export to file: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
@@ -76,13 +77,13 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	if err := m.checkOptions(); err != nil {
 		return nil, err
 	}
-	var sp *spool
+	var sp *diskio.Spool
 	if !m.opts.NoSpool { // an unwritable folder is an error before the hours of exporting
 		var err error
-		if sp, err = newSpool(m.opts.SpoolDir); err != nil {
+		if sp, err = diskio.NewSpool(m.opts.SpoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		defer sp.close()
+		defer sp.Close()
 	}
 	exp, err := m.export(ctx, id, sp)
 	if err != nil {
@@ -113,7 +114,7 @@ func (m *migration) checkOptions() error {
 
 // export makes the export, once nothing is known to stand in the way of what
 // comes after it.
-func (m *migration) export(ctx context.Context, id string, sp *spool) (*Export, error) {
+func (m *migration) export(ctx context.Context, id string, sp *diskio.Spool) (*Export, error) {
 	before, err := m.from.getExport(ctx, id, m.label, false)
 	if err != nil {
 		return nil, fmt.Errorf("export of %s: %w", m.label, err)
@@ -130,7 +131,7 @@ func (m *migration) export(ctx context.Context, id string, sp *spool) (*Export, 
 	}
 	m.clues = importClues{free: free, outlasts: true}
 	if sp != nil {
-		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.dir); err != nil {
+		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.Dir()); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
@@ -138,11 +139,11 @@ func (m *migration) export(ctx context.Context, id string, sp *spool) (*Export, 
 }
 
 // transfer moves the archive of the project id and starts its import.
-func (m *migration) transfer(ctx context.Context, id string, sp *spool) (*Import, error) {
+func (m *migration) transfer(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
 	if sp == nil {
 		return m.direct(ctx, id)
 	}
-	defer sp.close() // the import may take hours yet
+	defer sp.Close() // the import may take hours yet
 	return m.spooled(ctx, id, sp)
 }
 

@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/seed-5d77b939/porter/internal/diskio"
 )
 
 // spooled moves the archive through a file: one goroutine downloads it, one
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
-func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import, error) {
+func (m *migration) spooled(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
 	t := &relay{m: m, sp: sp, failure: make(chan error, 1)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	defer t.end()
@@ -21,13 +23,13 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSpace(sp.dir, r.Size()); err != nil {
+	if err := diskio.CheckSpace(sp.Dir(), r.Size()); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	t.wg.Go(func() { t.download(r) })
 	if m.opts.SkipVerify {
-		sp.approve(nil)
+		sp.Approve(nil)
 	} else {
 		t.wg.Go(t.verify)
 	}
@@ -46,7 +48,7 @@ func (m *migration) spooled(ctx context.Context, id string, sp *spool) (*Import,
 // A relay is what fills a spool and verifies it while it is uploaded.
 type relay struct {
 	m      *migration
-	sp     *spool
+	sp     *diskio.Spool
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -73,19 +75,16 @@ func (t *relay) fail(err error) {
 
 func (t *relay) download(r *ExportReader) {
 	defer r.Close()
-	n, err := gather(t.sp, r)
-	if werr := (*writeError)(nil); errors.As(err, &werr) {
-		err = fmt.Errorf("spool: %w", werr.err)
-	}
+	n, err := diskio.Copy("spool", t.sp, r)
 	t.m.result.Bytes = n
 	if err != nil {
 		t.fail(err)
 	}
-	t.sp.end(err)
+	t.sp.End(err)
 }
 
 func (t *relay) verify() {
-	info, err := VerifyArchive(t.sp.reader(t.ctx, false))
+	info, err := VerifyArchive(t.sp.Reader(t.ctx))
 	if err != nil {
 		err = fmt.Errorf("export of %s: %w", t.m.label, err)
 	}
@@ -93,22 +92,22 @@ func (t *relay) verify() {
 	if err != nil {
 		t.fail(err)
 	}
-	t.sp.approve(err)
+	t.sp.Approve(err)
 }
 
 // upload uploads what is in sp, or will be. GitLab is told the length, so it
 // must be known.
-func (m *migration) upload(ctx context.Context, size int64, sp *spool) (*Import, error) {
+func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*Import, error) {
 	if size < 0 {
 		var err error
-		if size, err = sp.whole(ctx); err != nil {
+		if size, err = sp.Size(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return m.to.startImportSurely(ctx, Source{
 		Name: defaultFileName,
 		Size: size,
-		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.reader(ctx, true), nil },
+		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.ApprovedReader(ctx), nil },
 	}, m.opts.Import, m.clues)
 }
 

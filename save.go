@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/seed-5d77b939/porter/internal/diskio"
 )
 
 // DownloadExportFile downloads the finished archive to a file, which appears
@@ -82,26 +84,19 @@ type saving struct {
 
 // to downloads to the file target.
 func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
-	target, err = checkTarget(target)
+	part, err := diskio.Open(target)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", s.op, err)
 	}
-	part, err := openPart(target)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", s.op, err)
-	}
-	whole := "" // an archive that an earlier call could not give its name
-	if part.known.Whole {
-		whole = part.bytes.Name()
-	}
+	whole := part.Whole()
 	defer func() {
 		switch {
 		case err == nil:
 			return
-		case errors.Is(err, ErrExportExpired) && part.ours:
-			part.discard() // there is nothing left to continue it from
+		case errors.Is(err, ErrExportExpired):
+			part.Discard() // there is nothing left to continue it from
 		default:
-			part.leave()
+			part.Leave()
 		}
 		if whole != "" {
 			err = fmt.Errorf("%w (a whole archive of an earlier call is in %s)", err, whole)
@@ -113,12 +108,12 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 		return n, err
 	}
 	if continued {
-		switch err := part.verify(ctx, s.verify); {
+		switch err := part.Verify(ctx, s.verify); {
 		case err != nil && ctx.Err() != nil:
 			return n, fmt.Errorf("%s: %w", s.op, err)
 		case err != nil:
-			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew", "project", s.project, "file", target, "error", err)
-			if err := part.forget(); err != nil {
+			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew", "project", s.project, "file", part.Target(), "error", err)
+			if err := part.Forget(); err != nil {
 				return n, fmt.Errorf("%s: %w", s.op, err)
 			}
 			if n, _, err = s.download(part, true); err != nil {
@@ -126,7 +121,7 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 			}
 		}
 	}
-	if err := part.finish(); err != nil {
+	if err := part.Finish(); err != nil {
 		return n, fmt.Errorf("%s: %w", s.op, err)
 	}
 	return n, nil
@@ -134,7 +129,7 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 
 // download downloads what the part file does not hold yet, or everything anew,
 // and reports whether it continued.
-func (s *saving) download(part *partFile, anew bool) (n int64, continued bool, err error) {
+func (s *saving) download(part *diskio.PartFile, anew bool) (n int64, continued bool, err error) {
 	off, v := int64(0), validator{}
 	if !anew {
 		off, v = s.reached(part)
@@ -149,27 +144,24 @@ func (s *saving) download(part *partFile, anew bool) (n int64, continued bool, e
 		return 0, false, err
 	}
 	defer r.Close()
-	if err = part.checkRoom(d.v.Size, start == 0); err == nil {
+	if err = part.CheckSpace(d.v.Size, start == 0); err == nil {
 		if start > 0 {
-			err = part.continueAt(start)
+			err = part.Continue(start)
 		} else {
-			err = part.begin(s.origin, d.v.mark())
+			err = part.Begin(s.origin, d.v.mark())
 		}
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("%s: %w", s.op, err)
 	}
-	n, err = gather(part, r)
-	if werr := (*writeError)(nil); errors.As(err, &werr) {
-		err = fmt.Errorf("%s: %w", s.op, werr.err)
-	}
+	n, err = diskio.Copy(s.op, part, r)
 	return start + n, start > 0, err
 }
 
 // reached returns where the part file can be continued, and what archive it
 // is of. Anyone may have written it, so it is believed no more than a server is.
-func (s *saving) reached(part *partFile) (int64, validator) {
-	off, mark := part.resumable(s.origin)
+func (s *saving) reached(part *diskio.PartFile) (int64, validator) {
+	off, mark := part.Resumable(s.origin)
 	var v validator
 	if off <= 0 || json.Unmarshal(mark, &v) != nil {
 		return 0, validator{}

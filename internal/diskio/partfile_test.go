@@ -1,11 +1,12 @@
-package porter
+package diskio
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,59 +14,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestOpenLocked(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "state")
-	for i := range 2 { // closing the file unlocks it
-		f, made, err := openLocked(name)
-		if errors.Is(err, errLocked) {
-			t.Skip("no locks here")
-		}
-		if err != nil || made != (i == 0) {
-			t.Fatal(made, err)
-		}
-		if _, _, err := openLocked(name); !errors.Is(err, errLocked) {
-			t.Errorf("locked twice: %v", err)
-		}
-		f.Close()
-	}
-	f, _, err := openLocked(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if os.Remove(name) != nil {
-		t.Skip("an open file can't be removed here")
-	}
-	g, made, err := openLocked(name) // another file now
-	if err != nil || !made {
-		t.Fatal(made, err)
-	}
-	g.Close()
-}
-
-func TestOpenLockedErrors(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{dir, filepath.Join(dir, "missing", "state"), "nul\x00"} {
-		f, _, err := openLocked(name)
-		if err == nil {
-			f.Close()
-		}
-		if err == nil || errors.Is(err, errLocked) {
-			t.Errorf("%q: error: %v", name, err)
-		}
-	}
-}
-
 // partOpen opens the part file of a target, and closes it with the test.
-func partOpen(t *testing.T, target string) *partFile {
+func partOpen(t *testing.T, target string) *PartFile {
 	t.Helper()
-	p, err := openPart(target)
+	p, err := Open(target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +30,9 @@ func partOpen(t *testing.T, target string) *partFile {
 	}
 	t.Cleanup(func() {
 		p.bytes.Close()
-		p.state.Close()
+		if p.state != nil {
+			p.state.Close()
+		}
 	})
 	return p
 }
@@ -83,13 +41,13 @@ func partOpen(t *testing.T, target string) *partFile {
 func partLeft(t *testing.T, target, content string) {
 	t.Helper()
 	p := partOpen(t, target)
-	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+	if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Write([]byte(content)); err != nil {
 		t.Fatal(err)
 	}
-	p.leave()
+	p.Leave()
 }
 
 // partFolder returns what is in a folder: names and contents, of states only
@@ -120,15 +78,15 @@ func TestPartFileBesideAnother(t *testing.T) {
 	if two.state != nil || two.bytes.Name() == one.bytes.Name() {
 		t.Errorf("both write %s", one.bytes.Name())
 	}
-	if off, mark := two.resumable("x"); off != 0 || mark != nil {
+	if off, mark := two.Resumable("x"); off != 0 || mark != nil {
 		t.Errorf("the second one continues at %d", off)
 	}
 	two.Write([]byte("second"))
-	two.leave()
+	two.Leave()
 	if _, err := os.Stat(two.bytes.Name()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it left its part: %v", err)
 	}
-	one.leave()
+	one.Leave()
 	if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
@@ -139,28 +97,28 @@ func TestPartFileState(t *testing.T) {
 	p := partOpen(t, target)
 	long, short := json.RawMessage(`"`+strings.Repeat("x", 1000)+`"`), json.RawMessage(`"v1"`)
 	for _, mark := range []json.RawMessage{long, short} { // a shorter state leaves nothing of a longer one
-		if err := p.begin("origin", mark); err != nil {
+		if err := p.Begin("origin", mark); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.Write([]byte("\x1f\x8b345")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.leave()
+	p.Leave()
 	for _, tt := range []struct {
 		origin string
-		then   func(p *partFile)
+		then   func(p *PartFile)
 		off    int64
 	}{
-		{"origin", (*partFile).leave, 5},
-		{"other", (*partFile).leave, 0},
-		{"origin", func(p *partFile) { p.continueAt(5); p.Write([]byte("678")); p.leave() }, 5},
-		{"origin", func(p *partFile) { p.bytes.WriteAt([]byte("unknown"), 8); p.close() }, 8}, // killed before it was synced
-		{"origin", func(p *partFile) { p.bytes.Truncate(7); p.close() }, 8},
-		{"origin", (*partFile).leave, 0}, // cut by somebody
+		{"origin", (*PartFile).Leave, 5},
+		{"other", (*PartFile).Leave, 0},
+		{"origin", func(p *PartFile) { p.Continue(5); p.Write([]byte("678")); p.Leave() }, 5},
+		{"origin", func(p *PartFile) { p.bytes.WriteAt([]byte("unknown"), 8); p.close() }, 8}, // killed before it was synced
+		{"origin", func(p *PartFile) { p.bytes.Truncate(7); p.close() }, 8},
+		{"origin", (*PartFile).Leave, 0}, // cut by somebody
 	} {
 		p = partOpen(t, target)
-		off, mark := p.resumable(tt.origin)
+		off, mark := p.Resumable(tt.origin)
 		if off != tt.off || off > 0 && !bytes.Equal(mark, short) {
 			t.Errorf("%s: continues %s at %d, not %d", tt.origin, mark, off, tt.off)
 		}
@@ -186,12 +144,12 @@ func TestPartFileOfOthers(t *testing.T) {
 		{"our own", func(t *testing.T, target string) { partLeft(t, target, content) }, false},
 		{"our own, killed before the first byte", func(t *testing.T, target string) {
 			p := partOpen(t, target)
-			p.begin("origin", nil)
+			p.Begin("origin", nil)
 			p.close()
 		}, false},
 		{"our own, killed before the first sync", func(t *testing.T, target string) {
 			p := partOpen(t, target)
-			p.begin("origin", json.RawMessage(`"v1"`))
+			p.Begin("origin", json.RawMessage(`"v1"`))
 			p.Write([]byte(content))
 			p.sync.stop()
 			p.close()
@@ -242,7 +200,7 @@ func TestPartFileOfOthers(t *testing.T) {
 			tt.make(t, target)
 			dir := filepath.Dir(target)
 			before := partFolder(t, dir)
-			if _, err := checkPart(target); err != nil {
+			if _, err := Check(target); err != nil {
 				t.Fatal(err)
 			}
 			after := partFolder(t, dir)
@@ -260,11 +218,11 @@ func TestPartFileOfOthers(t *testing.T) {
 			if (p.state == nil) != tt.aside {
 				t.Errorf("writes %s", p.bytes.Name())
 			}
-			if err := p.begin("origin", nil); err != nil {
+			if err := p.Begin("origin", nil); err != nil {
 				t.Fatal(err)
 			}
 			p.Write([]byte("whole"))
-			if err := p.finish(); err != nil {
+			if err := p.Finish(); err != nil {
 				t.Fatal(err)
 			}
 			if !tt.aside {
@@ -284,15 +242,15 @@ func TestPartFileReplaced(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("an open file can't be replaced here")
 	}
-	for name, end := range map[string]func(p *partFile) error{
-		"finish":  (*partFile).finish,
-		"leave":   func(p *partFile) error { p.leave(); return errForeign },
-		"discard": func(p *partFile) error { p.discard(); return errForeign },
+	for name, end := range map[string]func(p *PartFile) error{
+		"finish":  (*PartFile).Finish,
+		"leave":   func(p *PartFile) error { p.Leave(); return errForeign },
+		"discard": func(p *PartFile) error { p.Discard(); return errForeign },
 	} {
 		for _, removed := range []bool{false, true} {
 			target := filepath.Join(t.TempDir(), "a.gz")
 			p := partOpen(t, target)
-			p.begin("origin", json.RawMessage(`"v1"`))
+			p.Begin("origin", json.RawMessage(`"v1"`))
 			p.Write([]byte("ours"))
 			if err := os.Remove(p.bytes.Name()); err != nil {
 				t.Fatal(err)
@@ -307,11 +265,64 @@ func TestPartFileReplaced(t *testing.T) {
 			if err := end(p); err == nil || name == "finish" && !strings.Contains(err.Error(), "a.gz.part was removed or replaced") {
 				t.Errorf("%s: error: %v", name, err)
 			}
-			p.leave() // as after any error
+			p.Leave() // as after any error
 			if diff := cmp.Diff(want, partFolder(t, filepath.Dir(target))); diff != "" {
 				t.Errorf("%s: left:\n%s", name, diff)
 			}
 		}
+	}
+}
+
+// Only what was asked for is discarded.
+func TestPartFileDiscard(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	partLeft(t, target, "text")
+	before := partFolder(t, filepath.Dir(target))
+	for _, origin := range []string{"", "other", "origin"} {
+		p := partOpen(t, target)
+		if origin != "" {
+			p.Resumable(origin)
+		}
+		p.Discard()
+		want := before
+		if origin == "origin" {
+			want = map[string]string{}
+		}
+		if diff := cmp.Diff(want, partFolder(t, filepath.Dir(target))); diff != "" {
+			t.Errorf("after asking for %q:\n%s", origin, diff)
+		}
+	}
+}
+
+// What is verified is what was written, not what lies behind it.
+func TestPartFileVerify(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a.gz")
+	partLeft(t, target, "older text")
+	p := partOpen(t, target)
+	p.Continue(6)
+	p.Write([]byte("one"))
+	unsound, stopped := errors.New("unsound"), errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	for _, want := range []error{nil, unsound} {
+		err := p.Verify(ctx, func(r io.Reader) error {
+			if b, err := io.ReadAll(r); string(b) != "older one" || err != nil {
+				t.Errorf("read %q, %v", b, err)
+			}
+			return want
+		})
+		if err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	err := p.Verify(ctx, func(r io.Reader) error {
+		cancel(stopped)
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+		return unsound
+	})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -320,7 +331,7 @@ func TestPartFileKeepsWhole(t *testing.T) {
 	for _, mark := range []json.RawMessage{nil, json.RawMessage(`"v1"`)} {
 		target := filepath.Join(t.TempDir(), "a.gz")
 		p := partOpen(t, target)
-		if err := p.begin("origin", mark); err != nil {
+		if err := p.Begin("origin", mark); err != nil {
 			t.Fatal(err)
 		}
 		p.Write([]byte("whole"))
@@ -331,23 +342,23 @@ func TestPartFileKeepsWhole(t *testing.T) {
 			}
 		}
 		must(os.Mkdir(target, 0o777))
-		if err := p.finish(); err == nil || !strings.HasSuffix(err.Error(), "; the whole archive is in "+target+".part") {
+		if err := p.Finish(); err == nil || !strings.HasSuffix(err.Error(), "; the whole archive is in "+target+".part") {
 			t.Errorf("error: %v", err)
 		}
-		p.leave()
+		p.Leave()
 		must(os.Remove(target))
 		want := map[string]string{"a.gz.part": "whole"}
 		if mark != nil {
 			want["a.gz.part.json"] = "state"
 		}
 		dir := filepath.Dir(target)
-		for name, next := range map[string]func(p *partFile){
-			"nothing":           (*partFile).leave,
-			"expired":           (*partFile).discard,
-			"the last byte":     func(p *partFile) { p.continueAt(4); p.leave() },
-			"another":           func(p *partFile) { p.begin("other", mark); p.Write([]byte("other")); p.leave() },
-			"this one anew":     func(p *partFile) { p.forget(); p.begin("origin", mark); p.Write([]byte("who")); p.leave() },
-			"without validator": func(p *partFile) { p.begin("origin", nil); p.leave() },
+		for name, next := range map[string]func(p *PartFile){
+			"nothing":           (*PartFile).Leave,
+			"expired":           func(p *PartFile) { p.Resumable("origin"); p.Discard() },
+			"the last byte":     func(p *PartFile) { p.Continue(4); p.Leave() },
+			"another":           func(p *PartFile) { p.Begin("other", mark); p.Write([]byte("other")); p.Leave() },
+			"this one anew":     func(p *PartFile) { p.Forget(); p.Begin("origin", mark); p.Write([]byte("who")); p.Leave() },
+			"without validator": func(p *PartFile) { p.Begin("origin", nil); p.Leave() },
 		} {
 			next(partOpen(t, target))
 			if diff := cmp.Diff(want, partFolder(t, dir)); diff != "" {
@@ -358,13 +369,13 @@ func TestPartFileKeepsWhole(t *testing.T) {
 			continue
 		}
 		p = partOpen(t, target)
-		off, _ := p.resumable("origin")
-		if off != 5 {
-			t.Errorf("continues at %d", off)
+		off, _ := p.Resumable("origin")
+		if off != 5 || p.Whole() != target+".part" {
+			t.Errorf("continues at %d of %q", off, p.Whole())
 		}
-		p.continueAt(4)
+		p.Continue(4)
 		p.Write([]byte("e"))
-		must(p.finish())
+		must(p.Finish())
 		if diff := cmp.Diff(map[string]string{"a.gz": "whole"}, partFolder(t, dir)); diff != "" {
 			t.Errorf("left:\n%s", diff)
 		}
@@ -386,20 +397,20 @@ func TestPartFileLongNames(t *testing.T) {
 		}
 		for _, name := range names {
 			p := partOpen(t, name)
-			if off, _ := p.resumable("origin"); off != 13 {
+			if off, _ := p.Resumable("origin"); off != 13 {
 				t.Errorf("%d bytes: continues at %d", n, off)
 			}
 			q := partOpen(t, name) // a second one at the same time
 			if q.state != nil {
 				t.Errorf("%d bytes: the second one writes %s", n, q.bytes.Name())
 			}
-			q.begin("origin", nil)
+			q.Begin("origin", nil)
 			q.Write([]byte("second"))
-			if err := q.finish(); err != nil {
+			if err := q.Finish(); err != nil {
 				t.Error(err)
 			}
-			p.continueAt(13)
-			if err := p.finish(); err != nil {
+			p.Continue(13)
+			if err := p.Finish(); err != nil {
 				t.Error(err)
 			}
 			if b, err := os.ReadFile(name); string(b) != name[len(name)-1:]+" is this one" {
@@ -411,7 +422,7 @@ func TestPartFileLongNames(t *testing.T) {
 	if left := partFolder(t, dir); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
-	if _, err := openPart(filepath.Join(dir, strings.Repeat("a", 256), "a.gz")); err == nil {
+	if _, err := Open(filepath.Join(dir, strings.Repeat("a", 256), "a.gz")); err == nil {
 		t.Error("no error for a folder with such a name")
 	}
 }
@@ -422,17 +433,17 @@ func TestPartFileSyncs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := filepath.Join(t.TempDir(), "a.gz")
 		p := partOpen(t, target)
-		if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+		if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
 			t.Fatal(err)
 		}
 		synced := func() (n int64) {
 			t.Helper()
 			synctest.Wait()
-			q := &partFile{state: p.state}
-			if valid, err := q.readState(); !valid || err != nil {
+			known, valid, err := (&stateFile{File: p.state.File}).read()
+			if !valid || err != nil {
 				t.Fatal(valid, err)
 			}
-			return q.known.Synced
+			return known.Synced
 		}
 		start := time.Now()
 		for i := int64(1); i <= 100; i++ {
@@ -447,7 +458,7 @@ func TestPartFileSyncs(t *testing.T) {
 		if n := synced(); n != 1000 {
 			t.Errorf("%d bytes are noted", n)
 		}
-		p.leave()
+		p.Leave()
 	})
 }
 
@@ -462,7 +473,7 @@ func TestPartFileSyncFails(t *testing.T) {
 			closed.Close() // stands in for a broken disk
 			target := filepath.Join(t.TempDir(), "a.gz")
 			p := partOpen(t, target)
-			if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+			if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
 				t.Fatal(err)
 			}
 			p.sync.file = closed
@@ -474,11 +485,11 @@ func TestPartFileSyncFails(t *testing.T) {
 				t.Errorf("error: %v", err)
 			}
 			if whole {
-				if err := p.finish(); !errors.Is(err, os.ErrClosed) {
+				if err := p.Finish(); !errors.Is(err, os.ErrClosed) {
 					t.Errorf("finish: error: %v", err)
 				}
 			}
-			p.leave()
+			p.Leave()
 			if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
 				t.Errorf("left %v", left)
 			}
@@ -491,13 +502,13 @@ func TestPartFileSyncFails(t *testing.T) {
 func TestPartFileStateFails(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "a.gz")
 	p := partOpen(t, target)
-	state := p.state
+	state := p.state.File
 	var err error
-	if p.state, err = os.Open(state.Name()); err != nil { // can't be written: stands in for a full disk
+	if p.state.File, err = os.Open(state.Name()); err != nil { // can't be written: stands in for a full disk
 		t.Skip(err)
 	}
 	defer state.Close()
-	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+	if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Write([]byte("text")); err == nil {
@@ -506,7 +517,7 @@ func TestPartFileStateFails(t *testing.T) {
 	if fi, err := p.bytes.Stat(); err != nil || fi.Size() != 0 {
 		t.Errorf("wrote %d bytes: %v", fi.Size(), err)
 	}
-	p.leave()
+	p.Leave()
 	if left := partFolder(t, filepath.Dir(target)); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
@@ -517,19 +528,19 @@ func TestPartFileStateFails(t *testing.T) {
 func TestPartFileCut(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "a.gz")
 	p := partOpen(t, target)
-	if err := p.begin("origin", json.RawMessage(`"v1"`)); err != nil {
+	if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
 		t.Fatal(err)
 	}
 	p.Write([]byte("ours"))
 	if err := os.Truncate(target+".part", 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.finish(); err == nil || !strings.HasSuffix(err.Error(), "a.gz.part was cut by another program") {
+	if err := p.Finish(); err == nil || !strings.HasSuffix(err.Error(), "a.gz.part was cut by another program") {
 		t.Errorf("error: %v", err)
 	}
-	p.leave()
+	p.Leave()
 	p = partOpen(t, target)
-	if off, _ := p.resumable("origin"); off != 0 {
+	if off, _ := p.Resumable("origin"); off != 0 {
 		t.Errorf("continues at %d", off)
 	}
 }
@@ -537,7 +548,7 @@ func TestPartFileCut(t *testing.T) {
 // Only the room that a part file does not take already is needed.
 func TestPartFileRoom(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "a.gz")
-	free, _, known := freeSpace(filepath.Dir(target))
+	free, known := FreeSpace(filepath.Dir(target))
 	if !known {
 		t.Skip("free space is not known here")
 	}
@@ -548,12 +559,43 @@ func TestPartFileRoom(t *testing.T) {
 	for _, tt := range []struct {
 		whole, anew bool
 		err         error
-	}{{false, false, nil}, {false, true, nil}, {true, false, nil}, {true, true, errDiskFull}} {
+	}{{false, false, nil}, {false, true, nil}, {true, false, nil}, {true, true, ErrFull}} {
 		p.known.Whole = tt.whole
 		// Others may write to this disk meanwhile, but hardly so much.
-		if err := p.checkRoom(free+1<<29, tt.anew); !errors.Is(err, tt.err) {
+		if err := p.CheckSpace(free+1<<29, tt.anew); !errors.Is(err, tt.err) {
 			t.Errorf("whole %v, anew %v: %v", tt.whole, tt.anew, err)
 		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"":                                    "file name is empty",
+		dir:                                   " is not a regular file",
+		filepath.Join(file, "a.gz"):           "file",
+		filepath.Join(dir, "missing", "a.gz"): "missing",
+	} {
+		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, linked := range []string{".part", ".part.json"} {
+		target := filepath.Join(dir, "a.gz")
+		if err := os.Symlink(file, target+linked); err != nil {
+			t.Skip(err)
+		}
+		if _, err := Open(target); err == nil || !strings.HasSuffix(err.Error(), "a.gz"+linked+" is a link to another file") {
+			t.Errorf("%s is a link: %v", linked, err)
+		}
+		os.Remove(target + linked)
+	}
+	if left := partFolder(t, dir); len(left) != 1 {
+		t.Errorf("left %v", left)
 	}
 }
 
@@ -564,170 +606,11 @@ func TestCheckTargetIsAbsolute(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"a.gz", "./a.gz", filepath.Join(here, "a.gz")} {
-		if got, err := checkPart(name); got != filepath.Join(here, "a.gz") || err != nil {
+		if got, err := Check(name); got != filepath.Join(here, "a.gz") || err != nil {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
 	if _, err := os.Stat("a.gz.part"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-}
-
-func TestValidator(t *testing.T) {
-	const date, later = "Wed, 01 May 2024 09:41:00 GMT", "Wed, 01 May 2024 09:42:00 GMT"
-	v := func(etag, modified string, size int64) validator { return validator{etag, modified, size} }
-	tests := []struct {
-		name                  string
-		a, b                  validator
-		contradicts, confirms bool
-	}{
-		{"same ETag", v(`"1"`, "", -1), v(`"1"`, "", -1), false, true},
-		{"same ETag, other date", v(`"1"`, date, 5), v(`"1"`, later, 5), false, true},
-		{"same ETag, other size", v(`"1"`, "", 5), v(`"1"`, "", 6), true, false},
-		{"other ETag, same date", v(`"1"`, date, 5), v(`"2"`, date, 5), true, false},
-		{"same date and size", v("", date, 5), v("", date, 5), false, true},
-		{"same date, one size", v("", date, 5), v("", date, -1), false, false},
-		{"other date", v("", date, 5), v("", later, 5), true, false},
-		{"other size", v("", date, 5), v("", date, 6), true, false},
-		{"one ETag, same date and size", v(`"1"`, date, 5), v("", date, 5), false, true},
-		{"size alone", v("", "", 5), v("", "", 5), false, false},
-		{"nothing", v("", "", -1), v("", "", -1), false, false},
-	}
-	for _, tt := range tests {
-		for _, pair := range [][2]validator{{tt.a, tt.b}, {tt.b, tt.a}} {
-			if got := pair[0].contradicts(pair[1]); got != tt.contradicts {
-				t.Errorf("%s: contradicts: %v", tt.name, got)
-			}
-			if got := pair[0].confirms(pair[1]); got != tt.confirms {
-				t.Errorf("%s: confirms: %v", tt.name, got)
-			}
-		}
-	}
-}
-
-func TestValidatorOf(t *testing.T) {
-	const date = "Wed, 01 May 2024 09:41:00 GMT"
-	tests := []struct {
-		etag, modified string
-		size           int64
-		ifRange        string
-		resumable      bool
-	}{
-		{`"v1"`, date, 5, `"v1"`, true},
-		{`"v1"`, "", 5, `"v1"`, true},
-		{`"v1"`, "", -1, `"v1"`, false},
-		{`W/"v1"`, date, 5, date, true},
-		{`W/"v1"`, "", 5, "", false},
-		{`W/"v1"`, date, -1, "", false},
-		{`""`, date, 5, date, true},
-		{`v1`, "", 5, "", false},
-		{`"v1`, "", 5, "", false},
-		{"\"a\r\nb\"", "", 5, "", false},
-		{`"a"b"`, "", 5, "", false},
-		{"", "yesterday", 5, "", false},
-		{"", date + "\r\nX: y", 5, "", false},
-		{"", "", 5, "", false},
-		{`"v1"`, date, 0, `"v1"`, false},
-	}
-	for _, tt := range tests {
-		v := validatorOf(http.Header{"Etag": {tt.etag}, "Last-Modified": {tt.modified}}, tt.size)
-		if got := v.ifRange(); got != tt.ifRange || v.resumable() != tt.resumable {
-			t.Errorf("%q, %q, %d: If-Range %q, resumable %v", tt.etag, tt.modified, tt.size, got, v.resumable())
-		}
-	}
-}
-
-func TestContentRange(t *testing.T) {
-	tests := []struct {
-		value    string
-		at, size int64
-		ok       bool
-	}{
-		{"bytes 0-0/1", 0, 1, true},
-		{"bytes 5-9/10", 5, 10, true},
-		{"bytes 5-9/*", 5, -1, true},
-		{"bytes 9000000000-9000000001/9000000002", 9000000000, 9000000002, true},
-		{"", 0, 0, false},
-		{"bytes", 0, 0, false},
-		{"bytes */10", 0, 0, false},
-		{"bytes 5-9", 0, 0, false},
-		{"bytes -5-9/10", 0, 0, false},
-		{"bytes 5-9/-10", 0, 0, false},
-		{"bytes 5-9/ten", 0, 0, false},
-		{"items 5-9/10", 0, 0, false},
-		{"bytes 99999999999999999999-9/10", 0, 0, false},
-	}
-	for _, tt := range tests {
-		at, size, ok := contentRange(&http.Response{Header: http.Header{"Content-Range": {tt.value}}})
-		if at != tt.at || size != tt.size || ok != tt.ok {
-			t.Errorf("%q: %d of %d, %v", tt.value, at, size, ok)
-		}
-	}
-}
-
-func FuzzContentRange(f *testing.F) {
-	for _, s := range []string{"bytes 5-9/10", "bytes 5-9/*", "bytes */10", "bytes -/", "bytes 5-9/10/11", "items 1-2/3"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		at, size, ok := contentRange(&http.Response{Header: http.Header{"Content-Range": {s}}})
-		if at < 0 || size < -1 || !ok && (at != 0 || size != 0) {
-			t.Errorf("%q: %d of %d, %v", s, at, size, ok)
-		}
-	})
-}
-
-// dispositions are headers and the names they suggest.
-var dispositions = map[string]string{
-	`attachment; filename="2024-05-01_09-41-123_acme_tools_widget_export.tar.gz"; filename*=UTF-8''2024-05-01_09-41-123_acme_tools_widget_export.tar.gz`: "2024-05-01_09-41-123_acme_tools_widget_export.tar.gz",
-	`attachment; filename=2018-03-22_10-15-200_acme_widget_export.tar.gz`:                                                                                "2018-03-22_10-15-200_acme_widget_export.tar.gz",
-	``:                              "",
-	`attachment`:                    "",
-	`inline; filename=""`:           "",
-	`attachment; filename="a b.gz"`: "a b.gz",
-	`attachment; filename=a b.gz`:   "",
-	`attachment; filename="a.gz`:    "",
-	`attachment; filename*=UTF-8''%C3%A4.tar.gz`:                 "ä.tar.gz",
-	`attachment; filename="a.gz"; filename*=UTF-8''..%2Fb%2F.gz`: ".gz",
-	`attachment; filename="a.gz"; filename="b.gz"`:               "",
-	`attachment; filename="../../etc/passwd"`:                    "passwd",
-	`attachment; filename="/etc/cron.d/x"`:                       "x",
-	`attachment; filename="..\\..\\boot.ini"`:                    "boot.ini",
-	`attachment; filename="C:\\windows\\a.gz"`:                   "a.gz",
-	`attachment; filename="C:a.gz"`:                              "a.gz",
-	`attachment; filename="a.gz:stream"`:                         "stream",
-	`attachment; filename=".."`:                                  "",
-	`attachment; filename="."`:                                   "",
-	`attachment; filename="/"`:                                   "",
-	`attachment; filename="a/.."`:                                "",
-	`attachment; filename*=UTF-8''.%00.`:                         "",
-	`attachment; filename*=UTF-8''a%0D%0Ab%1B%5B2J.gz`:           "a b[2J.gz",
-	`attachment; filename*=UTF-8''a%E2%80%AEzg.tar`:              "azg.tar",
-	`attachment; filename*=UTF-8''%FF%FE.gz`:                     "??.gz",
-	`attachment; filename="` + strings.Repeat("x", 300) + `"`:    strings.Repeat("x", 250) + "…",
-}
-
-func TestSuggestedName(t *testing.T) {
-	for header, want := range dispositions {
-		if got := suggestedName(http.Header{"Content-Disposition": {header}}); got != want {
-			t.Errorf("%s:\n%q, not %q", header, got, want)
-		}
-	}
-}
-
-func FuzzContentDisposition(f *testing.F) {
-	for header := range dispositions {
-		f.Add(header)
-	}
-	f.Fuzz(func(t *testing.T, header string) {
-		name := suggestedName(http.Header{"Content-Disposition": {header}})
-		switch {
-		case name == "":
-			return
-		case name == ".", name == "..", strings.ContainsAny(name, `/\:`), filepath.Base(name) != name:
-			t.Errorf("%q: %q is more than a name", header, name)
-		case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl), strings.TrimSpace(name) != name, len(name) > 255:
-			t.Errorf("%q: %q can't be shown or used", header, name)
-		}
-	})
 }

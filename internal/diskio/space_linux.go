@@ -1,4 +1,4 @@
-package porter
+package diskio
 
 import (
 	"math"
@@ -7,11 +7,12 @@ import (
 	"syscall"
 )
 
-const errDiskFull = syscall.ENOSPC
+// ErrFull is the error of a disk without room.
+const ErrFull = syscall.ENOSPC
 
-// freeSpace returns how many bytes this user can still write in a folder, if
+// statDisk returns how many bytes this user can still write in a folder, if
 // its file system tells, and whether that keeps them in memory.
-func freeSpace(dir string) (free int64, memory, known bool) {
+func statDisk(dir string) (free int64, memory, known bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
 		return 0, false, false

@@ -1,4 +1,4 @@
-package porter
+package diskio
 
 import (
 	"errors"

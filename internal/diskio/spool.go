@@ -1,4 +1,4 @@
-package porter
+package diskio
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
-// A spool is a temporary file that one goroutine writes while others read
+// A Spool is a temporary file that one goroutine writes while others read
 // behind it, from its beginning and as often as they like.
-type spool struct {
+type Spool struct {
 	dir     string
 	f       *os.File
 	removed bool
@@ -24,9 +24,9 @@ type spool struct {
 	approved bool  // readers that wait for approval may see the end
 }
 
-// newSpool makes a spool in a folder, that for temporary files if dir is empty.
+// NewSpool makes a spool in a folder, that for temporary files if dir is empty.
 // It is read and written by this user only.
-func newSpool(dir string) (*spool, error) {
+func NewSpool(dir string) (*Spool, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
@@ -41,18 +41,21 @@ func newSpool(dir string) (*spool, error) {
 	// Where a file without a name can be used, a killed process leaves none, or
 	// an empty one.
 	removed := os.Remove(f.Name()) == nil
-	return &spool{dir: dir, f: f, removed: removed, changed: make(chan struct{})}, nil
+	return &Spool{dir: dir, f: f, removed: removed, changed: make(chan struct{})}, nil
 }
 
-// close removes the file.
-func (s *spool) close() {
+// Dir returns the absolute name of the spool's folder.
+func (s *Spool) Dir() string { return s.dir }
+
+// Close removes the file. It may be called more than once.
+func (s *Spool) Close() {
 	s.f.Close()
 	if !s.removed {
 		os.Remove(s.f.Name())
 	}
 }
 
-func (s *spool) change(fn func()) {
+func (s *Spool) change(fn func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fn()
@@ -61,14 +64,14 @@ func (s *spool) change(fn func()) {
 }
 
 // Write appends b.
-func (s *spool) Write(b []byte) (int, error) {
+func (s *Spool) Write(b []byte) (int, error) {
 	n, err := s.f.WriteAt(b, s.written) // only this goroutine changes written
 	s.change(func() { s.written += int64(n) })
 	return n, err
 }
 
-// end tells the readers how the writing ended; nil means whole.
-func (s *spool) end(err error) {
+// End tells the readers how the writing ended; nil means whole.
+func (s *Spool) End(err error) {
 	if err == nil {
 		err = io.EOF
 	}
@@ -79,9 +82,9 @@ func (s *spool) end(err error) {
 	})
 }
 
-// approve lets the readers that wait for it see the end, or, with an error,
+// Approve lets the readers that wait for it see the end, or, with an error,
 // nothing more. The error of a failed writing goes before.
-func (s *spool) approve(err error) {
+func (s *Spool) Approve(err error) {
 	s.change(func() {
 		s.approved = true
 		if err != nil && (s.err == nil || s.err == io.EOF) {
@@ -90,8 +93,8 @@ func (s *spool) approve(err error) {
 	})
 }
 
-// whole waits until everything is written and returns the size.
-func (s *spool) whole(ctx context.Context) (int64, error) {
+// Size waits until everything is written and returns how much that is.
+func (s *Spool) Size(ctx context.Context) (int64, error) {
 	for {
 		s.mu.Lock()
 		n, err, changed := s.written, s.err, s.changed
@@ -108,16 +111,22 @@ func (s *spool) whole(ctx context.Context) (int64, error) {
 	}
 }
 
+// Reader returns a reader that sees the end once everything is written.
+func (s *Spool) Reader(ctx context.Context) io.ReadCloser {
+	return &spoolReader{s: s, ctx: ctx}
+}
+
+// ApprovedReader returns a reader that sees the end only once it is approved.
+func (s *Spool) ApprovedReader(ctx context.Context) io.ReadCloser {
+	return &spoolReader{s: s, ctx: ctx, careful: true}
+}
+
 // A spoolReader reads a spool from its beginning.
 type spoolReader struct {
-	s       *spool
+	s       *Spool
 	ctx     context.Context
 	off     int64
 	careful bool // sees the end only once it is approved
-}
-
-func (s *spool) reader(ctx context.Context, careful bool) *spoolReader {
-	return &spoolReader{s: s, ctx: ctx, careful: careful}
 }
 
 func (r *spoolReader) Read(b []byte) (int, error) {

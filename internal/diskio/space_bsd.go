@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd
 
-package porter
+package diskio
 
 import (
 	"math"
@@ -8,11 +8,12 @@ import (
 	"syscall"
 )
 
-const errDiskFull = syscall.ENOSPC
+// ErrFull is the error of a disk without room.
+const ErrFull = syscall.ENOSPC
 
-// freeSpace returns how many bytes this user can still write in a folder, if
+// statDisk returns how many bytes this user can still write in a folder, if
 // its file system tells, and whether that is known to keep them in memory.
-func freeSpace(dir string) (free int64, memory, known bool) {
+func statDisk(dir string) (free int64, memory, known bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil || s.Blocks == 0 || int64(s.Bavail) < 0 {
 		return 0, false, false
