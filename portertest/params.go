@@ -3,176 +3,17 @@ package portertest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
-	"mime/multipart"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxForm is how much of a body that is not an upload is read.
-const maxForm = 10 << 20
-
 // field is a plain field of a form: a text, nothing if it has no "=", or what
 // stands for a file.
 type field struct {
 	name  string
 	value any
-}
-
-// plainFile stands for a file that the front server has left in a form. GitLab
-// sees a hash of it, which no endpoint here has a use for.
-func plainFile(name string) any { return map[string]any{"filename": name} }
-
-func mediaType(r *http.Request) string {
-	t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return t
-}
-
-// jsonTypes are the content types whose bodies GitLab looks into before it does
-// anything else. Its API reads the first one only.
-var jsonTypes = []string{
-	"application/json", "text/x-json", "application/jsonrequest", "application/vnd.git-lfs+json", "application/vnd.git-lfs",
-}
-
-// formTypes are the content types whose bodies are forms.
-var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-data", "multipart/related", "multipart/mixed"}
-
-func isJSON(r *http.Request) bool { return mediaType(r) == jsonTypes[0] }
-
-// parseBody reads the body of a request that is no upload and merges it with
-// the query. It returns how GitLab refuses JSON that is none, before everything
-// else; what it refuses later is left in c.
-func (c *call) parseBody() *reply {
-	var body []byte
-	if c.r.Body != http.NoBody {
-		var err error
-		if body, err = io.ReadAll(io.LimitReader(c.r.Body, maxForm)); err != nil {
-			c.x.abort()
-		}
-	}
-	kind := mediaType(c.r)
-	switch {
-	case kind == formTypes[0]:
-		fs, ok := splitForm(string(body))
-		c.addFields(fs, ok)
-	case slices.Contains(formTypes, kind):
-		fs, err := readForm(c.r.Header.Get("Content-Type"), body)
-		c.addFields(fs, err == nil)
-	default:
-		c.s.edit(c.x.rec, func(r *Request) { r.Body = body[:min(len(body), maxLoggedBody)] })
-	}
-	c.nestFields()
-	if len(body) == 0 || slices.Contains(formTypes, kind) {
-		return nil
-	}
-	var doc map[string]any
-	if slices.Contains(jsonTypes, kind) {
-		var r *reply
-		if doc, r = c.parseJSON(body); r != nil {
-			return r
-		}
-	}
-	if !c.readsBody() {
-		return nil
-	}
-	switch kind {
-	case jsonTypes[0]:
-	case "":
-		if json.Unmarshal(body, new(any)) != nil {
-			c.unfit = apiError(http.StatusBadRequest, "message body does not match declared format")
-			return nil
-		}
-		doc, _ = c.parseJSON(body)
-	default:
-		c.unfit = apiError(http.StatusUnsupportedMediaType, fmt.Sprintf("The provided content-type '%s' is not supported.", kind))
-	}
-	for k, v := range doc {
-		c.params[k] = v
-	}
-	return nil
-}
-
-// readsBody reports whether the API reads the body of such a request at all.
-func (c *call) readsBody() bool {
-	switch c.r.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		return true
-	}
-	return false
-}
-
-// maxDepth is how deep parameters may be nested.
-const maxDepth = 32
-
-// parseJSON reads a document. One that is no object has no parameters.
-func (c *call) parseJSON(body []byte) (map[string]any, *reply) {
-	if !utf8.Valid(body) || strings.TrimSpace(string(body)) == "" { // which decoding would cover up
-		c.malformed = true
-		return nil, nil
-	}
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.UseNumber()
-	var doc any
-	err := dec.Decode(&doc)
-	if err == nil {
-		_, err = dec.Token()
-	}
-	if err != io.EOF {
-		return nil, apiError(http.StatusBadRequest, "Invalid JSON format")
-	}
-	if depth(doc) > maxDepth {
-		return nil, apiError(http.StatusBadRequest, "Parameters nested too deeply")
-	}
-	c.malformed = c.malformed || !clean(doc)
-	members, _ := doc.(map[string]any)
-	return members, nil
-}
-
-func depth(v any) int {
-	deepest := 0
-	switch v := v.(type) {
-	case map[string]any:
-		for _, item := range v {
-			deepest = max(deepest, depth(item))
-		}
-	case []any:
-		for _, item := range v {
-			deepest = max(deepest, depth(item))
-		}
-	default:
-		return 0
-	}
-	return 1 + deepest
-}
-
-// parseQuery begins the parameters with those of the query.
-func (c *call) parseQuery() {
-	fs, ok := splitForm(c.r.URL.RawQuery)
-	c.fields, c.malformed = fs, !ok
-}
-
-// addFields adds fields of the body to the parameters and to the log.
-func (c *call) addFields(fs []field, ok bool) {
-	c.fields = append(c.fields, fs...)
-	c.malformed = c.malformed || !ok
-	c.s.edit(c.x.rec, func(r *Request) {
-		for _, f := range fs {
-			if text, plain := scalar(f.value); plain || f.value == nil {
-				r.Fields = append(r.Fields, [2]string{f.name, text})
-			}
-		}
-	})
-}
-
-// nestFields makes the parameters of the fields.
-func (c *call) nestFields() {
-	params, ok := nest(c.fields)
-	c.params = params
-	c.malformed = c.malformed || !ok || !clean(params)
 }
 
 // splitForm takes a query or an urlencoded form apart, in order, and reports
@@ -198,34 +39,8 @@ func splitForm(s string) (fs []field, ok bool) {
 	return fs, ok
 }
 
-// readForm reads a small multipart form. One without a boundary has no fields.
-func readForm(contentType string, body []byte) ([]field, error) {
-	_, p, err := mime.ParseMediaType(contentType)
-	if err != nil || p["boundary"] == "" {
-		return nil, err
-	}
-	mr := multipart.NewReader(strings.NewReader(string(body)), p["boundary"])
-	var fs []field
-	for {
-		part, err := mr.NextPart()
-		if err == io.EOF { // not wrapped, so the form is complete
-			return fs, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		name, filename := dispositionOf(part)
-		value, err := io.ReadAll(part)
-		switch {
-		case err != nil:
-			return nil, err
-		case filename != "":
-			fs = append(fs, field{name, plainFile(filename)})
-		default:
-			fs = append(fs, field{name, string(value)})
-		}
-	}
-}
+// maxDepth is how deep parameters may be nested.
+const maxDepth = 32
 
 // nest makes of fields such as "a[b][]" the parameters that Rails sees: maps,
 // lists and texts. It is not ok if one is a map or list after it was something
@@ -283,6 +98,24 @@ func put(m map[string]any, keys []string, value any) bool {
 	return put(sub, keys[1:], value)
 }
 
+// depth is how deep a document is nested.
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, item := range v {
+			deepest = max(deepest, depth(item))
+		}
+	case []any:
+		for _, item := range v {
+			deepest = max(deepest, depth(item))
+		}
+	default:
+		return 0
+	}
+	return 1 + deepest
+}
+
 // clean reports whether all text in the parameters is text: UTF-8, and free of
 // the NUL that a database would not take. GitLab looks for that one in the
 // values only, and not deep down.
@@ -300,6 +133,36 @@ func cleanAt(v any, depth int) bool {
 				return false
 			}
 		}
+	}
+	return true
+}
+
+// scalar returns a plain parameter as text.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return fmt.Sprint(v), true
+	}
+	return "", false
+}
+
+// present reports whether a parameter was sent with something in it.
+func present(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case string:
+		return strings.TrimSpace(v) != ""
+	case bool:
+		return v
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
 	}
 	return true
 }

@@ -64,7 +64,7 @@ func TestAnswersTellOfOneMoment(t *testing.T) {
 
 		s.lock()
 		time.Sleep(time.Hour)
-		got := s.state(s.projects[id])
+		got := s.state(s.byID[id])
 		s.unlock()
 		if got.ImportStatus != "scheduled" || got.Path == "acme/widget" {
 			t.Errorf("%s at %s when it was not yet looked for the end", got.ImportStatus, got.Path)

@@ -1,4 +1,4 @@
-package portertest
+package wire
 
 import (
 	"bytes"

@@ -1,84 +1,62 @@
 package portertest
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"strconv"
 	"time"
 )
 
-// exchange is one request and its answer on their way through the log and the
-// scripted faults. It is the http.ResponseWriter that handlers write to.
-type exchange struct {
-	s      *Server
+// middleware notes every request in the log, and lets go wrong what a fault says.
+type middleware struct {
+	log    *requestLog
+	faults *faults
+	now    func() time.Time
+}
+
+// wrap makes the handler of an origin.
+func (m *middleware) wrap(origin string, h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &responseWriter{w: w, r: r, now: m.now, entry: m.log.record(m.now(), origin, r), act: m.faults.action(origin, r)}
+		x.serve(h)
+	})
+}
+
+// responseWriter is what handlers write their answer to.
+type responseWriter struct {
 	w      http.ResponseWriter
 	r      *http.Request
-	rec    *Request
+	now    func() time.Time
+	entry  *logEntry
 	act    Action
 	status int   // 0 until the header is written
 	sent   int64 // bytes of the body
 }
 
-// origin makes the handler of one of the server's two origins.
-func (s *Server) origin(name string, h func(http.ResponseWriter, *http.Request)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.begin() {
-			panic(http.ErrAbortHandler)
-		}
-		defer s.wg.Done()
-		defer reportPanic()
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(s.ctx, cancel)()
-		r = r.WithContext(ctx)
-
-		x := &exchange{s: s, w: w, r: r, rec: s.record(name, r)}
-		if act := s.fault(name, r); act != nil {
-			x.act = *act
-		}
-		x.serve(h)
-	})
-}
-
-// reportPanic keeps a fault of the simulator itself from passing for a broken
-// connection.
-func reportPanic() {
-	if v := recover(); v != nil {
-		if v != http.ErrAbortHandler {
-			fmt.Fprintf(os.Stderr, "portertest: %v\n%s", v, debug.Stack())
-		}
-		panic(http.ErrAbortHandler)
-	}
-}
-
-func (x *exchange) serve(h func(http.ResponseWriter, *http.Request)) {
+func (x *responseWriter) serve(h http.HandlerFunc) {
 	if x.act.delay > 0 {
 		x.stall(x.act.delay)
 	}
 	if p := x.act.request; p.set && p.cut && p.at == 0 {
-		x.abort()
+		abort()
 	}
 	body := x.r.Body
 	x.r.Body = &requestBody{ReadCloser: body, x: x}
 	if body == http.NoBody {
-		x.s.edit(x.rec, func(r *Request) { r.Complete = true })
+		x.entry.edit(func(r *Request) { r.Complete = true })
 	}
 	if a := x.act.answer; a != nil {
 		if x.act.early {
 			x.w.Header().Set("Connection", "close")
 		} else if _, err := io.Copy(io.Discard, x.r.Body); err != nil {
-			x.abort()
+			abort()
 		}
 		a.write(x, x.r)
 	} else {
 		h(x, x.r)
 	}
 	if x.act.lose {
-		x.abort()
+		abort()
 	}
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
@@ -86,11 +64,11 @@ func (x *exchange) serve(h func(http.ResponseWriter, *http.Request)) {
 }
 
 // abort breaks the connection off.
-func (x *exchange) abort() { panic(http.ErrAbortHandler) }
+func abort() { panic(http.ErrAbortHandler) }
 
 // stall waits for d, or if that is 0 for the end of the connection or of the
 // server, which also end a shorter wait.
-func (x *exchange) stall(d time.Duration) {
+func (x *responseWriter) stall(d time.Duration) {
 	var timeout <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -100,13 +78,13 @@ func (x *exchange) stall(d time.Duration) {
 	select {
 	case <-timeout:
 	case <-x.r.Context().Done():
-		x.abort()
+		abort()
 	}
 }
 
-func (x *exchange) Header() http.Header { return x.w.Header() }
+func (x *responseWriter) Header() http.Header { return x.w.Header() }
 
-func (x *exchange) WriteHeader(status int) {
+func (x *responseWriter) WriteHeader(status int) {
 	if x.status != 0 {
 		return
 	}
@@ -118,7 +96,7 @@ func (x *exchange) WriteHeader(status int) {
 		x.stall(*x.act.hold)
 	}
 	h := x.w.Header()
-	h.Set("Date", x.s.Now().Format(http.TimeFormat))
+	h.Set("Date", x.now().Format(http.TimeFormat))
 	if t := x.act.truncate; t != nil {
 		if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && n > *t {
 			h.Set("Content-Length", strconv.FormatInt(*t, 10))
@@ -130,7 +108,7 @@ func (x *exchange) WriteHeader(status int) {
 	if x.r.ProtoMajor > 1 {
 		h.Del("Connection") // is of one hop, and net/http would make a GOAWAY of it
 	}
-	x.s.edit(x.rec, func(r *Request) { r.Status = status })
+	x.entry.edit(func(r *Request) { r.Status = status })
 	x.w.WriteHeader(status)
 	if x.act.chunked {
 		x.flush() // or net/http counts the bytes of a short answer itself
@@ -138,7 +116,7 @@ func (x *exchange) WriteHeader(status int) {
 	x.reach(0)
 }
 
-func (x *exchange) Write(p []byte) (int, error) {
+func (x *responseWriter) Write(p []byte) (int, error) {
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
@@ -166,31 +144,31 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-func (x *exchange) send(p []byte) error {
+func (x *responseWriter) send(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
 	// Noted first, so that a client that has it all finds it in the log.
 	x.sent += int64(len(p))
-	x.s.edit(x.rec, func(r *Request) { r.Sent = x.sent })
+	x.entry.edit(func(r *Request) { r.Sent = x.sent })
 	_, err := x.w.Write(p)
 	return err
 }
 
 // reach is called when n bytes of the answer's body have been written.
-func (x *exchange) reach(n int64) {
+func (x *responseWriter) reach(n int64) {
 	p := x.act.response
 	if !p.set || p.at != n {
 		return
 	}
 	x.flush()
 	if p.cut {
-		x.abort()
+		abort()
 	}
 	x.stall(p.stall)
 }
 
-func (x *exchange) flush() { http.NewResponseController(x.w).Flush() }
+func (x *responseWriter) flush() { http.NewResponseController(x.w).Flush() }
 
 func garbled(p []byte, from int64) []byte {
 	q := append([]byte(nil), p...)
@@ -203,7 +181,7 @@ func garbled(p []byte, from int64) []byte {
 // requestBody counts a request's body into the log, and cuts or stalls it.
 type requestBody struct {
 	io.ReadCloser
-	x    *exchange
+	x    *responseWriter
 	read int64
 }
 
@@ -218,7 +196,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	b.x.s.edit(b.x.rec, func(r *Request) {
+	b.x.entry.edit(func(r *Request) {
 		r.BodyBytes = b.read
 		r.Complete = r.Complete || err == io.EOF
 	})
@@ -232,7 +210,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (b *requestBody) reach(pt point) {
 	b.x.act.request.set = false // once is enough
 	if pt.cut {
-		b.x.abort()
+		abort()
 	}
 	b.x.stall(pt.stall)
 }

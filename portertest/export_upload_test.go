@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/seed-5d77b939/porter/portertest/internal/wire"
 )
 
 func scheduleWithUpload(t *testing.T, s *Server, url, method string) {
@@ -182,7 +184,7 @@ func TestNothingLeavesTheMachine(t *testing.T) {
 		scheduleWithUpload(t, s, "http://"+host+":"+port+"/x", "PUT")
 		s.Advance(time.Hour)
 		u := s.Uploads()
-		if len(u) != before+1 || u[before].OK != reached || !reached && !strings.Contains(u[before].Err, errRefused.Error()) {
+		if len(u) != before+1 || u[before].OK != reached || !reached && !strings.Contains(u[before].Err, wire.ErrRefused.Error()) {
 			t.Errorf("%s: got %+v", host, u)
 		}
 	}

@@ -1,4 +1,4 @@
-package portertest
+package wire
 
 import (
 	"context"
@@ -47,7 +47,7 @@ func (l *pipeListener) dial(ctx context.Context) (net.Conn, error) {
 	case l.conns <- server:
 		return client, nil
 	case <-l.done:
-		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: errRefused}
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: ErrRefused}
 	case <-ctx.Done():
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.addr, Err: ctx.Err()}
 	}

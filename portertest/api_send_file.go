@@ -4,57 +4,26 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // diskETag is what GitLab says of every file on its own disk: the hash of an
 // empty body.
 const diskETag = `W/"12ae32cb1ec02d01eda3581b127c1fee"`
 
-// download answers GET and HEAD /projects/:id/export/download.
-func (c *call) download() *reply {
-	s := c.s
-	u, p, r := c.exportProject()
-	if r != nil {
-		return r
-	}
-	if r := s.downloadLimited(u, p); r != nil {
-		return r
-	}
-	j := s.latestFile(p, u)
+// sendFile answers with a file, from where the DownloadMode says that it is.
+func (c *call) sendFile(f *storedFile) *reply {
+	m := c.m
 	switch {
-	case j == nil || !j.hasBytes(s.now()) && !s.cfg.atLeast(13, 12):
-		return message(http.StatusNotFound, "404 Not found or has expired")
-	case !j.hasBytes(s.now()):
-		return message(http.StatusNotFound, "The project export file is not available yet")
-	}
-	return c.deliverFile(&j.file)
-}
-
-// storedFile is a file that GitLab made and keeps where the server's
-// DownloadMode says.
-type storedFile struct {
-	name    string // which a download suggests
-	key     string // in the object storage
-	stored  time.Time
-	content *Archive
-	lost    bool // its bytes are gone
-}
-
-// deliverFile answers with a file.
-func (c *call) deliverFile(f *storedFile) *reply {
-	s := c.s
-	switch {
-	case s.cfg.mode == FromDisk:
-		return s.fromDisk(f)
+	case m.cfg.mode == FromDisk:
+		return c.fromDisk(f)
 	case f.lost:
 		return message(http.StatusNotFound, "404 Not Found")
 	}
-	if s.cfg.mode == Proxied {
-		signed := s.signedURL(c.r.Method, f.key, s.now(), signedFor)
-		return sends(func(w http.ResponseWriter, r *http.Request) { s.proxy(w, r, signed) })
+	if m.cfg.mode == Proxied {
+		signed := m.signedURL(c.r.Method, f.key, m.now(), signedFor)
+		return sends(func(w http.ResponseWriter, r *http.Request) { c.out.proxy(w, r, signed) })
 	}
-	signed := s.signedURL(http.MethodGet, f.key, s.now(), signedFor)
+	signed := m.signedURL(http.MethodGet, f.key, m.now(), signedFor)
 	r := text(http.StatusFound, "This resource has been moved temporarily to "+signed)
 	if c.r.Method != http.MethodGet {
 		r = text(http.StatusSeeOther, "An alternate resource is located at "+signed)
@@ -70,15 +39,16 @@ func afterGitLab(r *reply) *reply {
 	return r
 }
 
-func (s *Server) fromDisk(f *storedFile) *reply {
+func (c *call) fromDisk(f *storedFile) *reply {
 	if f.lost {
 		return afterGitLab(frontServer(http.StatusNotFound, "404 page not found"))
 	}
-	contentType, disposition := "application/octet-stream", fmt.Sprintf(`attachment; filename="%[1]s"; filename*=UTF-8''%[1]s`, f.name)
-	if !s.cfg.atLeast(10, 7) {
+	contentType := "application/octet-stream"
+	disposition := fmt.Sprintf(`attachment; filename="%[1]s"; filename*=UTF-8''%[1]s`, f.name)
+	if !c.m.cfg.atLeast(10, 7) {
 		disposition = "attachment; filename=" + f.name
 	}
-	if !s.cfg.atLeast(11, 3) {
+	if !c.m.cfg.atLeast(11, 3) {
 		contentType = "application/gzip"
 	}
 	return sends(func(w http.ResponseWriter, r *http.Request) {
@@ -94,19 +64,18 @@ func (s *Server) fromDisk(f *storedFile) *reply {
 }
 
 // proxy passes a download, or its headers alone, through from the object storage.
-func (s *Server) proxy(w http.ResponseWriter, r *http.Request, signed string) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, signed, nil)
+func (o *outbound) proxy(w http.ResponseWriter, r *http.Request, signed string) {
+	req, err := o.request(r.Context(), r.Method, signed, nil)
 	if err != nil {
 		panic(err)
 	}
-	req.Header.Set("User-Agent", "GitLab")
 	req.Header.Set("Accept-Encoding", "identity")
 	for _, k := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		if v := r.Header.Values(k); len(v) > 0 {
 			req.Header[k] = v
 		}
 	}
-	resp, err := s.outbound.RoundTrip(req)
+	resp, err := o.transport.RoundTrip(req)
 	if err != nil {
 		frontServer(http.StatusInternalServerError, "Internal Server Error").write(w, r)
 		return
