@@ -64,8 +64,8 @@ func (c *call) fromDisk(f *storedFile) *reply {
 }
 
 // proxy passes a download, or its headers alone, through from the object storage.
-func (o *outbound) proxy(w http.ResponseWriter, r *http.Request, signed string) {
-	req, err := o.request(r.Context(), r.Method, signed, nil)
+func (s *outbound) proxy(w http.ResponseWriter, r *http.Request, signed string) {
+	req, err := s.request(r.Context(), r.Method, signed, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -75,7 +75,7 @@ func (o *outbound) proxy(w http.ResponseWriter, r *http.Request, signed string) 
 			req.Header[k] = v
 		}
 	}
-	resp, err := o.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		frontServer(http.StatusInternalServerError, "Internal Server Error").write(w, r)
 		return

@@ -29,57 +29,57 @@ type task struct {
 }
 
 // Now returns the time by the server's clock.
-func (c *clock) Now() time.Time {
-	c.lock()
-	defer c.unlock()
-	return c.now()
+func (s *clock) Now() time.Time {
+	s.lock()
+	defer s.unlock()
+	return s.now()
 }
 
 // Advance moves the server's clock forward. Jobs, expiry, rate limits and Date
 // headers follow it at once; it returns when the requests that GitLab was due
 // to make by itself have been made, such as to an upload[url]. A fault's
 // duration is not touched: that is real time.
-func (c *clock) Advance(d time.Duration) {
-	c.lock()
-	c.offset += d
-	c.settle()
+func (s *clock) Advance(d time.Duration) {
+	s.lock()
+	s.offset += d
+	s.settle()
 	var started []chan struct{}
-	for _, t := range c.tasks {
+	for _, t := range s.tasks {
 		if t.started {
 			started = append(started, t.done)
 		}
 	}
-	c.unlock()
+	s.unlock()
 	for _, done := range started {
 		<-done
 	}
 }
 
 // lock guards the state and brings it up to date.
-func (c *clock) lock() {
-	c.mu.Lock()
-	c.settle()
+func (s *clock) lock() {
+	s.mu.Lock()
+	s.settle()
 }
 
-func (c *clock) unlock() { c.mu.Unlock() }
+func (s *clock) unlock() { s.mu.Unlock() }
 
 // now needs the lock.
-func (c *clock) now() time.Time { return c.moment }
+func (s *clock) now() time.Time { return s.moment }
 
 // settle looks at the clock, and does what does not follow from the time alone.
-func (c *clock) settle() {
-	c.moment = time.Now().Add(c.offset).UTC()
-	if c.closed {
+func (s *clock) settle() {
+	s.moment = time.Now().Add(s.offset).UTC()
+	if s.closed {
 		return
 	}
-	c.onSettle()
-	for _, t := range c.tasks {
-		if t.started || !reached(t.due, c.now()) {
+	s.onSettle()
+	for _, t := range s.tasks {
+		if t.started || !reached(t.due, s.now()) {
 			continue
 		}
 		t.started = true
 		t.timer.Stop()
-		c.wg.Go(func() {
+		s.wg.Go(func() {
 			defer close(t.done)
 			t.run()
 		})
@@ -87,21 +87,21 @@ func (c *clock) settle() {
 }
 
 // schedule has run called at its time.
-func (c *clock) schedule(due time.Time, run func()) {
+func (s *clock) schedule(due time.Time, run func()) {
 	t := &task{due: due, run: run, done: make(chan struct{})}
-	c.tasks = append(c.tasks, t)
-	t.timer = time.AfterFunc(due.Sub(c.now()), func() {
-		c.lock() // starts it
-		c.unlock()
+	s.tasks = append(s.tasks, t)
+	t.timer = time.AfterFunc(due.Sub(s.now()), func() {
+		s.lock() // starts it
+		s.unlock()
 	})
 }
 
 // stop lets no task begin any more.
-func (c *clock) stop() {
-	c.lock()
-	defer c.unlock()
-	c.closed = true
-	for _, t := range c.tasks {
+func (s *clock) stop() {
+	s.lock()
+	defer s.unlock()
+	s.closed = true
+	for _, t := range s.tasks {
 		t.timer.Stop()
 	}
 }

@@ -14,8 +14,8 @@ type exports struct {
 	scripts map[int64][]ExportScript // by project ID
 }
 
-func newExports(s *settings, p *projects) *exports {
-	return &exports{settings: s, projects: p, scripts: map[int64][]ExportScript{}}
+func newExports(s *settings, p *projects) exports {
+	return exports{settings: s, projects: p, scripts: map[int64][]ExportScript{}}
 }
 
 // ScriptExport sets how the next exports of a project go, one script each. The

@@ -56,22 +56,22 @@ type faults struct {
 
 // Inject sets a fault. Of several that match a request the one that was set
 // first hits it, and the others do not count it.
-func (f *faults) Inject(fault Fault) *Injection {
+func (s *faults) Inject(fault Fault) *Injection {
 	if fault.Times == 0 {
 		fault.Times = 1
 	}
 	i := &Injection{fault: fault}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.list = append(f.list, i)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, i)
 	return i
 }
 
 // action returns what goes wrong with a request; of most, nothing does.
-func (f *faults) action(origin string, r *http.Request) Action {
-	f.mu.Lock()
-	list := f.list[:len(f.list):len(f.list)]
-	f.mu.Unlock()
+func (s *faults) action(origin string, r *http.Request) Action {
+	s.mu.Lock()
+	list := s.list[:len(s.list):len(s.list)]
+	s.mu.Unlock()
 	for _, i := range list {
 		if i.fault.matches(origin, r) && i.hit() {
 			return i.fault.Do

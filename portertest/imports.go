@@ -22,8 +22,8 @@ type imports struct {
 	fetch func(url string, limit int64) *upload
 }
 
-func newImports(s *settings, p *projects) *imports {
-	return &imports{settings: s, projects: p, jobs: map[*project]*importJob{}, scripts: map[string][]ImportScript{}}
+func newImports(s *settings, p *projects) imports {
+	return imports{settings: s, projects: p, jobs: map[*project]*importJob{}, scripts: map[string][]ImportScript{}}
 }
 
 // ScriptImport sets how the next imports to a full path go, one script each;

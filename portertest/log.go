@@ -66,11 +66,11 @@ type requestLog struct {
 // Requests returns what either origin was asked so far, in order of arrival,
 // including requests still in progress and those of GitLab itself to its
 // object storage.
-func (l *requestLog) Requests() []Request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	rs := make([]Request, len(l.entries))
-	for i, r := range l.entries {
+func (s *requestLog) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rs := make([]Request, len(s.entries))
+	for i, r := range s.entries {
 		rs[i] = *r
 		rs[i].Fields = slices.Clone(r.Fields)
 		rs[i].Body = slices.Clone(r.Body)
@@ -80,9 +80,9 @@ func (l *requestLog) Requests() []Request {
 
 // Leaks returns the requests to the object storage that carried credentials
 // meant for GitLab. There should never be any.
-func (l *requestLog) Leaks() []Request {
+func (s *requestLog) Leaks() []Request {
 	var leaks []Request
-	for _, r := range l.Requests() {
+	for _, r := range s.Requests() {
 		if r.Origin == Storage && r.hasCredentials() {
 			leaks = append(leaks, r)
 		}
@@ -100,16 +100,16 @@ func (r *Request) hasCredentials() bool {
 }
 
 // record adds a request that arrives now.
-func (l *requestLog) record(now time.Time, origin string, r *http.Request) *logEntry {
+func (s *requestLog) record(now time.Time, origin string, r *http.Request) *logEntry {
 	rec := &Request{
 		Time: now, Origin: origin, Proto: r.Proto, Method: r.Method, Host: r.Host,
 		Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header.Clone(),
 		ContentLength: r.ContentLength, TransferEncoding: slices.Clone(r.TransferEncoding),
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries = append(l.entries, rec)
-	return &logEntry{l, rec}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = append(s.entries, rec)
+	return &logEntry{s, rec}
 }
 
 // logEntry is a request whose end is still to be noted.

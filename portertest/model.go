@@ -4,40 +4,35 @@ package portertest
 // no HTTP. Each part of it has a file of its own, and embeds the parts that it
 // leans on.
 type model struct {
-	*settings
-	*requestIDs
-	*accounts
-	*projects
-	*limits
-	*objects
-	*exports
-	*exportUploads
-	*imports
-	*relationExports
-	*relationImports
+	settings
+	requestIDs
+	accounts
+	projects
+	limits
+	objects
+	exports
+	exportUploads
+	imports
+	relationExports
+	relationImports
 }
 
-func newModel(cfg config) *model {
-	s := &settings{clock: &clock{}, cfg: cfg}
-	a := newAccounts(s)
-	p := newProjects(s, a)
-	e, i := newExports(s, p), newImports(s, p)
-	s.onSettle = i.settleImports
-	a.onBlock = e.failExports
-	a.addUser(User{Username: "owner", Name: "Olivia Owner", Token: Token}).everywhere = true
-	return &model{
-		settings:        s,
-		requestIDs:      &requestIDs{settings: s},
-		accounts:        a,
-		projects:        p,
-		limits:          &limits{settings: s, windows: map[string]*window{}},
-		objects:         newObjects(s),
-		exports:         e,
-		exportUploads:   &exportUploads{settings: s, exports: e},
-		imports:         i,
-		relationExports: newRelationExports(s, p),
-		relationImports: &relationImports{settings: s, imports: i},
-	}
+func (m *model) begin(cfg config) {
+	s := &m.settings
+	s.cfg = cfg
+	s.onSettle = m.settleImports
+	m.requestIDs = requestIDs{settings: s}
+	m.accounts = newAccounts(s)
+	m.onBlock = m.failExports
+	m.projects = newProjects(s, &m.accounts)
+	m.limits = limits{settings: s, windows: map[string]*window{}}
+	m.objects = newObjects(s)
+	m.exports = newExports(s, &m.projects)
+	m.exportUploads = exportUploads{settings: s, exports: &m.exports}
+	m.imports = newImports(s, &m.projects)
+	m.relationExports = newRelationExports(s, &m.projects)
+	m.relationImports = relationImports{settings: s, imports: &m.imports}
+	m.addUser(User{Username: "owner", Name: "Olivia Owner", Token: Token}).everywhere = true
 }
 
 // object finds an object that was put into the storage, or one of the files

@@ -51,8 +51,8 @@ type objects struct {
 	lastSpool  int
 }
 
-func newObjects(s *settings) *objects {
-	return &objects{settings: s, secret: []byte(rand.Text()), byPath: map[string]*storedObject{}}
+func newObjects(s *settings) objects {
+	return objects{settings: s, secret: []byte(rand.Text()), byPath: map[string]*storedObject{}}
 }
 
 // Object returns what was put under a path of StorageURL, such as

@@ -234,7 +234,7 @@ func RestrictVisibility(levels ...string) Option {
 
 // settings are what an administrator of the instance can change.
 type settings struct {
-	*clock
+	clock
 	cfg config
 	url string // where the instance is reached
 }

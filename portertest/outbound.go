@@ -28,23 +28,22 @@ type outbound struct {
 	allowed []string // hosts that a remote import may ask
 }
 
-func newOutbound(n *wire.Network) *outbound {
-	o := &outbound{network: n}
+func (s *outbound) begin(n *wire.Network) {
+	s.network = n
 	// It also sends to servers of the test's own, with certificates of theirs.
-	o.transport = &http.Transport{DialContext: o.dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	return o
+	s.transport = &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 }
 
-func (o *outbound) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (s *outbound) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
-	if err == nil && !o.network.InMemory(host) && !strings.EqualFold(host, "localhost") {
+	if err == nil && !s.network.InMemory(host) && !strings.EqualFold(host, "localhost") {
 		ip, ok := resolve(host)
 		if !ok || !ip.IsLoopback() {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: wire.ErrRefused}
 		}
 		addr = net.JoinHostPort(ip.String(), port)
 	}
-	return o.network.Dial(ctx, network, addr)
+	return s.network.Dial(ctx, network, addr)
 }
 
 // AllowOutbound lets GitLab import from a server of the test's own, as an
@@ -52,29 +51,29 @@ func (o *outbound) dial(ctx context.Context, network, addr string) (net.Conn, er
 // and counts with its port. Without it a remote import reaches only GitLab's own
 // object storage: every other address is refused as GitLab refuses it, or does
 // not answer, and nothing is sent there.
-func (o *outbound) AllowOutbound(rawURL string) {
+func (s *outbound) AllowOutbound(rawURL string) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" || !isLoopback(u.Hostname()) {
 		panic("portertest: AllowOutbound: " + rawURL + " is not on the loopback")
 	}
-	o.allow(u.Host)
+	s.allow(u.Host)
 }
 
-func (o *outbound) allow(host string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.allowed = append(o.allowed, host)
+func (s *outbound) allow(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allowed = append(s.allowed, host)
 }
 
 // mayReach reports whether a remote import may ask there.
-func (o *outbound) mayReach(raw string) bool {
+func (s *outbound) mayReach(raw string) bool {
 	u, err := url.Parse(raw)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return err == nil && slices.Contains(o.allowed, u.Host)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return err == nil && slices.Contains(s.allowed, u.Host)
 }
 
-func (o *outbound) request(ctx context.Context, method, rawURL string, body io.Reader) (*http.Request, error) {
+func (s *outbound) request(ctx context.Context, method, rawURL string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, rawURL, body)
 	if err == nil {
 		req.Header.Set("User-Agent", "GitLab")
@@ -87,14 +86,14 @@ const headTimeout = time.Second
 
 // head asks for a file's size and type, and whether it is in Amazon S3, where
 // a URL signed for GET does not allow HEAD.
-func (o *outbound) head(rawURL string) (size int64, contentType string, amazon bool, err error) {
-	ctx, cancel := context.WithTimeout(o.network.Context(), headTimeout)
+func (s *outbound) head(rawURL string) (size int64, contentType string, amazon bool, err error) {
+	ctx, cancel := context.WithTimeout(s.network.Context(), headTimeout)
 	defer cancel()
-	req, err := o.request(ctx, http.MethodHead, rawURL, nil)
+	req, err := s.request(ctx, http.MethodHead, rawURL, nil)
 	if err != nil {
 		return 0, "", false, err
 	}
-	resp, err := o.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return 0, "", false, err
 	}
@@ -104,13 +103,13 @@ func (o *outbound) head(rawURL string) (size int64, contentType string, amazon b
 }
 
 // fetch reads a file to its end, or to the limit.
-func (o *outbound) fetch(rawURL string, limit int64) *upload {
+func (s *outbound) fetch(rawURL string, limit int64) *upload {
 	failed := func(err error) *upload { return &upload{from: rawURL, problem: err} }
-	req, err := o.request(o.network.Context(), http.MethodGet, rawURL, nil)
+	req, err := s.request(s.network.Context(), http.MethodGet, rawURL, nil)
 	if err != nil {
 		return failed(err)
 	}
-	resp, err := o.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return failed(rubyError(err))
 	}
@@ -128,10 +127,10 @@ func (o *outbound) fetch(rawURL string, limit int64) *upload {
 
 // send uploads an archive and notes in u what came of it. Old versions of
 // GitLab do not say of what type it is.
-func (o *outbound) send(u *Upload, a *Archive, typed bool) {
+func (s *outbound) send(u *Upload, a *Archive, typed bool) {
 	sum := sha256.New()
 	body := &countingReader{r: io.TeeReader(a.NewReader(), sum)}
-	req, err := o.request(o.network.Context(), u.Method, u.URL, body)
+	req, err := s.request(s.network.Context(), u.Method, u.URL, body)
 	if err != nil {
 		u.Err = err.Error()
 		return
@@ -142,7 +141,7 @@ func (o *outbound) send(u *Upload, a *Archive, typed bool) {
 	if typed {
 		req.Header.Set("Content-Type", "application/gzip")
 	}
-	resp, err := o.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		u.Err = err.Error()
 		return

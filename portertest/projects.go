@@ -75,8 +75,8 @@ type projects struct {
 	lastProject int64
 }
 
-func newProjects(s *settings, a *accounts) *projects {
-	return &projects{settings: s, accounts: a, byID: map[int64]*project{}, lastProject: 1000}
+func newProjects(s *settings, a *accounts) projects {
+	return projects{settings: s, accounts: a, byID: map[int64]*project{}, lastProject: 1000}
 }
 
 // source returns the archive that an export of p yields.

@@ -47,8 +47,8 @@ type relationExports struct {
 	results map[*project]map[string]Relation
 }
 
-func newRelationExports(s *settings, p *projects) *relationExports {
-	return &relationExports{settings: s, projects: p, results: map[*project]map[string]Relation{}}
+func newRelationExports(s *settings, p *projects) relationExports {
+	return relationExports{settings: s, projects: p, results: map[*project]map[string]Relation{}}
 }
 
 // SetRelation sets what the next exports of a relation of a project yield, if

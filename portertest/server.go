@@ -14,10 +14,10 @@ type Server struct {
 	URL        string // the root of GitLab, with its relative URL root and without a slash at the end
 	StorageURL string // the root of the object storage, another origin
 
-	*requestLog
-	*faults
-	*model
-	*outbound
+	requestLog
+	faults
+	model
+	outbound
 	network *wire.Network
 	closing sync.Once
 }
@@ -28,19 +28,18 @@ func NewServer(opts ...Option) *Server {
 	for _, o := range opts {
 		o(&cfg)
 	}
-	m := newModel(cfg)
-	network := wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")
-	out := newOutbound(network)
-	m.send, m.fetch = out.send, out.fetch
-	s := &Server{requestLog: &requestLog{}, faults: &faults{}, model: m, outbound: out, network: network}
+	s := &Server{network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")}
+	s.outbound.begin(s.network)
+	s.model.begin(cfg)
+	s.exportUploads.send, s.imports.fetch = s.outbound.send, s.outbound.fetch
 
-	around := &middleware{log: s.requestLog, faults: s.faults, now: m.Now}
-	gitlab, storage := &workhorse{m, out, apiRoutes}, &storageServer{m}
-	s.URL = network.Serve("gitlab.test", around.wrap(GitLab, gitlab.serve)) + cfg.root
-	s.StorageURL = network.Serve("storage.test", around.wrap(Storage, storage.serve))
-	m.url, m.storageURL = s.URL, s.StorageURL
+	around := &middleware{log: &s.requestLog, faults: &s.faults, now: s.Now}
+	gitlab, storage := &workhorse{&s.model, &s.outbound, apiRoutes}, &storageServer{&s.model}
+	s.URL = s.network.Serve("gitlab.test", around.wrap(GitLab, gitlab.serve)) + cfg.root
+	s.StorageURL = s.network.Serve("storage.test", around.wrap(Storage, storage.serve))
+	s.model.url, s.model.storageURL = s.URL, s.StorageURL
 	_, host, _ := strings.Cut(s.StorageURL, "://")
-	out.allow(host)
+	s.allow(host)
 	return s
 }
 

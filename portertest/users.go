@@ -84,8 +84,8 @@ type accounts struct {
 	onBlock       func(*user) // what else comes of blocking a user
 }
 
-func newAccounts(s *settings) *accounts {
-	return &accounts{
+func newAccounts(s *settings) accounts {
+	return accounts{
 		settings: s, users: map[string]*user{}, tokens: map[string]*accessToken{}, namespaces: map[string]*namespace{},
 		lastNamespace: 100,
 	}
