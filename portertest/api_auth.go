@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// credential returns the access token that came with the request: an OAuth
-// token that is one, else a personal one, of which a parameter goes before a
-// header. Job tokens and deploy tokens are no credentials to this API.
+// credential returns the access token that came with the request: a known OAuth
+// token first, then a parameter, then a header. Job tokens and deploy tokens are
+// no credentials to this API.
 func (c *call) credential() string {
 	bearer := ""
 	if scheme, t, ok := strings.Cut(c.r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
@@ -72,7 +72,7 @@ func (c *call) authenticate() (*user, *reply) {
 	return t.user, c.refuseScopes(t)
 }
 
-// refuseScopes returns what a token is not good for, nil if it is good enough.
+// refuseScopes returns the refusal of a token that may not do what is asked.
 func (c *call) refuseScopes(t *accessToken) *reply {
 	listed := []string{"api"}
 	if c.m.cfg.atLeast(12, 10) {
@@ -80,14 +80,15 @@ func (c *call) refuseScopes(t *accessToken) *reply {
 	}
 	enough := listed
 	if !c.reads() {
-		enough = listed[:1] // although both are listed
+		enough = listed[:1] // although the refusal lists both
 	}
 	if !t.has(enough...) {
 		return scopeError(listed)
 	}
 	if len(t.lacks) > 0 {
 		return tokenError(http.StatusForbidden, "insufficient_granular_scope",
-			fmt.Sprintf("Access denied: Your fine-grained personal access token lacks the required permissions: [%s].", strings.Join(t.lacks, ", ")))
+			fmt.Sprintf("Access denied: Your fine-grained personal access token lacks the required permissions: [%s].",
+				strings.Join(t.lacks, ", ")))
 	}
 	return nil
 }

@@ -45,6 +45,17 @@ func (c *call) scheduleExport() *reply {
 	return message(http.StatusAccepted, "202 Accepted")
 }
 
+// exportProject is the gate before all endpoints of exports.
+func (c *call) exportProject() (u *user, p *project, r *reply) {
+	if c.m.cfg.exportsOff {
+		return nil, nil, message(http.StatusNotFound, "404 Not Found")
+	}
+	if u, r = c.authenticate(); r == nil {
+		p, r = c.maintainedProject(u)
+	}
+	return u, p, r
+}
+
 func (c *call) exportParams() (ExportRun, *reply) {
 	var run ExportRun
 	if !c.m.cfg.atLeast(10, 7) {
@@ -75,13 +86,13 @@ func (c *call) exportParams() (ExportRun, *reply) {
 
 func uploadMethod(m string) bool { return m == http.MethodPut || m == http.MethodPost }
 
-// uploadProblems returns what GitLab has against an upload, by field.
+// uploadProblems returns why GitLab refuses an upload, by field.
 func (c *call) uploadProblems(run ExportRun) object {
 	if run.UploadURL == "" {
 		return nil
 	}
 	var problems object
-	// Whether its host can be found is not looked at.
+	// Its host may be one that does not exist.
 	if _, problem := checkURL(run.UploadURL, "http", "https"); problem != "" {
 		problems = append(problems, member{"url", []string{c.m.translate(problem)}})
 	}

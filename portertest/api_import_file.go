@@ -15,14 +15,8 @@ func (c *call) importFile() *reply {
 	path := v.text("path", v.required(c.params, "path"))
 	c.validateFile(&v)
 	req := c.importParams(&v, path)
-	if r := v.refusal(); r != nil {
+	if r := c.admitImport(u, &v); r != nil {
 		return r
-	}
-	if c.m.cfg.importsOff {
-		return message(http.StatusForbidden, "403 Forbidden")
-	}
-	if c.m.importLimited(u) {
-		return c.tooMany()
 	}
 	if r := c.refuseArchiveName(); r != nil {
 		return r
@@ -30,14 +24,11 @@ func (c *call) importFile() *reply {
 	if r := c.resolve(u, req); r != nil {
 		return r
 	}
-	if r := c.blankPath(req); r != nil {
-		return r
-	}
 	return c.createImport(u, req, c.upload)
 }
 
 // validateFile checks the parameter file. A part without a file name is a plain
-// field, which old versions find out only later, as all do if it is empty.
+// field, which old versions notice only later; so do all if it is empty.
 func (c *call) validateFile(v *validation) {
 	if c.upload != nil {
 		return
@@ -58,8 +49,8 @@ func (c *call) refuseArchiveName() *reply {
 	return message(http.StatusUnprocessableEntity, object{{"error", problem}})
 }
 
-// archiveName reports whether GitLab takes a file of that name. A name that is
-// nothing but an extension has none.
+// archiveName reports whether GitLab takes a file of that name. A name such as
+// ".gz" has no extension.
 func archiveName(name string) bool {
 	base, ok := strings.CutSuffix(name, ".gz")
 	return ok && strings.Trim(base, ".") != ""

@@ -11,15 +11,16 @@ import (
 
 // tooMany answers a call that is over one of the application's limits.
 func (c *call) tooMany() *reply {
-	r := message(http.StatusTooManyRequests, object{{"error", c.m.translate("This endpoint has been requested too many times. Try again later.")}})
+	problem := c.m.translate("This endpoint has been requested too many times. Try again later.")
+	r := message(http.StatusTooManyRequests, object{{"error", problem}})
 	if c.m.cfg.atLeast(18, 5) {
 		r.header.Set("Retry-After", "60")
 	}
 	return r
 }
 
-// throttled counts a request against the global throttle and has f answer it,
-// unless it is over the limit. f may return nil, and then somebody else answers.
+// throttled counts a request against the global throttle, and lets f answer it
+// unless it is over the limit. f may return nil.
 func (c *call) throttled(f func() *reply) *reply {
 	h, r := c.countGlobally()
 	if r != nil {
@@ -32,7 +33,7 @@ func (c *call) throttled(f func() *reply) *reply {
 	return r
 }
 
-// countGlobally returns headers for the answer, and the refusal if the request
+// countGlobally returns headers for the answer, and the refusal of a request that
 // is over the limit.
 func (c *call) countGlobally() (http.Header, *reply) {
 	t := c.m.cfg.throttle

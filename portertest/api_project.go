@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// projectID matches what is looked up as a project's ID: a line of digits, with
-// whatever is on the others. What counts are the digits that it begins with.
+// projectID matches what GitLab takes for an ID: any text with a line of digits.
+// The ID is the number that the text begins with.
 var projectID = regexp.MustCompile(`(?m)^-?[0-9]+$`)
 
 // findProject returns the project that a path segment names, if the caller may
@@ -41,7 +41,8 @@ func (c *call) userProject(u *user) (*project, *reply) {
 		if c.r.URL.RawQuery != "" {
 			to += "?" + c.r.URL.RawQuery
 		}
-		r := newReply(http.StatusMovedPermanently, "text/plain; charset=utf-8", []byte("This resource has been moved permanently to "+to))
+		r := newReply(http.StatusMovedPermanently, "text/plain; charset=utf-8",
+			[]byte("This resource has been moved permanently to "+to))
 		r.header.Set("Location", to)
 		return nil, r
 	case moved:
@@ -70,15 +71,4 @@ func (c *call) identity(p *project) object {
 		{"path_with_namespace", p.fullPath()},
 		{"created_at", c.m.timestamp(p.created)},
 	}
-}
-
-// exportProject is the gate before all three endpoints.
-func (c *call) exportProject() (u *user, p *project, r *reply) {
-	if c.m.cfg.exportsOff {
-		return nil, nil, message(http.StatusNotFound, "404 Not Found")
-	}
-	if u, r = c.authenticate(); r == nil {
-		p, r = c.maintainedProject(u)
-	}
-	return u, p, r
 }

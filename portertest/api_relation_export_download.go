@@ -23,7 +23,7 @@ func (c *call) downloadRelation() *reply {
 	case batch < 1 || batch > len(row.files):
 		return message(http.StatusNotFound, "Batch not found")
 	}
-	ready := reached(row.ended, c.m.now()) && row.what.Error == ""
+	ready := reached(row.ended, c.m.now()) && row.result.Error == ""
 	switch {
 	case !ready && row.batched:
 		return message(http.StatusNotFound, "Batch file not found")

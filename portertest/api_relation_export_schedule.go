@@ -26,8 +26,8 @@ func (c *call) exportRelations() *reply {
 	return message(http.StatusAccepted, "202 Accepted")
 }
 
-// relationsProject is the gate before all three endpoints. Unlike that of
-// project exports it looks at the token before the switch.
+// relationsProject is the gate before all endpoints of relation exports.
+// Unlike exportProject it looks at the token before the switch.
 func (c *call) relationsProject() (u *user, p *project, r *reply) {
 	switch u, r = c.authenticate(); {
 	case r != nil:

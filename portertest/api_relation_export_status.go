@@ -43,7 +43,7 @@ const (
 func (c *call) relationExportBody(e *relationExport) object {
 	status, batch, updated, problem := relationStarted, batchStarted, e.queued, ""
 	if reached(e.ended, c.m.now()) {
-		status, batch, updated, problem = relationFinished, relationFinished, e.ended, e.what.Error
+		status, batch, updated, problem = relationFinished, relationFinished, e.ended, e.result.Error
 	}
 	if problem != "" {
 		status, batch = relationFailed, relationFailed
@@ -57,7 +57,7 @@ func (c *call) relationExportBody(e *relationExport) object {
 	if e.batched {
 		batches = len(e.files)
 	}
-	o = append(o, member{"batched", e.batched}, member{"batches_count", batches}, member{"total_objects_count", e.what.Objects})
+	o = append(o, member{"batched", e.batched}, member{"batches_count", batches}, member{"total_objects_count", e.result.Objects})
 	if !e.batched {
 		return o
 	}
@@ -65,7 +65,7 @@ func (c *call) relationExportBody(e *relationExport) object {
 	for i := range e.files {
 		objects := 0
 		if status == relationFinished {
-			objects = min(e.what.Objects-i*batchSize, batchSize)
+			objects = min(e.result.Objects-i*batchSize, batchSize)
 		}
 		list = append(list, object{
 			{"status", batch}, {"batch_number", i + 1}, {"objects_count", objects}, {"error", orNull(problem)}, {"updated_at", at},

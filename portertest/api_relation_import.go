@@ -19,14 +19,8 @@ func (c *call) importRelation() *reply {
 	path := v.text("path", v.required(c.params, "path"))
 	c.validateFile(&v)
 	relation := v.text("relation", v.required(c.params, "relation"))
-	if r := v.refusal(); r != nil {
+	if r := c.admitImport(u, &v); r != nil {
 		return r
-	}
-	if m.cfg.importsOff {
-		return message(http.StatusForbidden, "403 Forbidden")
-	}
-	if m.importLimited(u) {
-		return c.tooMany()
 	}
 	if r := c.refuseArchiveName(); r != nil {
 		return r

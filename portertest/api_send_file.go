@@ -32,16 +32,15 @@ func (c *call) sendFile(f *storedFile) *reply {
 	return r
 }
 
-// afterGitLab marks an answer of the front server's to a request that GitLab
-// has answered before.
+// afterGitLab marks an answer of Workhorse to a request that GitLab has seen.
 func afterGitLab(r *reply) *reply {
-	r.front = false
+	r.workhorse = false
 	return r
 }
 
 func (c *call) fromDisk(f *storedFile) *reply {
 	if f.lost {
-		return afterGitLab(frontServer(http.StatusNotFound, "404 page not found"))
+		return afterGitLab(workhorseReply(http.StatusNotFound, "404 page not found"))
 	}
 	contentType := "application/octet-stream"
 	disposition := fmt.Sprintf(`attachment; filename="%[1]s"; filename*=UTF-8''%[1]s`, f.name)
@@ -77,7 +76,7 @@ func (s *outbound) proxy(w http.ResponseWriter, r *http.Request, signed string) 
 	}
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		frontServer(http.StatusInternalServerError, "Internal Server Error").write(w, r)
+		workhorseReply(http.StatusInternalServerError, "Internal Server Error").write(w, r)
 		return
 	}
 	defer resp.Body.Close()

@@ -70,7 +70,7 @@ func (j *exportJob) hasFile(now time.Time) bool {
 	return reached(j.row, now) && !j.removed && now.Before(j.expiry())
 }
 
-// expiry is the hourly clean-up that finds the file more than a day old.
+// expiry is when the hourly clean-up finds the file more than a day old.
 func (j *exportJob) expiry() time.Time {
 	stored := j.bytes
 	if stored.IsZero() {
@@ -95,7 +95,7 @@ func (j *exportJob) plan(v version, t Timings, now time.Time) {
 	if parallel {
 		ready = j.started.Add(onGrid(t.Assemble, t.FirstCheck, t.Check))
 	}
-	// A job that dies is noticed by an hourly sweep, if it can be at all.
+	// An hourly job notices jobs that died, in versions that can.
 	swept := nextMinuteOfHour(ready, 30)
 
 	switch fault := j.script.Fault; {
@@ -128,8 +128,8 @@ func (j *exportJob) plan(v version, t Timings, now time.Time) {
 	}
 }
 
-// onGrid returns when a check finds work done that takes d, checks being made
-// at first and then every step.
+// onGrid returns when a check finds that work of length d is done. The checks
+// are made at first, and then every step.
 func onGrid(d, first, step time.Duration) time.Duration {
 	if step <= 0 || d <= first {
 		return max(d, first)

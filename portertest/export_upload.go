@@ -72,7 +72,7 @@ func (s *exportUploads) upload(j *exportJob) {
 	defer s.unlock()
 	j.finished = s.now()
 	if u.OK && !s.cfg.atLeast(14, 0) {
-		s.removeFiles(j.project, j.user) // not only j's, or an older one would come to light
+		s.removeFiles(j.project, j.user) // all, or an older file would be seen again
 	}
 	s.done = append(s.done, u)
 }

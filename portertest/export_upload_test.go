@@ -48,7 +48,7 @@ func TestAfterUpload(t *testing.T) {
 		t.Run(tt.version, func(t *testing.T) {
 			inMemory(t, []Option{Version(tt.version), Downloads(tt.mode)}, func(t *testing.T, s *Server) {
 				archive := widget(s)
-				s.AddExport("7", "owner") // not to come to light again
+				s.AddExport("7", "owner") // not to be seen again
 				s.ScriptExport("7", ExportScript{Fault: tt.fault})
 				if tt.answer != 200 {
 					s.Inject(Fault{Origin: Storage, Method: "PUT", Do: Respond(tt.answer, nil, "")})

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// imports are those that made projects.
+// imports are the imports of projects.
 type imports struct {
 	*settings
 	*projects
@@ -46,7 +46,7 @@ func (s *imports) importScript(path string) ImportScript {
 	return ImportScript{}
 }
 
-// importRequest is what an import endpoint was asked for.
+// importRequest is what the caller of an import asks for.
 type importRequest struct {
 	path, name string
 	ns         *namespace
@@ -54,8 +54,8 @@ type importRequest struct {
 	overrides  url.Values
 }
 
-// startImport makes the project that an import fills, or returns what GitLab has
-// against it.
+// startImport makes the project that an import fills, or returns why GitLab
+// refuses it.
 func (s *imports) startImport(u *user, req *importRequest, up *upload, correlation string) (p *project, problem string) {
 	ns, path, name := req.ns, req.path, req.name
 	original := ""
@@ -101,9 +101,10 @@ func (s *imports) plan(j *importJob, now time.Time) {
 	case j.upload.problem != nil:
 		j.err = importFailure(j.project, j.upload.problem.Error())
 	case j.user.bot:
-		j.err = importFailure(j.project, "Error adding importer user to Project members. Validation failed: User project bots cannot be added to other groups / projects")
+		j.err = importFailure(j.project, "Error adding importer user to Project members. "+
+			"Validation failed: User project bots cannot be added to other groups / projects")
 	}
-	// The sweep that ends what takes too long.
+	// An hourly job ends what takes too long.
 	patience := 24 * time.Hour
 	if !s.cfg.atLeast(14, 1) {
 		patience = 15 * time.Hour
@@ -142,7 +143,7 @@ func (s *imports) download(j *importJob) {
 	if up.problem != nil && j.script.Error == "" && !j.script.Canceled {
 		j.err = importFailure(j.project, up.problem.Error())
 	}
-	// plan has left when the import would end without the download.
+	// j.fetched is when the import ends if the download is no slower.
 	j.ended = j.fetched
 	if s.now().After(j.ended) {
 		j.ended = s.now()
@@ -189,7 +190,7 @@ func (s *imports) finish(j *importJob) {
 		j.err = importFailure(p,
 			fmt.Sprintf("User %s (%d) cannot overwrite a project in %s", j.user.username, j.user.id, p.ns.base()))
 	default:
-		delete(s.byID, old.id) // renamed, and queued for deletion
+		delete(s.byID, old.id) // GitLab renames it and deletes it later
 		p.path, p.name = old.path, old.name
 	}
 }

@@ -5,7 +5,7 @@ package portertest
 // leans on.
 type model struct {
 	settings
-	requestIDs
+	correlationIDs
 	accounts
 	projects
 	limits
@@ -21,7 +21,7 @@ func (m *model) begin(cfg config) {
 	s := &m.settings
 	s.cfg = cfg
 	s.onSettle = m.settleImports
-	m.requestIDs = requestIDs{settings: s}
+	m.correlationIDs = correlationIDs{settings: s}
 	m.accounts = newAccounts(s)
 	m.onBlock = m.failExports
 	m.projects = newProjects(s, &m.accounts)

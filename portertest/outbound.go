@@ -166,7 +166,7 @@ func (c *closeFunc) Close() error {
 	return nil
 }
 
-// rubyError words a network error as GitLab's libraries do.
+// rubyError is what GitLab's libraries call a network error.
 func rubyError(err error) error {
 	var op *net.OpError
 	switch {

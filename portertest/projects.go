@@ -67,7 +67,7 @@ func (p *project) readable(u *user) bool {
 	return p.role(u) > 0
 }
 
-// projects are those of the instance.
+// projects are the projects of the instance.
 type projects struct {
 	*settings
 	*accounts
@@ -214,7 +214,7 @@ func (s *projects) sortedProjects() []*project {
 	return slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
 }
 
-// refuseProject returns what GitLab has against a new project, if anything.
+// refuseProject returns why GitLab refuses a new project, "" if it does not.
 func (s *projects) refuseProject(u *user, ns *namespace, path, name string) string {
 	role := ns.role(u)
 	switch {

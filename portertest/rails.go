@@ -16,8 +16,8 @@ func (c *call) rails(found *match) *reply {
 	return c.throttled(func() *reply { return c.serveAPI(found) })
 }
 
-// screen is what GitLab refuses before it counts a request or looks where it
-// is going.
+// screen is what GitLab refuses before it counts a request or looks for its
+// route.
 func (c *call) screen() *reply {
 	switch {
 	case c.malformed, !wellFormed(c.r.URL.EscapedPath()), !clean(c.r.Header.Get("Authorization")):
@@ -32,13 +32,13 @@ func (c *call) screen() *reply {
 // traversal matches a step upwards in a path or a query.
 var traversal = regexp.MustCompile(`[/\\]\.\.([/\\]|$)`)
 
-// untraversed are the parameters that are texts for people, and may have any.
+// untraversed are the parameters with free text, which may have such a step.
 var untraversed = []string{
 	"search", "search_title", "search_query", "term", "name", "filter", "filter_projects", "note", "body", "commit_message", "content",
 	"description",
 }
 
-// traverses reports whether the path, or the query after it, leads upwards.
+// traverses reports whether the path, or the query after it, has a step upwards.
 func (c *call) traverses() bool {
 	p, _ := url.QueryUnescape(c.r.URL.EscapedPath())
 	fs, _ := splitForm(c.r.URL.RawQuery)
@@ -55,12 +55,13 @@ func (c *call) traverses() bool {
 	return traversal.MatchString(p)
 }
 
-// wellFormed reports whether what is written in escapes is clean.
+// wellFormed reports whether an escaped text is clean without its escapes.
 func wellFormed(escaped string) bool {
 	s, err := url.PathUnescape(escaped)
 	return err == nil && clean(s)
 }
 
+// serveAPI answers a request to the API, which may have no route.
 func (c *call) serveAPI(found *match) *reply {
 	if r := c.writeRefused(); r != nil {
 		return r
@@ -75,7 +76,6 @@ func (c *call) serveAPI(found *match) *reply {
 	case c.r.Method == http.MethodOptions && found.routes != nil:
 		return c.options(found.routes)
 	}
-	// A method that the path has no route for comes to the one that takes everything.
 	return apiError(http.StatusNotFound, "404 Not Found")
 }
 

@@ -11,7 +11,7 @@ import (
 // batchSize is how many objects a batch of a relation holds.
 const batchSize = 1000
 
-// freshRelation is how young an exported relation is not exported again.
+// freshRelation is how long an exported relation is not exported again.
 const freshRelation = 3 * time.Minute
 
 // The parts of a project that can be exported one by one: lists of objects,
@@ -39,7 +39,7 @@ type Relation struct {
 	Error   string   // lets the export fail
 }
 
-// relationExports are all that were ever scheduled.
+// relationExports are the exports of single relations.
 type relationExports struct {
 	*settings
 	*projects
@@ -72,7 +72,7 @@ type relationExport struct {
 	user     *user
 	relation string
 	batched  bool
-	what     Relation
+	result   Relation
 
 	queued, ended time.Time
 	files         []storedFile // one, or one for each batch
@@ -81,15 +81,16 @@ type relationExport struct {
 func (s *relationExports) exportRelation(p *project, u *user, relation string, batched bool) {
 	now, t := s.now(), s.cfg.timings
 	old := s.relationRow(p, u, relation)
-	if old != nil && !old.batched && !batched && old.what.Error == "" && reached(old.ended, now) && now.Before(old.ended.Add(freshRelation)) {
+	if old != nil && !old.batched && !batched && old.result.Error == "" &&
+		reached(old.ended, now) && now.Before(old.ended.Add(freshRelation)) {
 		return
 	}
-	e := &relationExport{project: p, user: u, relation: relation, batched: batched, what: s.results[p][relation]}
+	e := &relationExport{project: p, user: u, relation: relation, batched: batched, result: s.results[p][relation]}
 	e.queued = now.Add(t.Queue)
 	e.ended = e.queued.Add(t.Start + t.Assemble + t.Store)
 	n := 1
 	if batched {
-		n = (e.what.Objects + batchSize - 1) / batchSize
+		n = (e.result.Objects + batchSize - 1) / batchSize
 	}
 	for i := range n {
 		name := relationFile(relation)
@@ -114,10 +115,10 @@ func relationFile(relation string) string {
 
 // content makes the file of a run, or of batch i of it.
 func (e *relationExport) content(i int) *Archive {
-	if e.what.Archive != nil {
-		return e.what.Archive
+	if e.result.Archive != nil {
+		return e.result.Archive
 	}
-	from, to := 0, e.what.Objects
+	from, to := 0, e.result.Objects
 	if e.batched {
 		from, to = i*batchSize, min((i+1)*batchSize, to)
 	}

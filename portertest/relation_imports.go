@@ -24,7 +24,7 @@ func (t *relationImport) status(now time.Time) (string, time.Time) {
 	return "created", t.created
 }
 
-// relationImports are all that were ever started.
+// relationImports are the imports of single relations.
 type relationImports struct {
 	*settings
 	*imports

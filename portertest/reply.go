@@ -10,10 +10,10 @@ import (
 
 // reply is an answer that has been decided on and not been sent yet.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
-	front  bool // the server in front of GitLab made it, and GitLab did not see the request
+	status    int
+	header    http.Header
+	body      []byte
+	workhorse bool // Workhorse made it, and GitLab did not see the request
 	// send, if set, writes the whole answer instead.
 	send func(http.ResponseWriter, *http.Request)
 }

@@ -8,6 +8,18 @@ import (
 	"github.com/seed-5d77b939/porter/portertest/internal/wire"
 )
 
+// The package has layers. A file names nothing of the layers above its own.
+//
+//   - Wire: internal/wire carries connections; log, faults, middleware and reply
+//     know HTTP, but no GitLab.
+//   - Model: clock, options, users, projects, exports, imports and others are
+//     parts of the model, which knows no HTTP.
+//   - Requests: request_* read what a request asks with.
+//   - API: api_* have an endpoint each, or what endpoints share. api_routes lists
+//     them.
+//   - Servers: workhorse, with rails behind it, and storage_server. outbound makes
+//     GitLab's own requests. Server puts all together.
+
 // A Server is a GitLab that knows only the project import/export API, and the
 // object storage beside it.
 type Server struct {

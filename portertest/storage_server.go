@@ -10,7 +10,7 @@ import (
 type storageServer struct{ m *model }
 
 func (s *storageServer) serve(w http.ResponseWriter, r *http.Request) {
-	id := s.m.newRequestID()
+	id := s.m.newCorrelationID()
 	w.Header().Set("Server", "AmazonS3")
 	w.Header().Set("X-Amz-Request-Id", id)
 	w.Header().Set("X-Amz-Id-2", "porter"+id)

@@ -13,7 +13,7 @@ type upload struct {
 	name    string // without its directory
 	size    int64
 	sha256  string
-	problem error // what an importer will find wrong with it
+	problem error // why an import of it fails
 }
 
 // readUpload reads an archive to its end. It fails if r does, or if there are

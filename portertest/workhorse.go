@@ -16,9 +16,9 @@ type workhorse struct {
 }
 
 func (s *workhorse) serve(w http.ResponseWriter, r *http.Request) {
-	c := &call{input: newInput(r, w.(*responseWriter).entry), m: s.m, out: s.out, requestID: s.m.newRequestID()}
+	c := &call{input: newInput(r, w.(*responseWriter).entry), m: s.m, out: s.out, requestID: s.m.newCorrelationID()}
 	reply := s.handle(c)
-	if !reply.front {
+	if !reply.workhorse {
 		w.Header().Set("X-Request-Id", c.requestID)
 	}
 	reply.write(w, r)
@@ -31,7 +31,7 @@ func (s *workhorse) handle(c *call) *reply {
 	s.m.unlock()
 	rel, ok := strings.CutPrefix(escaped, cfg.root)
 	if !ok || rel != "" && rel[0] != '/' {
-		r := frontServer(http.StatusNotFound, fmt.Sprintf("Not found %q", escaped))
+		r := workhorseReply(http.StatusNotFound, fmt.Sprintf("Not found %q", escaped))
 		r.header.Set("Connection", "close")
 		return r
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// An override is a field of override_params: a hash of others, or a plain one,
-// of which read returns the values. There are none if it was as good as not
-// sent, but an emptied list is there without a value.
+// An override is a field of override_params: a hash of others, or a plain one
+// with the values that read returns. nil means that it counts as not sent; an
+// empty list has no values, but counts.
 type override struct {
 	name   string
 	read   func(v *validation, name string, value any) []string
@@ -162,8 +162,7 @@ func booleanField(v *validation, name string, value any) []string {
 	return nil
 }
 
-// fileField reads what only a file can be. One that was uploaded is no plain
-// parameter any more.
+// fileField refuses what is no file. Workhorse has taken uploaded files out.
 func fileField(v *validation, name string, value any) []string {
 	if present(value) {
 		v.fail(name, notOfType)

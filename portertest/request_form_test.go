@@ -56,7 +56,7 @@ func TestUploadForms(t *testing.T) {
 		{"two dots", []part{path, file("..", "x")}, 500, internal},
 		{"a slash", []part{path, file("/", "x")}, 500, internal},
 		{"field file.path before the file", []part{path, plain("file.path", "/etc/passwd"), file("x.gz", "x")}, 201, ""},
-		{"field that the front server has not", []part{path, file("x.gz", "x"), plain("file.type", "x")}, 201, ""},
+		{"field that Workhorse does not know", []part{path, file("x.gz", "x"), plain("file.type", "x")}, 201, ""},
 		{"field of another file after it", []part{path, {"other", "x", &other}, plain("other.sha256", "x"), file("x.gz", "x")}, 400, badRequest},
 		{"field file.path after the file", []part{path, file("x.gz", "x"), plain("file.path", "/etc/passwd")}, 400, badRequest},
 		{"two files", []part{path, file("x.gz", "x"), file("y.gz", "y")}, 500, internal},
@@ -98,7 +98,7 @@ func TestBrokenForms(t *testing.T) {
 		{"cut after the boundary", ct, body[:len(body)-len("--\r\n")], 500, "Internal Server Error\n"},
 		{"cut in the first part", ct, body[:strings.Index(body, "new")+1], 400, "Bad Request\n"},
 		{"cut in the first header", ct, body[:strings.Index(body, "Content")+5], 400, "Bad Request\n"},
-		// mime/multipart, which GitLab's front server uses too, takes this for the end.
+		// mime/multipart, which Workhorse uses too, takes this for the end.
 		{"cut in a part's header", ct, body[:100], 400, `{"error":"path is missing, file is missing"}`},
 		{"other type", "text/plain", body, 415, `{"error":"The provided content-type 'text/plain' is not supported."}`},
 		{"no type", "", body, 400, `{"error":"message body does not match declared format"}`},

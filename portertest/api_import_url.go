@@ -46,25 +46,16 @@ func (c *call) importChecked(u *user, req *importRequest, raw string) *reply {
 	})
 }
 
-// remoteParams checks what file imports without an upload have in common.
+// remoteParams checks what both imports without an upload have in common.
 func (c *call) remoteParams(u *user, v *validation) (*importRequest, *reply) {
 	req := c.importParams(v, v.text("path", v.required(c.params, "path")))
-	if r := v.refusal(); r != nil {
+	if r := c.admitImport(u, v); r != nil {
 		return nil, r
 	}
-	if c.m.cfg.importsOff {
-		return nil, message(http.StatusForbidden, "403 Forbidden")
-	}
-	if c.m.importLimited(u) {
-		return nil, c.tooMany()
-	}
-	if r := c.resolve(u, req); r != nil {
-		return nil, r
-	}
-	return req, c.blankPath(req)
+	return req, c.resolve(u, req)
 }
 
-// blockedFile returns what GitLab has against a URL before it asks there.
+// blockedFile returns why GitLab refuses a URL before it asks there.
 func (c *call) blockedFile(raw string) string {
 	limit := 2048
 	if !c.m.cfg.atLeast(14, 10) {
@@ -75,7 +66,7 @@ func (c *call) blockedFile(raw string) string {
 	}
 	u, problem := checkURL(raw, "https")
 	switch {
-	case strings.TrimSpace(raw) != raw: // GitLab trips over what it wants to trim
+	case strings.TrimSpace(raw) != raw: // GitLab fails where it takes off the spaces
 		return "undefined method `file_url=' for an instance of Import::GitlabProjects::FileAcquisitionStrategies::RemoteFile"
 	case problem != "":
 		return "File url " + problem
@@ -87,10 +78,10 @@ func (c *call) blockedFile(raw string) string {
 	if problem := blockedHost(u.host); problem != "" {
 		return "File url " + problem
 	}
-	return "Failed to retrieve headers: Failed to open TCP connection" // nothing is sent out of this machine
+	return "Failed to retrieve headers: Failed to open TCP connection" // nothing leaves this machine
 }
 
-// unfitFile returns what GitLab has against a file of that size and type.
+// unfitFile returns why GitLab refuses a file of that size and type.
 func (c *call) unfitFile(size int64, contentType string) string {
 	switch {
 	case size < 1:

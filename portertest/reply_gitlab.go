@@ -20,11 +20,11 @@ func tokenError(status int, code, description string) *reply {
 	return r
 }
 
-// frontServer is how the server in front of GitLab answers by itself.
-func frontServer(status int, body string) *reply {
+// workhorseReply is how Workhorse answers by itself.
+func workhorseReply(status int, body string) *reply {
 	r := newReply(status, "text/plain; charset=utf-8", []byte(body+"\n"))
 	r.header.Set("X-Content-Type-Options", "nosniff")
-	r.front = true
+	r.workhorse = true
 	return r
 }
 

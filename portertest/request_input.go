@@ -5,15 +5,15 @@ import (
 	"net/http"
 )
 
-// input is what a request says.
+// input is what a request asks with: its parameters and its file.
 type input struct {
 	r     *http.Request
 	entry *logEntry
 
 	fields    []field        // of the query and of the body's form, in order
 	params    map[string]any // query and body as Rails sees them
-	malformed bool           // something in the parameters is not what it should be made of
-	unfit     *reply         // what the API says of a body that it cannot read
+	malformed bool           // a parameter has wrong bytes, escapes or nesting
+	unfit     *reply         // the API's answer to a body that it cannot read
 	upload    *upload        // a form's file
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// importParams reads the parameters that all imports have, but for the path,
-// which is not declared in the same place.
+// importParams reads the parameters that all imports of projects have. The path
+// is read before, in the order in which the endpoint declares it.
 func (c *call) importParams(v *validation, path string) *importRequest {
 	version := c.m.cfg.version
 	req := &importRequest{path: path}
@@ -34,16 +34,21 @@ func (c *call) importParams(v *validation, path string) *importRequest {
 	return req
 }
 
-// blankPath is what GitLab looks at before anything else about the project.
-func (c *call) blankPath(req *importRequest) *reply {
-	if present(req.path) {
-		return nil
+// admitImport is what an import has to pass once its parameters are read.
+func (c *call) admitImport(u *user, v *validation) *reply {
+	switch r := v.refusal(); {
+	case r != nil:
+		return r
+	case c.m.cfg.importsOff:
+		return message(http.StatusForbidden, "403 Forbidden")
+	case c.m.importLimited(u):
+		return c.tooMany()
 	}
-	return c.serviceError(http.StatusBadRequest, "Path can't be blank")
+	return nil
 }
 
-// resolve finds where the project goes. Former paths of groups lead nowhere,
-// and neither do groups that the caller is not a member of.
+// resolve finds the namespace that the project goes to. It finds no groups by
+// former paths, and none that the caller is not a member of.
 func (c *call) resolve(u *user, req *importRequest) *reply {
 	keys := []string{"namespace"}
 	if c.m.cfg.atLeast(18, 7) {
@@ -57,7 +62,7 @@ func (c *call) resolve(u *user, req *importRequest) *reply {
 		}
 		text, _ := scalar(v)
 		var n *namespace
-		if id, whole := wholeNumber(v); whole && (k == "namespace_id" || k == "namespace" && isDigits(text)) {
+		if id, whole := wholeNumber(v); whole && (k == "namespace_id" || k == "namespace" && strings.Trim(text, "0123456789") == "") {
 			n = c.m.namespaceByID(id)
 		} else {
 			n = c.m.namespaces[strings.ToLower(text)]
@@ -66,6 +71,9 @@ func (c *call) resolve(u *user, req *importRequest) *reply {
 			return message(http.StatusNotFound, "404 Namespace Not Found")
 		}
 		req.ns = n
+	}
+	if !present(req.path) {
+		return c.serviceError(http.StatusBadRequest, "Path can't be blank")
 	}
 	return nil
 }
@@ -77,8 +85,4 @@ func (c *call) createImport(u *user, req *importRequest, up *upload) *reply {
 		return c.serviceError(http.StatusBadRequest, problem)
 	}
 	return jsonReply(http.StatusCreated, c.importBody(p, u))
-}
-
-func isDigits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
 }

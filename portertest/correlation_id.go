@@ -1,15 +1,15 @@
 package portertest
 
-// requestIDs numbers requests.
-type requestIDs struct {
+// correlationIDs number requests.
+type correlationIDs struct {
 	*settings
 	last int64
 }
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// newRequestID returns a ULID, as GitLab uses for its requests.
-func (s *requestIDs) newRequestID() string {
+// newCorrelationID returns a ULID, as GitLab uses for its requests.
+func (s *correlationIDs) newCorrelationID() string {
 	s.lock()
 	defer s.unlock()
 	s.last++

@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// field is a plain field of a form: a text, nothing if it has no "=", or what
-// stands for a file.
+// field is a field of a form: a text, nil without a "=", or what stands for a
+// file.
 type field struct {
 	name  string
 	value any
 }
 
-// splitForm takes a query or an urlencoded form apart, in order, and reports
-// whether every escape in it is one.
+// splitForm reads a query or an urlencoded form, in order, and reports whether
+// every escape in it is valid.
 func splitForm(s string) (fs []field, ok bool) {
 	ok = true
 	for pair := range strings.SplitSeq(s, "&") {
@@ -43,8 +43,8 @@ func splitForm(s string) (fs []field, ok bool) {
 const maxDepth = 32
 
 // nest makes of fields such as "a[b][]" the parameters that Rails sees: maps,
-// lists and texts. It is not ok if one is a map or list after it was something
-// else, or if they are nested too deeply.
+// lists and texts. It is not ok if a parameter changes its kind, or if they are
+// nested too deeply.
 func nest(fs []field) (root map[string]any, ok bool) {
 	root, ok = map[string]any{}, true
 	for _, f := range fs {
@@ -116,9 +116,9 @@ func depth(v any) int {
 	return 1 + deepest
 }
 
-// clean reports whether all text in the parameters is text: UTF-8, and free of
-// the NUL that a database would not take. GitLab looks for that one in the
-// values only, and not deep down.
+// clean reports whether all texts in the parameters are valid: in UTF-8, and
+// without NUL, which a database refuses. GitLab looks for NUL only in values, and
+// only in the upper levels.
 func clean(params any) bool { return cleanAt(params, -1) }
 
 func cleanAt(v any, depth int) bool {
@@ -150,7 +150,7 @@ func scalar(v any) (string, bool) {
 	return "", false
 }
 
-// present reports whether a parameter was sent with something in it.
+// present reports whether a parameter is not blank.
 func present(v any) bool {
 	switch v := v.(type) {
 	case nil:

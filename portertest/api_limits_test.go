@@ -212,7 +212,7 @@ func TestGlobalThrottle(t *testing.T) {
 		if a := importAs(t, s, Token, gz(plain("path", "a"))...); a.status != 201 || a.header.Get("RateLimit-Observed") != "2" {
 			t.Errorf("an import counts %s times", a.header.Get("RateLimit-Observed"))
 		}
-		// The front server's question passes, GitLab's answer comes late.
+		// Workhorse's question passes, GitLab's answer comes late.
 		importAs(t, s, Token, gz(plain("path", "b"))...).want(t, 429, "Retry later\n")
 		if r := s.Requests(); !r[1].Complete {
 			t.Error("refused early")

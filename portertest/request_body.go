@@ -15,8 +15,8 @@ import (
 // maxForm is how much of a body that is not an upload is read.
 const maxForm = 10 << 20
 
-// jsonTypes are the content types whose bodies GitLab looks into before it does
-// anything else. Its API reads the first one only.
+// jsonTypes are the content types whose bodies GitLab parses before it does
+// anything else. Its API reads only the first one.
 var jsonTypes = []string{
 	"application/json", "text/x-json", "application/jsonrequest", "application/vnd.git-lfs+json", "application/vnd.git-lfs",
 }
@@ -27,8 +27,8 @@ var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-da
 func isJSON(r *http.Request) bool { return mediaType(r) == jsonTypes[0] }
 
 // readBody reads the body of a request that is no upload and merges it with the
-// query. It returns how GitLab refuses JSON that is none, before everything
-// else; what it refuses later is left in the input.
+// query. It returns the refusal of invalid JSON, which comes before everything
+// else; what is refused later is left in the input.
 func (in *input) readBody() *reply {
 	var body []byte
 	if in.r.Body != http.NoBody {
@@ -95,7 +95,7 @@ func (in *input) readsBody() bool {
 
 // parseJSON reads a document. One that is no object has no parameters.
 func (in *input) parseJSON(body []byte) (map[string]any, *reply) {
-	if !utf8.Valid(body) || strings.TrimSpace(string(body)) == "" { // which decoding would cover up
+	if !utf8.Valid(body) || strings.TrimSpace(string(body)) == "" { // decoding would not notice
 		in.malformed = true
 		return nil, nil
 	}
@@ -146,8 +146,8 @@ func readForm(contentType string, body []byte) ([]field, error) {
 	}
 }
 
-// plainFile stands for a file that the front server has left in a form. GitLab
-// sees a hash of it, which no endpoint here has a use for.
+// plainFile stands for a file in a form that Workhorse has not taken out. GitLab
+// sees a hash, which no endpoint here uses.
 func plainFile(name string) any { return map[string]any{"filename": name} }
 
 // dispositionOf returns the names of a part, whatever its disposition is.

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// validation is what GitLab finds wrong with the parameters that an endpoint
-// declares, in the order of their declaration, before the endpoint begins.
+// validation collects what is wrong with the parameters that an endpoint
+// declares, in the order of their declaration. GitLab validates them first.
 type validation struct{ problems []string }
 
 func (v *validation) fail(name, problem string) { v.problems = append(v.problems, name+" "+problem) }
@@ -34,7 +34,7 @@ func (v *validation) required(params map[string]any, name string) any {
 
 const notOfType = "is invalid"
 
-// text returns a parameter that is to be a text; null is an empty one.
+// text returns a parameter that must be a text; null is an empty one.
 func (v *validation) text(name string, value any) string {
 	s, plain := scalar(value)
 	if !plain && value != nil {
@@ -43,8 +43,8 @@ func (v *validation) text(name string, value any) string {
 	return s
 }
 
-// oneOf is text for one of a few values. Of a list, which is no text, it
-// complains once more unless all its items are among them.
+// oneOf is text for one of a few values. A list is refused as no text, and once
+// more unless all its items are allowed.
 func (v *validation) oneOf(name string, value any, allowed ...string) string {
 	s := v.text(name, value)
 	items, isList := value.([]any)
@@ -93,8 +93,8 @@ var (
 // rubyInteger matches what Ruby reads as a decimal number.
 var rubyInteger = regexp.MustCompile(`^[+-]?[0-9]+(_[0-9]+)*$`)
 
-// wholeNumber reads a number as Ruby does: it cuts off the fraction of one in
-// JSON, but takes none in a text. One that is too big is the biggest.
+// wholeNumber reads a number as Ruby does: it cuts off the fraction of a JSON
+// number, but takes no fraction in a text. One that is too big is the biggest.
 func wholeNumber(value any) (int64, bool) {
 	switch value := value.(type) {
 	case json.Number:

@@ -17,9 +17,9 @@ func (in *input) receive(limit int64) *reply {
 		return in.readBody()
 	}
 	if err != nil {
-		return frontServer(http.StatusBadRequest, "Bad Request")
+		return workhorseReply(http.StatusBadRequest, "Bad Request")
 	}
-	files, ours := map[string]bool{}, map[string]bool{}
+	files, reserved := map[string]bool{}, map[string]bool{}
 	for parts := 0; ; parts++ {
 		part, err := mr.NextPart()
 		if err == io.EOF { // not wrapped, so the form is complete
@@ -32,8 +32,8 @@ func (in *input) receive(limit int64) *reply {
 		switch {
 		case name == "":
 			continue
-		case ours[name]:
-			return frontServer(http.StatusBadRequest, "Bad Request")
+		case reserved[name]:
+			return workhorseReply(http.StatusBadRequest, "Bad Request")
 		case filename == "":
 			value, err := io.ReadAll(io.LimitReader(part, maxForm))
 			if err != nil {
@@ -42,16 +42,16 @@ func (in *input) receive(limit int64) *reply {
 			in.addFields([]field{{name, string(value)}}, true)
 			continue
 		case len(files) == maxFiles:
-			return frontServer(http.StatusBadRequest, "upload request contains more than 10 files")
+			return workhorseReply(http.StatusBadRequest, "upload request contains more than 10 files")
 		case files[name]:
-			return frontServer(http.StatusInternalServerError, "Internal Server Error")
+			return workhorseReply(http.StatusInternalServerError, "Internal Server Error")
 		}
 		files[name] = true
 		if r := in.receiveFile(part, name, filename, limit); r != nil {
 			return r
 		}
 		for _, of := range fileFields {
-			ours[name+"."+of] = true
+			reserved[name+"."+of] = true
 		}
 	}
 	io.Copy(io.Discard, in.r.Body) // an epilogue
@@ -59,8 +59,8 @@ func (in *input) receive(limit int64) *reply {
 	return nil
 }
 
-// fileFields are what the front server tells GitLab of a file. After the file a
-// form cannot have them.
+// fileFields are what Workhorse tells GitLab of a file. They are refused after
+// the file in a form.
 var fileFields = []string{
 	"name", "path", "remote_url", "remote_id", "size", "upload_duration", "md5", "sha1", "sha256", "sha512", "gitlab-workhorse-upload",
 }
@@ -68,15 +68,15 @@ var fileFields = []string{
 // brokenForm answers a form that ends after so many whole parts.
 func brokenForm(parts int) *reply {
 	if parts == 0 {
-		return frontServer(http.StatusBadRequest, "Bad Request")
+		return workhorseReply(http.StatusBadRequest, "Bad Request")
 	}
-	return frontServer(http.StatusInternalServerError, "Internal Server Error")
+	return workhorseReply(http.StatusInternalServerError, "Internal Server Error")
 }
 
 func (in *input) receiveFile(part *multipart.Part, name, filename string, limit int64) *reply {
 	base := path.Base(filename)
 	if base == "." || base == ".." || base == "/" {
-		return frontServer(http.StatusInternalServerError, "Internal Server Error")
+		return workhorseReply(http.StatusInternalServerError, "Internal Server Error")
 	}
 	main := name == "file"
 	if main {
@@ -91,9 +91,9 @@ func (in *input) receiveFile(part *multipart.Part, name, filename string, limit 
 	}
 	switch {
 	case errors.Is(err, errEntityTooLarge):
-		return frontServer(http.StatusRequestEntityTooLarge, errEntityTooLarge.Error())
+		return workhorseReply(http.StatusRequestEntityTooLarge, errEntityTooLarge.Error())
 	case err != nil: // the form is cut inside the file
-		return frontServer(http.StatusInternalServerError, "Internal Server Error")
+		return workhorseReply(http.StatusInternalServerError, "Internal Server Error")
 	}
 	if main {
 		in.upload = up
