@@ -48,10 +48,12 @@ func users(s *Server) {
 
 func TestAuthentication(t *testing.T) {
 	const (
-		expired     = `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`
-		revoked     = `{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}`
-		scopeAPI    = `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
-		granular    = `{"error":"insufficient_granular_scope","error_description":"Access denied: Your fine-grained personal access token lacks the required permissions: [create_export]."}`
+		expired  = `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`
+		revoked  = `{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}`
+		scopeAPI = `{"error":"insufficient_scope",` +
+			`"error_description":"The request requires higher privileges than provided by the access token.","scope":"api read_api"}`
+		granular = `{"error":"insufficient_granular_scope",` +
+			`"error_description":"Access denied: Your fine-grained personal access token lacks the required permissions: [create_export]."}`
 		blocked     = `{"message":"403 Forbidden - Your account has been blocked."}`
 		terms       = `{"message":"403 Forbidden - You must accept the Terms of Service."}`
 		noneYet     = `"export_status":"none"`
@@ -118,14 +120,18 @@ func TestAuthentication(t *testing.T) {
 		{"sudo", as("admin", "Sudo", "stranger"), "GET", "projects/1/export", 404, noProject},
 		{"sudo by parameter", as("admin"), "GET", "projects/1/export?sudo=stranger", 404, noProject},
 		{"sudo without the scope", as("admin-api", "Sudo", "stranger"), "GET", "projects/1/export", 403, `"scope":"sudo"`},
-		{"sudo without being admin", as("stranger", "Sudo", "maintainer"), "GET", "projects/1/export", 403, `{"message":"403 Forbidden - Must be admin to use sudo"}`},
-		{"sudo to nobody", as("admin", "Sudo", "nobody"), "GET", "projects/1/export", 404, `{"message":"404 User with ID or username 'nobody' Not Found"}`},
+		{"sudo without being admin", as("stranger", "Sudo", "maintainer"), "GET", "projects/1/export", 403,
+			`{"message":"403 Forbidden - Must be admin to use sudo"}`},
+		{"sudo to nobody", as("admin", "Sudo", "nobody"), "GET", "projects/1/export", 404,
+			`{"message":"404 User with ID or username 'nobody' Not Found"}`},
 		{"sudo by parameter before the header", as("admin", "Sudo", "nobody"), "GET", "projects/1/export?sudo=maintainer", 200, noneYet},
 		{"sudo to oneself asks for the API's scope too", as("admin-sudo", "Sudo", "admin"), "GET", "projects/1/export", 403, scopeAPI},
 		{"sudo to another does not", as("admin-sudo", "Sudo", "maintainer"), "GET", "projects/1/export", 200, noneYet},
-		{"sudo to nobody in particular", as("admin", "Sudo", ""), "GET", "projects/1/export", 404, `{"message":"404 User with ID or username '' Not Found"}`},
+		{"sudo to nobody in particular", as("admin", "Sudo", ""), "GET", "projects/1/export", 404,
+			`{"message":"404 User with ID or username '' Not Found"}`},
 		{"blocked before the scope", as("blocked-reader"), "POST", "projects/1/export", 403, blocked},
-		{"not an admin before the scope", as("reader", "Sudo", "maintainer"), "POST", "projects/1/export", 403, `{"message":"403 Forbidden - Must be admin to use sudo"}`},
+		{"not an admin before the scope", as("reader", "Sudo", "maintainer"), "POST", "projects/1/export", 403,
+			`{"message":"403 Forbidden - Must be admin to use sudo"}`},
 		{"bearer with two spaces", header("Authorization", "Bearer  "+Token), "GET", "projects/1/export", 401, unauthorized},
 		{"blank parameter", as(Token), "GET", "projects/1/export?private_token=%20", 200, noneYet},
 		{"parameter of another kind", as(Token), "GET", "projects/1/export?private_token[]=x", 200, noneYet},

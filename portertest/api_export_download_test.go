@@ -44,7 +44,8 @@ func TestDownloadFromDisk(t *testing.T) {
 		if d := s.Now().Sub(modified); err != nil || d < 0 || d > time.Minute {
 			t.Errorf("Last-Modified is %q", a.header.Get("Last-Modified"))
 		}
-		pattern := regexp.MustCompile(`^attachment; filename="(\d{4}-\d\d-\d\d_\d\d-\d\d-\d{3}_acme_tools_widget_export\.tar\.gz)"; filename\*=UTF-8''(.*)$`)
+		pattern := regexp.MustCompile(`^attachment; filename="(\d{4}-\d\d-\d\d_\d\d-\d\d-\d{3}_acme_tools_widget_export\.tar\.gz)"; ` +
+			`filename\*=UTF-8''(.*)$`)
 		if m := pattern.FindStringSubmatch(a.header.Get("Content-Disposition")); m == nil || m[1] != m[2] {
 			t.Errorf("Content-Disposition is %q", a.header.Get("Content-Disposition"))
 		}
@@ -60,7 +61,8 @@ func TestDownloadFromDisk(t *testing.T) {
 			{"range to the end", []string{"Range", "bytes=20000-"}, 206, smallOf(archive)[20000:]},
 			{"range beyond", []string{"Range", "bytes=20480-"}, 416, "invalid range: failed to overlap\n"},
 			{"If-Range with the date", []string{"Range", "bytes=100-", "If-Range", since}, 206, smallOf(archive)[100:]},
-			{"If-Range with another date", []string{"Range", "bytes=100-", "If-Range", time.Unix(0, 0).UTC().Format(http.TimeFormat)}, 200, smallOf(archive)},
+			{"If-Range with another date", []string{"Range", "bytes=100-", "If-Range", time.Unix(0, 0).UTC().Format(http.TimeFormat)}, 200,
+				smallOf(archive)},
 			{"If-Range with the weak tag", []string{"Range", "bytes=100-", "If-Range", diskETag}, 200, smallOf(archive)},
 			{"If-Modified-Since", []string{"If-Modified-Since", since}, 304, ""},
 		} {
@@ -146,7 +148,8 @@ func TestDownloadRedirected(t *testing.T) {
 		}{
 			{"resumed", "GET", signed, map[string]string{"Range": "bytes=100-", "If-Range": tag}, 206, smallOf(archive)[100:]},
 			{"another tag", "GET", signed, map[string]string{"Range": "bytes=100-", "If-Range": `"x"`}, 200, smallOf(archive)},
-			{"Authorization", "GET", signed, map[string]string{"Authorization": "Bearer " + Token}, 400, "<Code>InvalidArgument</Code><Message>Only one auth mechanism allowed"},
+			{"Authorization", "GET", signed, map[string]string{"Authorization": "Bearer " + Token}, 400,
+				"<Code>InvalidArgument</Code><Message>Only one auth mechanism allowed"},
 			{"private token", "GET", signed, asOwner, 200, smallOf(archive)},
 			{"HEAD", "HEAD", signed, nil, 403, ""},
 			{"unsigned", "GET", strings.Split(signed, "?")[0], nil, 403, "<Code>AccessDenied</Code>"},
@@ -166,7 +169,8 @@ func TestDownloadRedirected(t *testing.T) {
 			t.Errorf("before it expires: got %d %s", a.status, a.body)
 		}
 		s.Advance(5 * time.Second)
-		if a := do(t, s, request{method: "GET", path: signed}); a.status != 403 || !strings.Contains(a.body, "<Message>Request has expired</Message>") {
+		if a := do(t, s, request{method: "GET", path: signed}); a.status != 403 ||
+			!strings.Contains(a.body, "<Message>Request has expired</Message>") {
 			t.Errorf("expired: got %d %s", a.status, a.body)
 		}
 
@@ -214,8 +218,10 @@ func TestDownloadProxied(t *testing.T) {
 		if b := download(t, s, "If-None-Match", h.Get("Etag")); b.status != 304 {
 			t.Errorf("If-None-Match: got %d", b.status)
 		}
-		s.Inject(Fault{Origin: Storage, Do: Respond(503, http.Header{"Content-Type": {"application/xml"}}, "<Error><Code>SlowDown</Code></Error>")})
-		if b := download(t, s); b.status != 503 || b.body != "<Error><Code>SlowDown</Code></Error>" || b.header.Get("Content-Type") != "application/xml" {
+		s.Inject(Fault{Origin: Storage,
+			Do: Respond(503, http.Header{"Content-Type": {"application/xml"}}, "<Error><Code>SlowDown</Code></Error>")})
+		if b := download(t, s); b.status != 503 || b.body != "<Error><Code>SlowDown</Code></Error>" ||
+			b.header.Get("Content-Type") != "application/xml" {
 			t.Errorf("an error of the storage: got %d %.200q", b.status, b.body)
 		}
 		dead := s.Inject(Fault{Origin: Storage, Times: -1, Do: CutRequest(0)}) // net/http retries once
@@ -307,7 +313,8 @@ func TestDownloadOfScript(t *testing.T) {
 func TestStorageObjects(t *testing.T) {
 	everyTransport(t, func(t *testing.T, s *Server) {
 		up := s.StorageURL + "/backups/x.tar.gz"
-		a := do(t, s, request{method: "PUT", path: up, header: map[string]string{"Content-Type": "application/gzip"}, body: strings.NewReader(smallArchive)})
+		a := do(t, s, request{method: "PUT", path: up, header: map[string]string{"Content-Type": "application/gzip"},
+			body: strings.NewReader(smallArchive)})
 		if a.status != 200 || a.header.Get("Etag") == "" {
 			t.Errorf("PUT: got %d %s", a.status, a.body)
 		}
@@ -315,7 +322,8 @@ func TestStorageObjects(t *testing.T) {
 		if o == nil || o.Size != 20<<10 || o.SHA256 != shaOf(smallArchive) || o.ContentType != "application/gzip" {
 			t.Errorf("object: %+v", o)
 		}
-		if a := do(t, s, request{method: "GET", path: up}); a.status != 200 || a.body != smallArchive || a.header.Get("Content-Type") != "application/gzip" {
+		if a := do(t, s, request{method: "GET", path: up}); a.status != 200 || a.body != smallArchive ||
+			a.header.Get("Content-Type") != "application/gzip" {
 			t.Errorf("GET: got %d and %d bytes", a.status, len(a.body))
 		}
 		if a := do(t, s, request{method: "DELETE", path: up}); a.status != 405 {

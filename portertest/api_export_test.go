@@ -50,11 +50,14 @@ func schedule(t *testing.T, s *Server) {
 func TestExportBody(t *testing.T) {
 	inMemory(t, []Option{ExternalURL("https://git.example.test/root")}, func(t *testing.T, s *Server) {
 		widget(s)
-		const head = `{"id":7,"description":null,"name":"Widget","name_with_namespace":"acme / tools / Widget","path":"widget","path_with_namespace":"acme/tools/widget","created_at":"1999-02-14T08:15:30.123Z",`
+		const head = `{"id":7,"description":null,"name":"Widget","name_with_namespace":"acme / tools / Widget","path":"widget",` +
+			`"path_with_namespace":"acme/tools/widget","created_at":"1999-02-14T08:15:30.123Z",`
 		get(t, s, "projects/7/export").want(t, 200, head+`"export_status":"none"}`)
 		s.AddExport("7", "owner")
 		a := get(t, s, "projects/acme%2Ftools%2Fwidget/export")
-		a.want(t, 200, head+`"export_status":"finished","_links":{"api_url":"https://git.example.test/root/api/v4/projects/7/export/download","web_url":"https://git.example.test/root/acme/tools/widget/download_export"}}`)
+		a.want(t, 200, head+`"export_status":"finished",`+
+			`"_links":{"api_url":"https://git.example.test/root/api/v4/projects/7/export/download",`+
+			`"web_url":"https://git.example.test/root/acme/tools/widget/download_export"}}`)
 		if ct := a.header.Get("Content-Type"); ct != "application/json" {
 			t.Errorf("Content-Type is %q", ct)
 		}
@@ -112,7 +115,8 @@ func TestExportFaults(t *testing.T) {
 		{"18.9", FailRelation, "none queued started failed failed failed", "failed", "failed", gone},
 		{"18.9", FailPacking, "none queued started none none none", "none", "none", gone},
 		{"18.9", FailStoring, "none queued started regeneration_in_progress regeneration_in_progress finished", "finished", "finished", notYet},
-		{"18.9", Vanish, "none queued started regeneration_in_progress regeneration_in_progress finished", "finished", "finished", "404 page not found\n"},
+		{"18.9", Vanish, "none queued started regeneration_in_progress regeneration_in_progress finished", "finished", "finished",
+			"404 page not found\n"},
 		{"18.9", Interrupted, "none queued started started started started", "started", "failed", gone},
 		{"17.3", FailRelation, "none queued started failed failed failed", "failed", "failed", gone},
 		{"17.2", FailRelation, "none queued started none none none", "none", "none", gone},
@@ -214,8 +218,9 @@ func TestScheduleOrder(t *testing.T) {
 		badMethod = `{"error":"upload[http_method] does not have a valid value"}`
 		badURL    = `{"message":{"url":["is blocked: Only allowed schemes are http, https"]}}`
 		badOld    = `{"message":{"http_method":["invalid. Only PUT and POST methods allowed."]}}`
-		bothBad   = `{"message":{"url":["is blocked: Only allowed schemes are http, https"],"http_method":["invalid. Only PUT and POST methods allowed."]}}`
-		tooBig    = `{"message":"The project size exceeds the export limit."}`
+		bothBad   = `{"message":{"url":["is blocked: Only allowed schemes are http, https"],` +
+			`"http_method":["invalid. Only PUT and POST methods allowed."]}}`
+		tooBig = `{"message":"The project size exceeds the export limit."}`
 	)
 	form := func(kv ...string) string {
 		var b strings.Builder
@@ -234,16 +239,22 @@ func TestScheduleOrder(t *testing.T) {
 		kept   bool // the old archive
 		ran    int
 	}{
-		{"switched off", []Option{ExportsDisabled(), Limits(RateLimits{Exports: 1})}, "x", form("upload[http_method]", "x"), 404, notFound, true, 0},
+		{"switched off", []Option{ExportsDisabled(), Limits(RateLimits{Exports: 1})}, "x", form("upload[http_method]", "x"), 404, notFound,
+			true, 0},
 		{"bad token", []Option{Limits(RateLimits{Exports: 1})}, "x", form("upload[http_method]", "x"), 401, unauthorized, true, 0},
-		{"bad method, over the limit", []Option{Limits(RateLimits{Exports: 1})}, Token, form("upload[url]", "ftp://x", "upload[http_method]", "put"), 400, badMethod, true, 0},
+		{"bad method, over the limit", []Option{Limits(RateLimits{Exports: 1})}, Token,
+			form("upload[url]", "ftp://x", "upload[http_method]", "put"), 400, badMethod, true, 0},
 		{"over the limit, bad URL", []Option{Limits(RateLimits{Exports: 1})}, Token, form("upload[url]", "ftp://x"), 429, tooMany, true, 0},
 		{"bad URL, too big", []Option{MaxExportSize(100)}, Token, form("upload[url]", "ftp://x"), 400, badURL, false, 0},
 		{"bad URL before 13.3", []Option{Version("13.2")}, Token, form("upload[url]", "ftp://x"), 400, badURL, true, 0},
-		{"bad method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400, badOld, false, 0},
-		{"bad method before 13.3", []Option{Version("13.2")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400, badOld, true, 0},
-		{"bad URL and method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "ftp://x", "upload[http_method]", "GET"), 400, bothBad, false, 0},
-		{"over the limit, bad method before 14.0", []Option{Version("13.12"), Limits(RateLimits{Exports: 1})}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 429, tooMany, true, 0},
+		{"bad method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400,
+			badOld, false, 0},
+		{"bad method before 13.3", []Option{Version("13.2")}, Token, form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 400,
+			badOld, true, 0},
+		{"bad URL and method before 14.0", []Option{Version("13.12")}, Token, form("upload[url]", "ftp://x", "upload[http_method]", "GET"), 400,
+			bothBad, false, 0},
+		{"over the limit, bad method before 14.0", []Option{Version("13.12"), Limits(RateLimits{Exports: 1})}, Token,
+			form("upload[url]", "http://x.test", "upload[http_method]", "GET"), 429, tooMany, true, 0},
 		{"too big", []Option{MaxExportSize(100)}, Token, "", 400, tooBig, false, 0},
 		{"just small enough", []Option{MaxExportSize(20 << 10)}, Token, "", 202, accepted, false, 1},
 		{"too big, 15.0", []Option{Version("15.0"), MaxExportSize(100)}, Token, "", 400, tooBig, false, 0},
@@ -261,7 +272,7 @@ func TestScheduleOrder(t *testing.T) {
 					s.AddProject(Project{Path: "acme/other", ID: 8})
 					post(t, s, "projects/8/export", "", "") // uses the limit up
 				}
-				a := do(t, s, request{method: "POST", path: "projects/7/export", header: as(tt.token, "Content-Type", formType), body: strings.NewReader(tt.body)})
+				a := postAs(t, s, tt.token, "projects/7/export", formType, tt.body)
 				a.want(t, tt.status, tt.answer)
 				s.Configure(Enabled(), NoLimits())
 				if a := get(t, s, "projects/7/export/download"); (a.status == 200) != tt.kept {
@@ -374,7 +385,7 @@ func TestBlockedMeanwhile(t *testing.T) {
 				s.AddUser(User{Username: "max", Token: "max"})
 				s.AddProject(Project{Path: "acme/widget", ID: 7, Members: map[string]Role{"max": Maintainer}})
 				body := `{"upload":{"url":"` + s.StorageURL + `/x"}}`
-				do(t, s, request{method: "POST", path: "projects/7/export", header: as("max", "Content-Type", jsonType), body: strings.NewReader(body)}).want(t, 202, accepted)
+				postAs(t, s, "max", "projects/7/export", jsonType, body).want(t, 202, accepted)
 				time.Sleep(tt.after)
 				s.AddUser(User{Username: "max", Token: "max", Blocked: true})
 				if a := do(t, s, request{method: "GET", path: "projects/7/export", header: as("max")}); a.status != 403 {
@@ -443,15 +454,20 @@ func TestScheduleParameters(t *testing.T) {
 		{"upload is empty", "18.9", formType, `upload=`, 400, `{"error":"upload is invalid"}`, ExportRun{}},
 		{"upload is empty, JSON", "18.9", jsonType, `{"upload":""}`, 400, `{"error":"upload is invalid"}`, ExportRun{}},
 		{"upload is null", "18.9", jsonType, `{"upload":null}`, 202, accepted, ExportRun{}},
-		{"lower-case method", "18.9", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400, `{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
-		{"lower-case method, 14.0", "14.0", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400, `{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
-		{"lower-case method, old", "13.12", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 202, accepted, ExportRun{UploadURL: "https://x.test/y", UploadMethod: "PUT"}},
-		{"bad method, old", "13.12", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"GET"}}`, 400, `{"message":{"http_method":["invalid. Only PUT and POST methods allowed."]}}`, ExportRun{}},
+		{"lower-case method", "18.9", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400,
+			`{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
+		{"lower-case method, 14.0", "14.0", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 400,
+			`{"error":"upload[http_method] does not have a valid value"}`, ExportRun{}},
+		{"lower-case method, old", "13.12", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"put"}}`, 202, accepted,
+			ExportRun{UploadURL: "https://x.test/y", UploadMethod: "PUT"}},
+		{"bad method, old", "13.12", jsonType, `{"upload":{"url":"https://x.test/y","http_method":"GET"}}`, 400,
+			`{"message":{"http_method":["invalid. Only PUT and POST methods allowed."]}}`, ExportRun{}},
 		{"bad URL", "18.9", jsonType, `{"upload":{"url":"http://a b"}}`, 400, `{"message":{"url":["is blocked: URI is invalid"]}}`, ExportRun{}},
 		{"unknown parameters", "18.9", jsonType, `{"descripton":"d","upload":{"uri":"x"}}`, 202, accepted, ExportRun{}},
 		{"10.6 knows no parameters", "10.6", formType, `description=d&upload[url]=http://x.test/y`, 202, accepted, ExportRun{}},
 		{"broken JSON", "18.9", jsonType, `{"description":`, 400, `{"error":"Invalid JSON format"}`, ExportRun{}},
-		{"multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd\r\n--b--\r\n", 202, accepted, ExportRun{Description: "d"}},
+		{"multipart", "18.9", "multipart/form-data; boundary=b",
+			"--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd\r\n--b--\r\n", 202, accepted, ExportRun{Description: "d"}},
 		{"NUL in JSON", "18.9", jsonType, `{"description":"a\u0000b"}`, 400, "Bad Request", ExportRun{}},
 		{"NUL in a hash", "18.9", jsonType, `{"upload":{"x":"\u0000"}}`, 400, "Bad Request", ExportRun{}},
 		{"NUL in a list", "18.9", jsonType, `{"x":[1,["\u0000"]]}`, 400, "Bad Request", ExportRun{}},
@@ -460,7 +476,8 @@ func TestScheduleParameters(t *testing.T) {
 		{"NUL not so deep", "18.9", jsonType, `{"a":{"b":{"c":"\u0000"}}}`, 400, "Bad Request", ExportRun{}},
 		{"JSON that is not UTF-8", "18.9", jsonType, "{\"description\":\"a\xffb\"}", 400, "Bad Request", ExportRun{}},
 		{"form that is not UTF-8", "18.9", formType, "x[y][]=%ff", 400, "Bad Request", ExportRun{}},
-		{"broken multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd", 400, "Bad Request", ExportRun{}},
+		{"broken multipart", "18.9", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"description\"\r\n\r\nd",
+			400, "Bad Request", ExportRun{}},
 		{"multipart without a boundary", "18.9", "multipart/form-data", "x", 202, accepted, ExportRun{}},
 		{"query", "18.9", "", "", 202, accepted, ExportRun{Description: "q"}},
 	} {

@@ -23,12 +23,17 @@ func importStatusOf(t *testing.T, s *Server, ref string) string {
 func TestImport(t *testing.T) {
 	everyTransport(t, func(t *testing.T, s *Server) {
 		s.AddGroup("acme")
-		a := importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("override_params[topics][]", "a"), plain("override_params[topics][]", "b"))...)
+		a := importAs(t, s, Token,
+			gz(plain("path", "widget"), plain("namespace", "acme"), plain("override_params[topics][]", "a"),
+				plain("override_params[topics][]", "b"))...)
 		if a.status != 201 {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}
 		id := int64(a.member(t, "id").(float64))
-		pattern := regexp.MustCompile(`^\{"id":\d+,"description":null,"name":"widget","name_with_namespace":"acme / widget","path":"widget","path_with_namespace":"acme/widget","created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","import_status":"scheduled","import_type":"gitlab_project","correlation_id":"(\w{26})","failed_relations":\[\],"import_error":null,"stats":null\}$`)
+		pattern := regexp.MustCompile(`^\{"id":\d+,"description":null,"name":"widget","name_with_namespace":"acme / widget",` +
+			`"path":"widget","path_with_namespace":"acme/widget","created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",` +
+			`"import_status":"scheduled","import_type":"gitlab_project","correlation_id":"(\w{26})","failed_relations":\[\],` +
+			`"import_error":null,"stats":null\}$`)
 		if m := pattern.FindStringSubmatch(a.body); m == nil || m[1] != a.header.Get("X-Request-Id") {
 			t.Errorf("got %s, request %s", a.body, a.header.Get("X-Request-Id"))
 		}
@@ -52,7 +57,8 @@ func TestImport(t *testing.T) {
 
 func TestImportLife(t *testing.T) {
 	failures := []FailedRelation{
-		{RelationName: "issues", LineNumber: 3, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid", ExceptionMessage: "m"},
+		{RelationName: "issues", LineNumber: 3, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
+			ExceptionMessage: "m"},
 		{RelationName: "labels", Source: "x", ExceptionClass: "E"},
 	}
 	for _, tt := range []struct {
@@ -98,7 +104,8 @@ func TestImportLife(t *testing.T) {
 					t.Errorf("%d failed relations, want %d", n, tt.failed)
 				}
 				// Whatever became of it, it occupies the path.
-				importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"))...).want(t, 400, `{"message":"Path has already been taken"}`)
+				importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"))...).want(t, 400,
+					`{"message":"Path has already been taken"}`)
 				if !s.RemoveProject("acme/widget") {
 					t.Fatal("no project to remove")
 				}
@@ -116,11 +123,16 @@ func TestFailedRelations(t *testing.T) {
 		many = append(many, FailedRelation{RelationName: "issues", LineNumber: i, Source: "s", ExceptionClass: "E", ExceptionMessage: "m"})
 	}
 	for version, want := range map[string]string{
-		"18.9":  `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":null,"relation_name":"issues","line_number":119}`,
-		"16.4":  `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":null,"relation_name":"issues","line_number":119}`,
-		"14.6":  `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m","relation_name":"issues","line_number":119}`,
-		"16.3":  `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m","relation_name":"issues","line_number":119}`,
-		"13.12": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m","relation_name":"issues"}`,
+		"18.9": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":null,` +
+			`"relation_name":"issues","line_number":119}`,
+		"16.4": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":null,` +
+			`"relation_name":"issues","line_number":119}`,
+		"14.6": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m",` +
+			`"relation_name":"issues","line_number":119}`,
+		"16.3": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m",` +
+			`"relation_name":"issues","line_number":119}`,
+		"13.12": `{"id":120,"created_at":"2000-01-01T00:00:02.000Z","exception_class":"E","source":"s","exception_message":"m",` +
+			`"relation_name":"issues"}`,
 	} {
 		inMemory(t, []Option{Version(version)}, func(t *testing.T, s *Server) {
 			s.ScriptImport("", ImportScript{FailedRelations: many})
@@ -189,7 +201,10 @@ func TestImportKeys(t *testing.T) {
 	}
 	inMemory(t, nil, func(t *testing.T, s *Server) {
 		s.AddProject(Project{Path: "a/b", ID: 7, Description: "d", CreatedAt: time.Date(1999, 1, 2, 3, 4, 5, 0, time.UTC)})
-		get(t, s, "projects/7/import").want(t, 200, `{"id":7,"description":"d","name":"b","name_with_namespace":"a / b","path":"b","path_with_namespace":"a/b","created_at":"1999-01-02T03:04:05.000Z","import_status":"none","import_type":null,"correlation_id":null,"failed_relations":[],"import_error":null,"stats":null}`)
+		get(t, s, "projects/7/import").want(t, 200,
+			`{"id":7,"description":"d","name":"b","name_with_namespace":"a / b","path":"b","path_with_namespace":"a/b",`+
+				`"created_at":"1999-01-02T03:04:05.000Z","import_status":"none","import_type":null,"correlation_id":null,"failed_relations":[],`+
+				`"import_error":null,"stats":null}`)
 	})
 }
 
@@ -241,9 +256,10 @@ func TestImportTimesOut(t *testing.T) {
 
 func TestImportRefusals(t *testing.T) {
 	const (
-		badPath = `{"message":"Project namespace path can only include non-accented letters, digits, '_', '-' and '.'. It must not start with '-', '_', or '.', nor end with '-', '_', '.', '.git', or '.atom'."}`
-		noGZ    = `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`
-		taken   = `{"message":"Path has already been taken"}`
+		badPath = `{"message":"Project namespace path can only include non-accented letters, digits, '_', '-' and '.'. It must not start ` +
+			`with '-', '_', or '.', nor end with '-', '_', '.', '.git', or '.atom'."}`
+		noGZ  = `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`
+		taken = `{"message":"Path has already been taken"}`
 	)
 	path := plain("path", "new")
 	for _, tt := range []struct {
@@ -270,13 +286,18 @@ func TestImportRefusals(t *testing.T) {
 		{".atom", "18.9", Token, gz(plain("path", "a.atom")), 400, badPath},
 		{"umlaut", "18.9", Token, gz(plain("path", "ä")), 400, badPath},
 		{"slash, 15.0", "15.0", Token, gz(plain("path", "a/b")), 400, badPath},
-		{"slash, old", "13.12", Token, gz(plain("path", "a/b")), 400, `{"message":"Path can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.git' or end in '.atom'"}`},
+		{"slash, old", "13.12", Token, gz(plain("path", "a/b")), 400,
+			`{"message":"Path can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.git' or end in '.atom'"}`},
 		{"taken", "18.9", Token, gz(plain("path", "WIDGET"), plain("namespace", "acme")), 400, taken},
 		{"taken by a group", "18.9", Token, gz(plain("path", "tools"), plain("namespace", "acme")), 400, taken},
-		{"name taken", "18.9", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400, `{"message":"Project namespace name has already been taken"}`},
-		{"name taken, old", "13.12", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400, `{"message":"Name has already been taken"}`},
-		{"name taken, 15.0", "15.0", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400, `{"message":"Project namespace name has already been taken"}`},
-		{"name taken, 12.10", "12.10", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400, `{"message":"Name has already been taken"}`},
+		{"name taken", "18.9", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400,
+			`{"message":"Project namespace name has already been taken"}`},
+		{"name taken, old", "13.12", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400,
+			`{"message":"Name has already been taken"}`},
+		{"name taken, 15.0", "15.0", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400,
+			`{"message":"Project namespace name has already been taken"}`},
+		{"name taken, 12.10", "12.10", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 400,
+			`{"message":"Name has already been taken"}`},
 		{"name unknown before 12.10", "12.9", Token, gz(path, plain("namespace", "acme"), plain("name", "The Widget")), 201, "acme/new"},
 
 		{"own namespace", "18.9", Token, gz(path), 201, "owner/new"},
@@ -295,27 +316,37 @@ func TestImportRefusals(t *testing.T) {
 		{"namespace_id is no number", "18.9", Token, gz(path, plain("namespace_id", "acme")), 400, `{"error":"namespace_id is invalid"}`},
 		{"namespace_id is no number, 18.7", "18.7", Token, gz(path, plain("namespace_id", "acme")), 400, `{"error":"namespace_id is invalid"}`},
 		{"namespace_path, 18.7", "18.7", Token, gz(path, plain("namespace_path", "acme/tools")), 201, "acme/tools/new"},
-		{"two namespaces, 18.7", "18.7", Token, gz(path, plain("namespace", "acme"), plain("namespace_path", "acme")), 400, `{"error":"namespace, namespace_path are mutually exclusive"}`},
-		{"two namespaces", "18.9", Token, gz(path, plain("namespace", "acme"), plain("namespace_path", "acme")), 400, `{"error":"namespace, namespace_path are mutually exclusive"}`},
-		{"three namespaces, two blank", "18.9", Token, gz(path, plain("namespace", "acme"), plain("namespace_id", ""), plain("namespace_path", "")), 400, `{"error":"namespace, namespace_id, namespace_path are mutually exclusive"}`},
+		{"two namespaces, 18.7", "18.7", Token, gz(path, plain("namespace", "acme"), plain("namespace_path", "acme")), 400,
+			`{"error":"namespace, namespace_path are mutually exclusive"}`},
+		{"two namespaces", "18.9", Token, gz(path, plain("namespace", "acme"), plain("namespace_path", "acme")), 400,
+			`{"error":"namespace, namespace_path are mutually exclusive"}`},
+		{"three namespaces, two blank", "18.9", Token,
+			gz(path, plain("namespace", "acme"), plain("namespace_id", ""), plain("namespace_path", "")), 400,
+			`{"error":"namespace, namespace_id, namespace_path are mutually exclusive"}`},
 		{"no such group", "18.9", Token, gz(path, plain("namespace", "nope")), 404, noNamespace},
 		{"somebody's namespace", "18.9", Token, gz(path, plain("namespace", "stranger")), 404, noNamespace},
 		{"not a member", "18.9", "stranger", gz(path, plain("namespace", "acme")), 404, noNamespace},
 		{"guest", "18.9", "guest", gz(path, plain("namespace", "acme")), 400, `{"message":"Namespace is not valid"}`},
 		{"developer", "18.9", "developer", gz(path, plain("namespace", "acme")), 400, `{"message":"User is not allowed to import projects"}`},
-		{"developer, 16.0", "16.0", "developer", gz(path, plain("namespace", "acme")), 400, `{"message":"User is not allowed to import projects"}`},
+		{"developer, 16.0", "16.0", "developer", gz(path, plain("namespace", "acme")), 400,
+			`{"message":"User is not allowed to import projects"}`},
 		{"developer before 16.0", "15.11", "developer", gz(path, plain("namespace", "acme")), 201, "acme/new"},
 		{"maintainer", "18.9", "maintainer", gz(path, plain("namespace", "acme/tools")), 201, "acme/tools/new"},
 		{"bot, own namespace", "18.9", "bot", gz(path), 400, `{"message":"Namespace is not valid"}`},
-		{"no projects allowed", "18.9", "none", gz(path), 400, `{"message":"Limit reached You cannot create projects in your personal namespace. Contact your GitLab administrator."}`},
-		{"one project allowed", "18.9", "one", gz(path), 400, `{"message":"Limit reached You've reached your limit of 1 projects created. Contact your GitLab administrator."}`},
+		{"no projects allowed", "18.9", "none", gz(path), 400,
+			`{"message":"Limit reached You cannot create projects in your personal namespace. Contact your GitLab administrator."}`},
+		{"one project allowed", "18.9", "one", gz(path), 400,
+			`{"message":"Limit reached You've reached your limit of 1 projects created. Contact your GitLab administrator."}`},
 
 		{"overwrite is no bool", "18.9", Token, gz(path, plain("overwrite", "maybe")), 400, `{"error":"overwrite is invalid"}`},
 		{"overwrite is no bool, 10.7", "10.7", Token, gz(path, plain("overwrite", "maybe")), 400, `{"error":"overwrite is invalid"}`},
-		{"overwrite does not exist yet", "10.6", Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true")), 400, taken},
+		{"overwrite does not exist yet", "10.6", Token, gz(plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true")),
+			400, taken},
 		{"overwrite nothing", "18.9", Token, gz(path, plain("overwrite", "true")), 201, "owner/new"},
-		{"several errors", "18.9", Token, []part{plain("overwrite", "x"), plain("override_params", "{}"), plain("namespace", ""), plain("namespace_id", "x"), file("", "x")}, 400,
-			`{"error":"path is missing, file is invalid, namespace_id is invalid, namespace, namespace_id are mutually exclusive, overwrite is invalid, override_params is invalid"}`},
+		{"several errors", "18.9", Token,
+			[]part{plain("overwrite", "x"), plain("override_params", "{}"), plain("namespace", ""), plain("namespace_id", "x"), file("", "x")}, 400,
+			`{"error":"path is missing, file is invalid, namespace_id is invalid, namespace, namespace_id are mutually exclusive, overwrite ` +
+				`is invalid, override_params is invalid"}`},
 		{"unknown parameters", "18.9", Token, gz(path, plain("nmaespace", "acme"), plain("override_params[nope]", "x")), 201, "owner/new"},
 		{"NUL", "18.9", Token, gz(plain("path", "a\x00")), 400, "Bad Request"},
 
@@ -327,9 +358,11 @@ func TestImportRefusals(t *testing.T) {
 		{"tgz, 12.9", "12.9", Token, []part{path, file("x.tgz", smallArchive)}, 422, noGZ},
 		{"tgz before 12.9", "12.8", Token, []part{path, file("x.tgz", smallArchive)}, 201, "owner/new"},
 		{"422 before 404", "18.9", Token, []part{path, plain("namespace", "nope"), file("x.zip", smallArchive)}, 422, noGZ},
-		{"blank path before the role", "18.9", "developer", gz(plain("path", " "), plain("namespace", "acme")), 400, `{"message":"Path can't be blank"}`},
+		{"blank path before the role", "18.9", "developer", gz(plain("path", " "), plain("namespace", "acme")), 400,
+			`{"message":"Path can't be blank"}`},
 		{"404 before 400", "18.9", Token, gz(plain("path", ""), plain("namespace", "nope")), 404, noNamespace},
-		{"restricted visibility", "private", Token, gz(plain("path", ".")), 400, `{"message":"Visibility level private has been restricted by your GitLab administrator"}`},
+		{"restricted visibility", "private", Token, gz(plain("path", ".")), 400,
+			`{"message":"Visibility level private has been restricted by your GitLab administrator"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts := []Option{Version("18.9")}
@@ -392,7 +425,8 @@ func TestBotImports(t *testing.T) {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}
 		time.Sleep(time.Minute)
-		const want = "Error importing repository  into acme/new - Error adding importer user to Project members. Validation failed: User project bots cannot be added to other groups [FILTERED] projects"
+		const want = "Error importing repository  into acme/new - Error adding importer user to Project members. Validation failed: User " +
+			"project bots cannot be added to other groups [FILTERED] projects"
 		if p := s.Project("acme/new"); p.ImportStatus != "failed" || p.ImportError != want {
 			t.Errorf("got %s, %s", p.ImportStatus, p.ImportError)
 		}
@@ -420,7 +454,8 @@ func TestOverwrite(t *testing.T) {
 				old := s.AddProject(Project{Path: "acme/widget", Name: "The Widget"})
 				s.AddMember("acme", "maintainer", Maintainer)
 				s.ScriptImport("acme/widget", tt.script)
-				a := importAs(t, s, tt.token, gz(append(tt.more, plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...)...)
+				a := importAs(t, s, tt.token,
+					gz(append(tt.more, plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...)...)
 				if a.status != 201 {
 					t.Fatalf("got %d %s", a.status, a.body)
 				}
@@ -466,7 +501,8 @@ func TestOverwrite(t *testing.T) {
 
 func TestOverridesTakeEffect(t *testing.T) {
 	inMemory(t, []Option{RestrictVisibility("public")}, func(t *testing.T, s *Server) {
-		importAs(t, s, Token, gz(plain("path", "a"), plain("override_params[description]", "d"), plain("override_params[visibility]", "internal"))...)
+		importAs(t, s, Token,
+			gz(plain("path", "a"), plain("override_params[description]", "d"), plain("override_params[visibility]", "internal"))...)
 		importAs(t, s, Token, gz(plain("path", "b"), plain("override_params[visibility]", "public"))...)
 		if p := s.Project("owner/a"); p.Description != "" || p.Visibility != "private" {
 			t.Errorf("at first: %+v", p)
@@ -553,7 +589,8 @@ func TestExpectContinue(t *testing.T) {
 			{"x", gz(plain("path", "n")), 401, unauthorized},
 		} {
 			body, ct := form(tt.parts...)
-			a := do(t, s, request{method: "POST", path: "projects/import", header: as(tt.token, "Content-Type", ct, "Expect", "100-continue"), body: strings.NewReader(body)})
+			a := do(t, s, request{method: "POST", path: "projects/import", header: as(tt.token, "Content-Type", ct, "Expect", "100-continue"),
+				body: strings.NewReader(body)})
 			if a.status != tt.status && !s.cfg.http2 || !strings.Contains(a.body, tt.body) {
 				t.Errorf("got %d %s, want %d %s", a.status, a.body, tt.status, tt.body)
 			}
@@ -567,7 +604,8 @@ func TestImportWithoutForm(t *testing.T) {
 		a.want(t, 400, `{"error":"path is missing, file is missing"}`)
 		post(t, s, "projects/import", jsonType, `{"path":"x","file":"y"}`).want(t, 400, `{"error":"file is invalid"}`)
 		post(t, s, "projects/import", formType, `path=x&file=y`).want(t, 400, `{"error":"file is invalid"}`)
-		post(t, s, "projects/import", formType, `path=x&file=`).want(t, 422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`)
+		post(t, s, "projects/import", formType, `path=x&file=`).want(t, 422,
+			`{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`)
 		if a.header.Get("Content-Type") != "application/json" || a.header.Get("Date") != s.Now().Format(http.TimeFormat) {
 			t.Errorf("headers: %v", a.header)
 		}

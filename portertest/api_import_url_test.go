@@ -21,13 +21,15 @@ func TestImportFromURL(t *testing.T) {
 		s.AddObject("/backups/x.tar.gz", "application/gzip", archive)
 		s.AddGroup("acme")
 		signed := s.SignedURL("GET", "/backups/x.tar.gz", time.Hour)
-		a := post(t, s, "projects/remote-import", jsonType, fmt.Sprintf(`{"path":"new","namespace":"acme","url":%q,"override_params":{"topics":["a"],"lfs_enabled":true}}`, signed))
+		a := post(t, s, "projects/remote-import", jsonType,
+			fmt.Sprintf(`{"path":"new","namespace":"acme","url":%q,"override_params":{"topics":["a"],"lfs_enabled":true}}`, signed))
 		if a.status != 201 || a.member(t, "import_status") != "scheduled" || a.member(t, "path_with_namespace") != "acme/new" {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}
 		s.Advance(time.Minute)
 		p := s.Project("acme/new")
-		if p.ImportStatus != "finished" || p.ArchiveSHA256 != archive.SHA256() || p.ArchiveSize != archive.Size() || p.Overrides.Get("lfs_enabled") != "true" {
+		if p.ImportStatus != "finished" || p.ArchiveSHA256 != archive.SHA256() || p.ArchiveSize != archive.Size() ||
+			p.Overrides.Get("lfs_enabled") != "true" {
 			t.Errorf("got %+v", p)
 		}
 		var asked []string
@@ -85,28 +87,37 @@ func TestRemoteImportRefusals(t *testing.T) {
 		{"too long, old", "14.9", u("/good?" + strings.Repeat("x", 512)), 400, `{"message":"File url is too long (maximum is 512 characters)"}`},
 		{"empty", "18.9", u("/empty"), 400, `{"message":"Content length is too small (should be at least 1 B)"}`},
 		{"big", "18.9", u("/big"), 400, `{"message":"Content length is too big (should be at most 10 GiB)"}`},
-		{"type", "18.9", u("/text"), 400, `{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
+		{"type", "18.9", u("/text"), 400,
+			`{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
 		{"dead", "18.9", `"path":"new","url":"` + dead + `"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
-		{"no such host", "18.9", `"path":"new","url":"https://` + strings.Repeat("x", 64) + `.test/"`, 400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`},
+		{"no such host", "18.9", `"path":"new","url":"https://` + strings.Repeat("x", 64) + `.test/"`, 400,
+			`{"message":"File url is blocked: Host cannot be resolved or invalid"}`},
 		{"namespace before URL", "18.9", `"path":"new","namespace":"nope","url":"http://x.test/"`, 404, noNamespace},
 		{"path after URL", "18.9", `"path":".","url":"http://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
 		{"path before URL", "18.9", `"path":"","url":"http://x.test/"`, 400, `{"message":"Path can't be blank"}`},
 		{"URL of another kind", "18.9", `"path":"new","url":["https://x.test/"]`, 400, `{"error":"url is invalid"}`},
 		{"blank", "18.9", `"path":"new","url":"  "`, 400, `{"message":"File url must be a valid URL"}`},
-		{"space around", "18.9", `"path":"new","url":" https://x.test/"`, 400, "{\"message\":\"undefined method `file_url=' for an instance of Import::GitlabProjects::FileAcquisitionStrategies::RemoteFile\"}"},
+		{"space around", "18.9", `"path":"new","url":" https://x.test/"`, 400,
+			"{\"message\":\"undefined method `file_url=' for an instance of Import::GitlabProjects::FileAcquisitionStrategies::RemoteFile\"}"},
 		{"scheme alone", "18.9", `"path":"new","url":"https://"`, 400, `{"message":"File url is blocked: URI is invalid"}`},
-		{"scheme in capitals", "18.9", `"path":"new","url":"HTTPS://x.test/"`, 400, `{"message":"File url is blocked: Only allowed schemes are https"}`},
-		{"label that ends in a hyphen", "18.9", `"path":"new","url":"https://x-.test/"`, 400, `{"message":"File url is blocked: Hostname or IP address invalid"}`},
+		{"scheme in capitals", "18.9", `"path":"new","url":"HTTPS://x.test/"`, 400,
+			`{"message":"File url is blocked: Only allowed schemes are https"}`},
+		{"label that ends in a hyphen", "18.9", `"path":"new","url":"https://x-.test/"`, 400,
+			`{"message":"File url is blocked: Hostname or IP address invalid"}`},
 		{"server that GitLab was not told of", "18.9", `"path":"new","url":"https://127.0.0.1:9/"`, 400, refusesLocalhost},
 		{"localhost", "18.9", `"path":"new","url":"https://localhost/"`, 400, refusesLocalhost},
 		{"IPv6 loopback", "18.9", `"path":"new","url":"https://[::1]/"`, 400, refusesLocalhost},
 		{"IPv4 loopback in IPv6", "18.9", `"path":"new","url":"https://[::ffff:127.0.0.1]/"`, 400, refusesLocalhost},
 		{"no host", "18.9", `"path":"new","url":"https:///a"`, 400, refusesLocalhost},
 		{"unspecified", "18.9", `"path":"new","url":"https://0.0.0.0/"`, 400, refusesLocalhost},
-		{"local network", "18.9", `"path":"new","url":"https://10.1.2.3/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
-		{"local network, IPv6", "18.9", `"path":"new","url":"https://[fd00::1]/"`, 400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`},
-		{"link local", "18.9", `"path":"new","url":"https://169.254.169.254/"`, 400, `{"message":"File url is blocked: Requests to the link local network are not allowed"}`},
-		{"public address", "18.9", `"path":"new","url":"https://192.0.2.1/"`, 400, `{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
+		{"local network", "18.9", `"path":"new","url":"https://10.1.2.3/"`, 400,
+			`{"message":"File url is blocked: Requests to the local network are not allowed"}`},
+		{"local network, IPv6", "18.9", `"path":"new","url":"https://[fd00::1]/"`, 400,
+			`{"message":"File url is blocked: Requests to the local network are not allowed"}`},
+		{"link local", "18.9", `"path":"new","url":"https://169.254.169.254/"`, 400,
+			`{"message":"File url is blocked: Requests to the link local network are not allowed"}`},
+		{"public address", "18.9", `"path":"new","url":"https://192.0.2.1/"`, 400,
+			`{"message":"Failed to retrieve headers: Failed to open TCP connection"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := NewServer(Version(tt.version))
@@ -130,7 +141,8 @@ func TestRemoteImportRefusals(t *testing.T) {
 
 func TestHumanSize(t *testing.T) {
 	for n, want := range map[int64]string{
-		1: "1 B", 1023: "1023 B", 1 << 10: "1 KiB", 1536 << 10: "1.5 MiB", 1000 << 20: "1000 MiB", 1023 << 20: "1020 MiB", 10 << 30: "10 GiB", 2 << 40: "2050 GiB",
+		1: "1 B", 1023: "1023 B", 1 << 10: "1 KiB", 1536 << 10: "1.5 MiB", 1000 << 20: "1000 MiB", 1023 << 20: "1020 MiB", 10 << 30: "10 GiB",
+		2 << 40: "2050 GiB",
 	} {
 		if got := humanSize(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
@@ -193,7 +205,8 @@ func TestRemoteImportFails(t *testing.T) {
 
 func TestImportFromS3(t *testing.T) {
 	with := func(kv ...string) string {
-		m := map[string]string{"path": "new", "region": "eu-west-1", "bucket_name": "b", "file_key": "dir/x.tar.gz", "access_key_id": AccessKeyID, "secret_access_key": SecretAccessKey}
+		m := map[string]string{"path": "new", "region": "eu-west-1", "bucket_name": "b", "file_key": "dir/x.tar.gz",
+			"access_key_id": AccessKeyID, "secret_access_key": SecretAccessKey}
 		for i := 0; i < len(kv); i += 2 {
 			if m[kv[i]] = kv[i+1]; kv[i+1] == "-" {
 				delete(m, kv[i])
@@ -215,8 +228,10 @@ func TestImportFromS3(t *testing.T) {
 		{"no region", "18.9", with("region", "-", "path", "-"), 400, `{"error":"region is missing, path is missing"}`},
 		{"blank region", "18.9", with("region", ""), 400, `{"message":"Region can't be blank"}`},
 		{"no file", "18.9", with("file_key", "y"), 400, `{"message":"File not found 'y' in 'b'"}`},
-		{"keys", "18.9", with("secret_access_key", "x"), 400, `{"message":"Failed to open 'dir/x.tar.gz' in 'b': The AWS Access Key Id you provided does not exist in our records."}`},
-		{"type", "18.9", with("file_key", "text"), 400, `{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
+		{"keys", "18.9", with("secret_access_key", "x"), 400,
+			`{"message":"Failed to open 'dir/x.tar.gz' in 'b': The AWS Access Key Id you provided does not exist in our records."}`},
+		{"type", "18.9", with("file_key", "text"), 400,
+			`{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
 		{"empty", "18.9", with("file_key", "empty"), 400, `{"message":"Content length is too small (should be at least 1 B)"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -230,7 +245,8 @@ func TestImportFromS3(t *testing.T) {
 					t.Fatalf("got %d %s\nwant %d %s", a.status, a.body, tt.status, tt.want)
 				}
 				time.Sleep(time.Minute)
-				if p := s.Project("owner/new"); (p != nil) != (tt.status == 201) || p != nil && (p.ImportStatus != "finished" || p.ArchiveSHA256 != archive.SHA256()) {
+				if p := s.Project("owner/new"); (p != nil) != (tt.status == 201) || p != nil &&
+					(p.ImportStatus != "finished" || p.ArchiveSHA256 != archive.SHA256()) {
 					t.Errorf("project: %+v", p)
 				}
 			})
@@ -244,7 +260,8 @@ func TestOneImportLimit(t *testing.T) {
 		s.AddProject(Project{Path: "a/b", ID: 7})
 		importAs(t, s, Token, gz(plain("path", "x"))...)
 		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"http://x.test"}`)
-		post(t, s, "projects/remote-import-s3", jsonType, `{"path":"new","region":"","bucket_name":"","file_key":"","access_key_id":"","secret_access_key":""}`)
+		post(t, s, "projects/remote-import-s3", jsonType,
+			`{"path":"new","region":"","bucket_name":"","file_key":"","access_key_id":"","secret_access_key":""}`)
 		relationAs(t, s, Token, gz(plain("path", "a/b"), plain("relation", "issues"))...).want(t, 429, tooMany)
 		importAs(t, s, Token, gz(plain("path", "y"))...).want(t, 429, tooMany)
 		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"http://x.test"}`).want(t, 429, tooMany)

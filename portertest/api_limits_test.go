@@ -154,7 +154,8 @@ func TestLimitWindow(t *testing.T) {
 func TestGlobalThrottle(t *testing.T) {
 	rateLimit := func(a answer) map[string]string {
 		m := map[string]string{}
-		for _, k := range []string{"RateLimit-Name", "RateLimit-Limit", "RateLimit-Observed", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-ResetTime", "Retry-After"} {
+		for _, k := range []string{"RateLimit-Name", "RateLimit-Limit", "RateLimit-Observed", "RateLimit-Remaining", "RateLimit-Reset",
+			"RateLimit-ResetTime", "Retry-After"} {
 			if v := a.header.Get(k); v != "" {
 				m[k] = v
 			}
@@ -265,8 +266,10 @@ func TestThrottleIdentity(t *testing.T) {
 		{"revoked token", request{path: "projects/1/export", header: as("revoked")}, address},
 		{"token for something else", request{path: "projects/1/export", header: as("useless")}, address},
 		{"nobody's token", request{path: "projects/1/export", header: as("x")}, address},
-		{"type that is not supported", request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", "text/csv"), body: strings.NewReader("x")}, user},
-		{"broken JSON", request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", jsonType), body: strings.NewReader("{")}, ""},
+		{"type that is not supported",
+			request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", "text/csv"), body: strings.NewReader("x")}, user},
+		{"broken JSON", request{method: "POST", path: "projects/1/export", header: as(Token, "Content-Type", jsonType),
+			body: strings.NewReader("{")}, ""},
 		{"NUL", request{path: "projects/1/export?x=%00", header: asOwner}, ""},
 		{"NUL before an upload", request{method: "POST", path: "projects/import?x=%00", header: asOwner}, ""},
 		{"dots", request{path: "projects/1/../2/export", header: asOwner}, ""},

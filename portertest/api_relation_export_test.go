@@ -30,12 +30,16 @@ func TestRelationExport(t *testing.T) {
 				post(t, s, relationsPath, "", "").want(t, 202, accepted)
 				get(t, s, relationsPath+"/status").want(t, 200, "[]")
 				time.Sleep(1500 * time.Millisecond)
-				if got, want := status("labels"), `{"relation":"labels","status":0,"error":null,"updated_at":"2000-01-01T00:00:01.000Z","batched":false,"batches_count":0,"total_objects_count":7}`; got != want {
+				if got, want := status("labels"),
+					`{"relation":"labels","status":0,"error":null,"updated_at":"2000-01-01T00:00:01.000Z","batched":false,"batches_count":0,`+
+						`"total_objects_count":7}`; got != want {
 					t.Errorf("started: got %s", got)
 				}
 				get(t, s, relationsPath+"/download?relation=labels").want(t, 404, `{"message":"Export file not found"}`)
 				time.Sleep(time.Minute)
-				if got, want := status("labels"), `{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z","batched":false,"batches_count":0,"total_objects_count":7}`; got != want {
+				if got, want := status("labels"),
+					`{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z","batched":false,"batches_count":0,`+
+						`"total_objects_count":7}`; got != want {
 					t.Errorf("finished: got %s", got)
 				}
 				if got := status("boards"); !strings.Contains(got, `"status":-1,"error":"broken"`) {
@@ -70,7 +74,11 @@ func TestRelationExport(t *testing.T) {
 
 				post(t, s, relationsPath, jsonType, `{"batched":true}`)
 				time.Sleep(time.Minute)
-				if got, want := status("issues"), `"status":1,"error":null,"updated_at":"2000-01-01T00:05:05.500Z","batched":true,"batches_count":2,"total_objects_count":1400,"batches":[{"status":1,"batch_number":1,"objects_count":1000,"error":null,"updated_at":"2000-01-01T00:05:05.500Z"},{"status":1,"batch_number":2,"objects_count":400,"error":null,"updated_at":"2000-01-01T00:05:05.500Z"}]}`; !strings.HasSuffix(got, want) {
+				if got, want := status("issues"),
+					`"status":1,"error":null,"updated_at":"2000-01-01T00:05:05.500Z","batched":true,"batches_count":2,"total_objects_count":1400,`+
+						`"batches":[{"status":1,"batch_number":1,"objects_count":1000,"error":null,"updated_at":"2000-01-01T00:05:05.500Z"},`+
+						`{"status":1,"batch_number":2,"objects_count":400,"error":null,`+
+						`"updated_at":"2000-01-01T00:05:05.500Z"}]}`; !strings.HasSuffix(got, want) {
 					t.Errorf("batched: got %s", got)
 				}
 				for batch, want := range map[string]int{"1": 1000, "2": 400} {
@@ -87,7 +95,8 @@ func TestRelationExport(t *testing.T) {
 					"relation=issues&batched=true&batch_number=3":  {status: 404, body: `{"message":"Batch not found"}`},
 					"relation=issues&batched=true&batch_number=-1": {status: 404, body: `{"message":"Batch not found"}`},
 					"relation=issues&batched=true&batch_number=0":  {status: 404, body: `{"message":"Batch not found"}`},
-					"relation=issues&batched=true":                 {status: 400, body: `{"error":"batched, batch_number provide all or none of parameters"}`},
+					"relation=issues&batched=true": {status: 400,
+						body: `{"error":"batched, batch_number provide all or none of parameters"}`},
 					"relation=issues&batched=true&batch_number=no": {status: 400, body: `{"error":"batch_number is invalid"}`},
 				} {
 					get(t, s, relationsPath+"/download?"+query).want(t, want.status, want.body)
@@ -158,7 +167,8 @@ func TestRelationExportGate(t *testing.T) {
 		s.SetRelation("7", "labels", Relation{Objects: 1})
 		post(t, s, relationsPath, jsonType, `{"batched":true}`)
 		time.Sleep(time.Minute)
-		if a := get(t, s, relationsPath+"/status?relation=labels"); !strings.Contains(a.body, `"batched":true,"batches_count":1,"total_objects_count":1`) {
+		if a := get(t, s, relationsPath+"/status?relation=labels"); !strings.Contains(a.body,
+			`"batched":true,"batches_count":1,"total_objects_count":1`) {
 			t.Errorf("16.2: got %s", a.body)
 		}
 		get(t, s, relationsPath+"/download?relation=labels&batched=true&batch_number=2").want(t, 404, `{"message":"Batch not found"}`)
@@ -167,6 +177,7 @@ func TestRelationExportGate(t *testing.T) {
 		widget(s)
 		post(t, s, relationsPath, jsonType, `{"batched":true}`)
 		time.Sleep(time.Minute)
-		get(t, s, relationsPath+"/status?relation=labels").want(t, 200, `{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z"}`)
+		get(t, s, relationsPath+"/status?relation=labels").want(t, 200,
+			`{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z"}`)
 	})
 }

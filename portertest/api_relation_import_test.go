@@ -10,7 +10,7 @@ import (
 func relationAs(t *testing.T, s *Server, token string, parts ...part) answer {
 	t.Helper()
 	body, ct := form(parts...)
-	return do(t, s, request{method: "POST", path: "projects/import-relation", header: as(token, "Content-Type", ct), body: strings.NewReader(body)})
+	return postAs(t, s, token, "projects/import-relation", ct, body)
 }
 
 func TestRelationImport(t *testing.T) {
@@ -22,7 +22,8 @@ func TestRelationImport(t *testing.T) {
 		}
 		issues := gz(plain("path", "acme/tools/widget"), plain("relation", "issues"))
 		relationAs(t, s, Token, issues...).want(t, 201,
-			`{"id":1,"project_path":"acme/tools/widget","relation":"issues","status":"created","created_at":"2000-01-01T00:00:00.000Z","updated_at":"2000-01-01T00:00:00.000Z"}`)
+			`{"id":1,"project_path":"acme/tools/widget","relation":"issues","status":"created","created_at":"2000-01-01T00:00:00.000Z",`+
+				`"updated_at":"2000-01-01T00:00:00.000Z"}`)
 		time.Sleep(500 * time.Millisecond)
 		// One that has not started does not stand in the way of another.
 		if a := relationAs(t, s, Token, issues...); a.status != 201 {
@@ -30,7 +31,9 @@ func TestRelationImport(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		relationAs(t, s, Token, issues...).want(t, 409, `{"message":"A relation import is already in progress for this project"}`)
-		if got := list(); !strings.Contains(got, `"status":"started","created_at":"2000-01-01T00:00:00.000Z","updated_at":"2000-01-01T00:00:01.000Z"`) || strings.Count(got, `"id":`) != 2 {
+		if got := list(); !strings.Contains(got,
+			`"status":"started","created_at":"2000-01-01T00:00:00.000Z","updated_at":"2000-01-01T00:00:01.000Z"`) ||
+			strings.Count(got, `"id":`) != 2 {
 			t.Errorf("started: %s", got)
 		}
 		time.Sleep(time.Minute)
@@ -54,7 +57,8 @@ func TestRelationImport(t *testing.T) {
 }
 
 func TestRelationImportRefusals(t *testing.T) {
-	const noFile, noGZ = `{"error":"file is missing"}`, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`
+	const noFile, noGZ = `{"error":"file is missing"}`,
+		`{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`
 	path, relation := plain("path", "acme/tools/widget"), plain("relation", "issues")
 	for _, tt := range []struct {
 		name, version, token string
@@ -69,9 +73,11 @@ func TestRelationImportRefusals(t *testing.T) {
 		{"no such project", "18.9", Token, gz(plain("path", "a/b"), plain("relation", "x")), 404, `{"message":"Project not found"}`},
 		{"former path", "18.9", Token, gz(plain("path", "old/widget"), relation), 404, `{"message":"Project not found"}`},
 		{"last part only", "18.9", Token, gz(plain("path", "widget"), relation), 404, `{"message":"Project not found"}`},
-		{"relation", "18.9", "dev", gz(path, plain("relation", "labels")), 400, `{"message":"Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines"}`},
+		{"relation", "18.9", "dev", gz(path, plain("relation", "labels")), 400,
+			`{"message":"Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines"}`},
 		{"developer", "18.9", "dev", gz(path, relation), 403, `{"message":"You are not authorized to perform this action"}`},
-		{"stranger, who learns that it exists", "18.9", "stranger", gz(path, relation), 403, `{"message":"You are not authorized to perform this action"}`},
+		{"stranger, who learns that it exists", "18.9", "stranger", gz(path, relation), 403,
+			`{"message":"You are not authorized to perform this action"}`},
 		{"since 16.11", "16.11", Token, gz(path, relation), 201, ""},
 		{"before 16.11", "16.10", Token, gz(path, relation), 404, noRoute},
 	} {
@@ -80,13 +86,15 @@ func TestRelationImportRefusals(t *testing.T) {
 				s.AddUser(User{Username: "dev", Token: "dev"})
 				s.AddUser(User{Username: "stranger", Token: "stranger"})
 				s.AddUser(User{Username: "maintainer", Token: "maintainer"})
-				s.AddProject(Project{Path: "acme/tools/widget", ID: 7, FormerPaths: []string{"old/widget"}, Members: map[string]Role{"dev": Developer, "maintainer": Maintainer}})
+				s.AddProject(Project{Path: "acme/tools/widget", ID: 7, FormerPaths: []string{"old/widget"},
+					Members: map[string]Role{"dev": Developer, "maintainer": Maintainer}})
 				a := relationAs(t, s, tt.token, tt.parts...)
 				if a.status != tt.status || tt.body != "" && a.body != tt.body {
 					t.Errorf("got %d %s, want %d %s", a.status, a.body, tt.status, tt.body)
 				}
 				if tt.version == "18.9" {
-					do(t, s, request{method: "GET", path: "projects/7/relation-imports", header: as("dev")}).want(t, 403, `{"message":"403 Forbidden - Project"}`)
+					do(t, s, request{method: "GET", path: "projects/7/relation-imports", header: as("dev")}).want(t, 403,
+						`{"message":"403 Forbidden - Project"}`)
 					do(t, s, request{method: "GET", path: "projects/7/relation-imports", header: as("maintainer")}).want(t, 200, "[]")
 					do(t, s, request{method: "GET", path: "projects/7/relation-imports", header: as("stranger")}).want(t, 404, noProject)
 					do(t, s, request{method: "GET", path: "projects/7/relation-imports"}).want(t, 401, unauthorized)
@@ -101,7 +109,8 @@ func TestRelationImportDuringImport(t *testing.T) {
 	inMemory(t, []Option{NoLimits()}, func(t *testing.T, s *Server) {
 		importAs(t, s, Token, gz(plain("path", "new"))...)
 		issues := gz(plain("path", "owner/new"), plain("relation", "issues"))
-		relationAs(t, s, Token, issues...).want(t, 400, `{"message":"Relation import could not be created: Relation import tracker cannot be created for project with ongoing import"}`)
+		relationAs(t, s, Token, issues...).want(t, 400,
+			`{"message":"Relation import could not be created: Relation import tracker cannot be created for project with ongoing import"}`)
 		time.Sleep(1500 * time.Millisecond)
 		relationAs(t, s, Token, issues...).want(t, 409, `{"message":"A relation import is already in progress for this project"}`)
 		time.Sleep(time.Second)

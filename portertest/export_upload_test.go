@@ -69,7 +69,8 @@ func TestAfterUpload(t *testing.T) {
 				if diff := cmp.Diff(want, s.Uploads()); diff != "" {
 					t.Errorf("uploads (-want +got):\n%s", diff)
 				}
-				if o := s.Object("/backups/x.tar.gz"); (o != nil) != (tt.answer == 200 && tt.fault == NoFault) || o != nil && o.SHA256 != archive.SHA256() {
+				if o := s.Object("/backups/x.tar.gz"); (o != nil) != (tt.answer == 200 && tt.fault == NoFault) || o != nil &&
+					o.SHA256 != archive.SHA256() {
 					t.Errorf("object: %+v", o)
 				}
 				if a := download(t, s); (a.status < 400) != (tt.status == "finished") {

@@ -92,7 +92,8 @@ func TestRequestFaults(t *testing.T) {
 		} {
 			s.RemoveProject("owner/new")
 			s.Inject(Fault{Method: "POST", Path: "projects/import", Do: tt.do})
-			a, err := try(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct), body: strings.NewReader(body)})
+			a, err := try(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct),
+				body: strings.NewReader(body)})
 			if (err != nil) != (tt.status == 0) || a.status != tt.status {
 				t.Errorf("%s: got %d, %v; want %d", tt.name, a.status, err, tt.status)
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -125,10 +124,14 @@ func get(t *testing.T, s *Server, path string) answer {
 
 func post(t *testing.T, s *Server, path, contentType, body string) answer {
 	t.Helper()
-	h := maps.Clone(asOwner)
-	r := request{method: "POST", path: path, header: h}
+	return postAs(t, s, Token, path, contentType, body)
+}
+
+func postAs(t *testing.T, s *Server, token, path, contentType, body string) answer {
+	t.Helper()
+	r := request{method: "POST", path: path, header: as(token)}
 	if contentType != "" {
-		h["Content-Type"] = contentType
+		r.header["Content-Type"] = contentType
 		r.body = strings.NewReader(body)
 	}
 	return do(t, s, r)
@@ -194,7 +197,7 @@ func form(parts ...part) (string, string) {
 func importAs(t *testing.T, s *Server, token string, parts ...part) answer {
 	t.Helper()
 	body, ct := form(parts...)
-	return do(t, s, request{method: "POST", path: "projects/import", header: as(token, "Content-Type", ct), body: strings.NewReader(body)})
+	return postAs(t, s, token, "projects/import", ct, body)
 }
 
 var smallArchive = func() string {

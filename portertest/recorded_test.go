@@ -139,7 +139,8 @@ func newPlay(t *testing.T, g recordedState) *play {
 	t.Helper()
 	opts := []portertest.Option{
 		portertest.Version("18.9"), portertest.NoLimits(),
-		portertest.Timing(portertest.Timings{Queue: stage, Start: stage, Assemble: stage, Store: stage, AfterExport: stage, Failure: stage, ImportQueue: stage, Import: stage}),
+		portertest.Timing(portertest.Timings{Queue: stage, Start: stage, Assemble: stage, Store: stage, AfterExport: stage, Failure: stage,
+			ImportQueue: stage, Import: stage}),
 	}
 	switch g.Downloads {
 	case "redirected":
@@ -261,11 +262,14 @@ func (p *play) happen(t *testing.T, e recordedEvent) {
 		x := e.Import
 		script := portertest.ImportScript{Error: x.Error, Canceled: x.State == "canceled"}
 		for range x.Failed {
-			script.FailedRelations = append(script.FailedRelations, portertest.FailedRelation{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"})
+			script.FailedRelations = append(script.FailedRelations,
+				portertest.FailedRelation{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!",
+					ExceptionClass: "ActiveRecord::RecordInvalid"})
 		}
 		s.ScriptImport(x.Project, script)
 		p.send(t, "/projects/import", "maint", []string{"path", path.Base(x.Project), "namespace", path.Dir(x.Project)}, 201)
-		s.Advance(map[string]time.Duration{"scheduled": 0, "started": stage, "finished": 2 * stage, "failed": 2 * stage, "canceled": 2 * stage}[x.State] + stage/2)
+		s.Advance(map[string]time.Duration{"scheduled": 0, "started": stage, "finished": 2 * stage, "failed": 2 * stage,
+			"canceled": 2 * stage}[x.State] + stage/2)
 	case e.Tracker != nil:
 		x := e.Tracker
 		if x.State == "failed" {

@@ -142,7 +142,8 @@ func TestMaxImportSize(t *testing.T) {
 func TestChunkedUpload(t *testing.T) {
 	everyTransport(t, func(t *testing.T, s *Server) {
 		body, ct := form(plain("path", "new"), plain("name", "New"), file("dir/x.tar.gz", smallArchive))
-		a := do(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct), body: io.MultiReader(strings.NewReader(body))})
+		a := do(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct),
+			body: io.MultiReader(strings.NewReader(body))})
 		if a.status != 201 {
 			t.Fatalf("got %d %s", a.status, a.body)
 		}
@@ -157,7 +158,8 @@ func TestChunkedUpload(t *testing.T) {
 		if diff := cmp.Diff([][2]string{{"path", "new"}, {"name", "New"}}, r.Fields); diff != "" {
 			t.Errorf("fields (-want +got):\n%s", diff)
 		}
-		if r.FileName != "dir/x.tar.gz" || r.FileContentType != "application/gzip" || r.FileSize != 20<<10 || r.FileSHA256 != shaOf(smallArchive) {
+		if r.FileName != "dir/x.tar.gz" || r.FileContentType != "application/gzip" || r.FileSize != 20<<10 ||
+			r.FileSHA256 != shaOf(smallArchive) {
 			t.Errorf("file: %q %q %d %s", r.FileName, r.FileContentType, r.FileSize, r.FileSHA256)
 		}
 		if r.Field("name") != "New" || r.Field("nope") != "" || r.Header.Get("Private-Token") != Token || r.Path != "/api/v4/projects/import" {

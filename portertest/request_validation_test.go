@@ -90,26 +90,32 @@ func TestDeclaredParameters(t *testing.T) {
 		want       string
 	}{
 		{"projects/7/export", `{"description":[],"upload":{"url":{},"http_method":["GET"]}}`, 400,
-			`{"error":"description is invalid, upload[url] is invalid, upload[http_method] is invalid, upload[http_method] does not have a valid value"}`},
+			`{"error":"description is invalid, upload[url] is invalid, upload[http_method] is invalid, upload[http_method] does not have a ` +
+				`valid value"}`},
 		{"projects/7/export", `{"upload":{"url":"http://x.test/","http_method":["PUT"]}}`, 400, `{"error":"upload[http_method] is invalid"}`},
 		{"projects/7/export", `{"upload":{"url":null,"http_method":null}}`, 202, accepted},
 		{"projects/7/export_relations", `{"batched":" "}`, 400, `{"error":"batched is invalid"}`},
 		{"projects/remote-import", `{"path":null,"url":null}`, 400, `{"message":"Path can't be blank"}`},
 		{"projects/remote-import", `{"path":"x","url":null}`, 400, `{"message":"File url must be a valid URL"}`},
 		{"projects/remote-import", `{"path":["x"],"url":{"x":"y"}}`, 400, `{"error":"url is invalid, path is invalid"}`},
-		{"projects/remote-import", `{"path":"x","url":"x","name":[],"namespace":[],"namespace_id":true,"namespace_path":{},"overwrite":" ","override_params":[]}`, 400,
+		{"projects/remote-import",
+			`{"path":"x","url":"x","name":[],"namespace":[],"namespace_id":true,"namespace_path":{},"overwrite":" ","override_params":[]}`, 400,
 			`{"error":"name is invalid, namespace is invalid, namespace_id is invalid, namespace_path is invalid, ` +
 				`namespace, namespace_id, namespace_path are mutually exclusive, overwrite is invalid, override_params is invalid"}`},
 		{"projects/remote-import", `{"path":"x","url":"x","namespace_id":" "}`, 400, `{"error":"namespace_id is invalid"}`},
 		{"projects/remote-import", `{"path":"x","url":"x","namespace_id":98765.4}`, 404, noNamespace},
-		{"projects/remote-import", `{"path":"x","url":"x","override_params":{"visibility":["x"],"description":{},"avatar":"x","topics":{"a":"b"}}}`, 400,
+		{"projects/remote-import",
+			`{"path":"x","url":"x","override_params":{"visibility":["x"],"description":{},"avatar":"x","topics":{"a":"b"}}}`, 400,
 			`{"error":"override_params[description] is invalid, override_params[visibility] is invalid, ` +
 				`override_params[visibility] does not have a valid value, override_params[avatar] is invalid"}`},
-		{"projects/remote-import-s3", `{"path":"x","region":null,"bucket_name":[],"file_key":"x","access_key_id":"x","secret_access_key":"x"}`, 400,
+		{"projects/remote-import-s3", `{"path":"x","region":null,"bucket_name":[],"file_key":"x","access_key_id":"x","secret_access_key":"x"}`,
+			400,
 			`{"error":"bucket_name is invalid"}`},
-		{"projects/remote-import-s3", `{"path":"x","region":null,"bucket_name":"x","file_key":"x","access_key_id":"x","secret_access_key":"x"}`, 400,
+		{"projects/remote-import-s3", `{"path":"x","region":null,"bucket_name":"x","file_key":"x","access_key_id":"x","secret_access_key":"x"}`,
+			400,
 			`{"message":"Region can't be blank"}`},
-		{"projects/import-relation", `{"path":["x"],"relation":{"x":"y"},"file":"x"}`, 400, `{"error":"path is invalid, file is invalid, relation is invalid"}`},
+		{"projects/import-relation", `{"path":["x"],"relation":{"x":"y"},"file":"x"}`, 400,
+			`{"error":"path is invalid, file is invalid, relation is invalid"}`},
 	} {
 		inMemory(t, []Option{RelationExports()}, func(t *testing.T, s *Server) {
 			s.AddProject(Project{Path: "a/b", ID: 7})

@@ -109,16 +109,23 @@ func TestMovedProject(t *testing.T) {
 		body                 string
 		location             string
 	}{
-		{"GET", "18.9", Token, "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
-		{"GET with a query", "18.9", Token, "GET", "old%2Fname/export?a=b%2Fc", 301, "This resource has been moved permanently to " + there + "/export?a=b%2Fc", there + "/export?a=b%2Fc"},
-		{"download", "16.7", Token, "GET", "OLD%2Fname/export/download", 301, "This resource has been moved permanently to " + there + "/export/download", there + "/export/download"},
-		{"import status", "18.9", Token, "GET", "old%2Fname/import", 301, "This resource has been moved permanently to " + there + "/import", there + "/import"},
-		{"slash at the end", "18.9", Token, "GET", "old%2Fname/export/", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
-		{"format", "18.9", Token, "GET", "old%2Fname/%65xport.json", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"GET", "18.9", Token, "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export",
+			there + "/export"},
+		{"GET with a query", "18.9", Token, "GET", "old%2Fname/export?a=b%2Fc", 301,
+			"This resource has been moved permanently to " + there + "/export?a=b%2Fc", there + "/export?a=b%2Fc"},
+		{"download", "16.7", Token, "GET", "OLD%2Fname/export/download", 301,
+			"This resource has been moved permanently to " + there + "/export/download", there + "/export/download"},
+		{"import status", "18.9", Token, "GET", "old%2Fname/import", 301, "This resource has been moved permanently to " + there + "/import",
+			there + "/import"},
+		{"slash at the end", "18.9", Token, "GET", "old%2Fname/export/", 301,
+			"This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"format", "18.9", Token, "GET", "old%2Fname/%65xport.json", 301, "This resource has been moved permanently to " + there + "/export",
+			there + "/export"},
 		{"POST", "18.9", Token, "POST", "old%2Fname/export", 405, notGET, ""},
 		{"HEAD", "18.9", Token, "HEAD", "old%2Fname/export/download", 405, "", ""},
 		{"no access", "18.9", "stranger", "GET", "old%2Fname/export", 404, noProject, ""},
-		{"developer", "18.9", "developer", "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export", there + "/export"},
+		{"developer", "18.9", "developer", "GET", "old%2Fname/export", 301, "This resource has been moved permanently to " + there + "/export",
+			there + "/export"},
 		{"before", "16.6", Token, "GET", "old%2Fname/export", 404, noProject, ""},
 		{"POST before", "13.12", Token, "POST", "old%2Fname/export", 404, noProject, ""},
 	} {
@@ -160,8 +167,10 @@ func TestReadOnly(t *testing.T) {
 		{"no body", ReadOnly(), "POST", "projects/7/export", "", "", 301, "", "http://gitlab.test/"},
 		{"form", ReadOnly(), "POST", "projects/7/export", formType, "http://example.test/x", 301, "", "http://example.test/x"},
 		{"multipart", ReadOnly(), "POST", "projects/import", multipart, "", 301, "", "http://gitlab.test/"},
-		{"JSON", ReadOnly(), "POST", "projects/7/export", jsonType, "", 403, `{"message":"You cannot perform write operations on a read-only instance"}`, ""},
-		{"maintenance, JSON", Maintenance(), "POST", "projects/7/export", jsonType, "", 503, `{"message":"GitLab Maintenance: system is in maintenance mode"}`, ""},
+		{"JSON", ReadOnly(), "POST", "projects/7/export", jsonType, "", 403,
+			`{"message":"You cannot perform write operations on a read-only instance"}`, ""},
+		{"maintenance, JSON", Maintenance(), "POST", "projects/7/export", jsonType, "", 503,
+			`{"message":"GitLab Maintenance: system is in maintenance mode"}`, ""},
 		{"maintenance, form", Maintenance(), "POST", "projects/7/export", formType, "", 301, "", "http://gitlab.test/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -275,9 +284,11 @@ func TestBodies(t *testing.T) {
 		{"form that is too deep", "POST", "projects/7/export", Token, formType, "a" + strings.Repeat("[a]", 32) + "=1", 400, "Bad Request"},
 		{"JSON that nobody reads", "GET", "projects/7/export", Token, jsonType, `{"private_token":"x"}`, 200, ""},
 		{"file for a text", "POST", "projects/7/export", Token, "multipart/form-data; boundary=b",
-			"--b\r\nContent-Disposition: form-data; name=\"description\"; filename=\"x\"\r\n\r\nd\r\n--b--\r\n", 400, `{"error":"description is invalid"}`},
+			"--b\r\nContent-Disposition: form-data; name=\"description\"; filename=\"x\"\r\n\r\nd\r\n--b--\r\n", 400,
+			`{"error":"description is invalid"}`},
 		{"upload by another name", "POST", "projects/import/", Token, "multipart/form-data; boundary=b",
-			"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.gz\"\r\n\r\nd\r\n--b--\r\n", 400, `{"error":"path is missing, file is invalid"}`},
+			"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.gz\"\r\n\r\nd\r\n--b--\r\n", 400,
+			`{"error":"path is missing, file is invalid"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {

@@ -165,7 +165,8 @@ func TestPipeDeadlines(t *testing.T) {
 		}
 		start = time.Now()
 		a.SetDeadline(start.Add(time.Hour))
-		if n, err := a.Write(make([]byte, pipeBuffer+1)); n != pipeBuffer || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Hour {
+		if n, err := a.Write(make([]byte, pipeBuffer+1)); n != pipeBuffer || !errors.Is(err, os.ErrDeadlineExceeded) ||
+			time.Since(start) != time.Hour {
 			t.Errorf("write: %d, %v after %v", n, err, time.Since(start))
 		}
 		// A reader that waits already is woken by a new deadline.
