@@ -21,25 +21,21 @@ func download(t *testing.T, s *Server, header ...string) answer {
 	return do(t, s, request{method: "GET", path: "projects/7/export/download", header: as(Token, header...)})
 }
 
+func (a answer) wantArchive(t *testing.T, archive *Archive) {
+	t.Helper()
+	if a.status != 200 || shaOf(a.body) != archive.SHA256() {
+		t.Errorf("got %d and %d bytes", a.status, len(a.body))
+	}
+}
+
 func TestDownloadFromDisk(t *testing.T) {
 	everyTransport(t, func(t *testing.T, s *Server) {
 		archive := widget(s)
 		s.AddExport("7", "owner")
 		a := download(t, s)
-		if a.status != 200 || shaOf(a.body) != archive.SHA256() {
-			t.Errorf("got %d and %d bytes", a.status, len(a.body))
-		}
-		for k, want := range map[string]string{
-			"Content-Type":              "application/octet-stream",
-			"Content-Transfer-Encoding": "binary",
-			"Content-Length":            "20480",
-			"Accept-Ranges":             "bytes",
-			"Etag":                      diskETag,
-		} {
-			if got := a.header.Get(k); got != want {
-				t.Errorf("%s is %q, want %q", k, got, want)
-			}
-		}
+		a.wantArchive(t, archive)
+		a.wantHeaders(t, "Content-Type", "application/octet-stream", "Content-Transfer-Encoding", "binary", "Content-Length", "20480",
+			"Accept-Ranges", "bytes", "Etag", diskETag)
 		modified, err := http.ParseTime(a.header.Get("Last-Modified"))
 		if d := s.Now().Sub(modified); err != nil || d < 0 || d > time.Minute {
 			t.Errorf("Last-Modified is %q", a.header.Get("Last-Modified"))
@@ -49,8 +45,18 @@ func TestDownloadFromDisk(t *testing.T) {
 		if m := pattern.FindStringSubmatch(a.header.Get("Content-Disposition")); m == nil || m[1] != m[2] {
 			t.Errorf("Content-Disposition is %q", a.header.Get("Content-Disposition"))
 		}
+		head := do(t, s, request{method: "HEAD", path: "projects/7/export/download", header: asOwner})
+		if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != "20480" {
+			t.Errorf("HEAD: got %d %v", head.status, head.header)
+		}
+	}, NoLimits())
+}
 
-		since := a.header.Get("Last-Modified")
+func TestDownloadRanges(t *testing.T) {
+	everyTransport(t, func(t *testing.T, s *Server) {
+		archive := widget(s)
+		s.AddExport("7", "owner")
+		since := download(t, s).header.Get("Last-Modified")
 		for _, tt := range []struct {
 			name   string
 			header []string
@@ -70,10 +76,6 @@ func TestDownloadFromDisk(t *testing.T) {
 			if a.status != tt.status || a.body != tt.body {
 				t.Errorf("%s: got %d and %d bytes, want %d and %d", tt.name, a.status, len(a.body), tt.status, len(tt.body))
 			}
-		}
-		head := do(t, s, request{method: "HEAD", path: "projects/7/export/download", header: asOwner})
-		if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != "20480" {
-			t.Errorf("HEAD: got %d %v", head.status, head.header)
 		}
 	}, NoLimits())
 }
@@ -117,12 +119,10 @@ func TestDownloadRedirected(t *testing.T) {
 		s.AddExport("7", "owner")
 		a := download(t, s)
 		signed := a.header.Get("Location")
-		if a.status != 302 || !strings.HasPrefix(signed, s.StorageURL+"/") || a.header.Get("Content-Type") != "text/plain" ||
-			a.body != "This resource has been moved temporarily to "+signed || len(a.body) < 400 || len(a.body) > 600 {
-			t.Errorf("got %d %s", a.status, a.body)
-		}
-		if a.header.Get("Content-Disposition") != "" || a.header.Get("Etag") != "" {
-			t.Errorf("headers of the redirect: %v", a.header)
+		a.want(t, 302, "This resource has been moved temporarily to "+signed)
+		a.wantHeaders(t, "Content-Type", "text/plain", "Content-Disposition", "", "Etag", "")
+		if !strings.HasPrefix(signed, s.StorageURL+"/") || len(a.body) < 400 || len(a.body) > 600 {
+			t.Errorf("the storage's URL is %s", signed)
 		}
 		head := do(t, s, request{method: "HEAD", path: "projects/7/export/download", header: asOwner})
 		if head.status != 303 || head.header.Get("Location") == "" {
@@ -130,14 +130,24 @@ func TestDownloadRedirected(t *testing.T) {
 		}
 
 		b := do(t, s, request{method: "GET", path: signed})
-		if b.status != 200 || shaOf(b.body) != archive.SHA256() {
-			t.Errorf("storage: got %d and %d bytes", b.status, len(b.body))
+		b.wantArchive(t, archive)
+		b.wantHeaders(t, "Content-Disposition", "", "Last-Modified", "…", "Server", "AmazonS3", "X-Amz-Request-Id", "…")
+		if !strings.HasPrefix(b.header.Get("Etag"), `"`) {
+			t.Errorf("the tag is %s", b.header.Get("Etag"))
 		}
-		tag := b.header.Get("Etag")
-		if !strings.HasPrefix(tag, `"`) || b.header.Get("Content-Disposition") != "" || b.header.Get("Last-Modified") == "" ||
-			b.header.Get("Server") != "AmazonS3" || b.header.Get("X-Amz-Request-Id") == "" {
-			t.Errorf("headers of the storage: %v", b.header)
-		}
+
+		// A new export deletes the object.
+		schedule(t, s)
+		do(t, s, request{method: "GET", path: signed}).wantPart(t, 404, "<Code>NoSuchKey</Code>")
+	}, Downloads(Redirected), NoLimits())
+}
+
+func TestSignedDownload(t *testing.T) {
+	everyTransport(t, func(t *testing.T, s *Server) {
+		archive := widget(s)
+		s.AddExport("7", "owner")
+		signed := download(t, s).header.Get("Location")
+		tag := do(t, s, request{method: "GET", path: signed}).header.Get("Etag")
 		for _, tt := range []struct {
 			name   string
 			method string
@@ -160,30 +170,18 @@ func TestDownloadRedirected(t *testing.T) {
 			if a.status != tt.status || !strings.Contains(a.body, tt.body) {
 				t.Errorf("%s: got %d %.100q", tt.name, a.status, a.body)
 			}
-			if tt.status >= 400 && a.header.Get("Content-Type") != "application/xml" {
-				t.Errorf("%s: Content-Type is %q", tt.name, a.header.Get("Content-Type"))
+			if tt.status >= 400 {
+				a.wantHeaders(t, "Content-Type", "application/xml")
 			}
 		}
 		s.Advance(10*time.Minute - 5*time.Second)
-		if a := do(t, s, request{method: "GET", path: signed}); a.status != 200 {
-			t.Errorf("before it expires: got %d %s", a.status, a.body)
-		}
+		do(t, s, request{method: "GET", path: signed}).wantPart(t, 200, "")
 		s.Advance(5 * time.Second)
-		if a := do(t, s, request{method: "GET", path: signed}); a.status != 403 ||
-			!strings.Contains(a.body, "<Message>Request has expired</Message>") {
-			t.Errorf("expired: got %d %s", a.status, a.body)
-		}
+		do(t, s, request{method: "GET", path: signed}).wantPart(t, 403, "<Message>Request has expired</Message>")
 
 		leaks := s.Leaks()
 		if len(leaks) != 2 || leaks[0].Header.Get("Authorization") == "" || leaks[1].Header.Get("Private-Token") == "" {
 			t.Errorf("%d leaks: %v", len(leaks), leaks)
-		}
-
-		// A new export deletes the object.
-		signed = download(t, s).header.Get("Location")
-		schedule(t, s)
-		if a := do(t, s, request{method: "GET", path: signed}); a.status != 404 || !strings.Contains(a.body, "<Code>NoSuchKey</Code>") {
-			t.Errorf("deleted: got %d %s", a.status, a.body)
 		}
 	}, Downloads(Redirected), NoLimits())
 }
@@ -193,48 +191,47 @@ func TestDownloadProxied(t *testing.T) {
 		archive := widget(s)
 		s.AddExport("7", "owner")
 		a := download(t, s)
-		if a.status != 200 || shaOf(a.body) != archive.SHA256() {
-			t.Errorf("got %d and %d bytes", a.status, len(a.body))
-		}
-		h := a.header
-		if h.Get("Content-Disposition") != "" || !strings.HasPrefix(h.Get("Etag"), `"`) || h.Get("X-Amz-Request-Id") == "" ||
-			h.Get("Last-Modified") == "" || h.Get("Content-Length") != "20480" || h.Get("Accept-Ranges") != "bytes" {
-			t.Errorf("headers: %v", h)
+		a.wantArchive(t, archive)
+		a.wantHeaders(t, "Content-Disposition", "", "X-Amz-Request-Id", "…", "Last-Modified", "…", "Content-Length", "20480",
+			"Accept-Ranges", "bytes")
+		tag := a.header.Get("Etag")
+		if !strings.HasPrefix(tag, `"`) {
+			t.Errorf("the tag is %s", tag)
 		}
 		head := do(t, s, request{method: "HEAD", path: "projects/7/export/download", header: asOwner})
-		if head.status != 200 || head.header.Get("Etag") != h.Get("Etag") || head.header.Get("Content-Length") != "20480" {
-			t.Errorf("HEAD: got %d %v", head.status, head.header)
-		}
+		head.want(t, 200, "")
+		head.wantHeaders(t, "Etag", tag, "Content-Length", "20480")
 		rs := s.Requests()
 		for _, r := range rs[len(rs)-2:] { // GitLab's and the storage's
 			if r.Sent != 0 || r.Status != 200 {
 				t.Errorf("HEAD: %s sent %d bytes with %d", r.Origin, r.Sent, r.Status)
 			}
 		}
-		b := download(t, s, "Range", "bytes=100-", "If-Range", h.Get("Etag"))
-		if b.status != 206 || b.body != smallOf(archive)[100:] {
-			t.Errorf("range: got %d and %d bytes", b.status, len(b.body))
+		download(t, s, "Range", "bytes=100-", "If-Range", tag).want(t, 206, smallOf(archive)[100:])
+		download(t, s, "If-None-Match", tag).want(t, 304, "")
+		if l := s.Leaks(); l != nil {
+			t.Errorf("leaks: %v", l)
 		}
-		if b := download(t, s, "If-None-Match", h.Get("Etag")); b.status != 304 {
-			t.Errorf("If-None-Match: got %d", b.status)
-		}
+	}, Downloads(Proxied), NoLimits())
+}
+
+// TestDownloadProxiedFails checks what GitLab makes of an object storage that
+// fails.
+func TestDownloadProxiedFails(t *testing.T) {
+	everyTransport(t, func(t *testing.T, s *Server) {
+		archive := widget(s)
+		s.AddExport("7", "owner")
 		s.Inject(Fault{Origin: Storage,
 			Do: Respond(503, http.Header{"Content-Type": {"application/xml"}}, "<Error><Code>SlowDown</Code></Error>")})
-		if b := download(t, s); b.status != 503 || b.body != "<Error><Code>SlowDown</Code></Error>" ||
-			b.header.Get("Content-Type") != "application/xml" {
-			t.Errorf("an error of the storage: got %d %.200q", b.status, b.body)
-		}
+		a := download(t, s)
+		a.want(t, 503, "<Error><Code>SlowDown</Code></Error>")
+		a.wantHeaders(t, "Content-Type", "application/xml")
 		dead := s.Inject(Fault{Origin: Storage, Times: -1, Do: CutRequest(0)}) // net/http retries once
-		if b := download(t, s); b.status != 500 || b.body != "Internal Server Error\n" {
-			t.Errorf("a dead storage: got %d %.200q", b.status, b.body)
-		}
+		download(t, s).want(t, 500, "Internal Server Error\n")
 		dead.Remove()
 		s.Inject(Fault{Origin: Storage, Do: CutResponse(1000)})
 		if b := download(t, s); b.status != 200 || b.body != smallOf(archive)[:1000] || b.err == nil {
 			t.Errorf("the storage broke off: got %d, %d bytes, %v", b.status, len(b.body), b.err)
-		}
-		if l := s.Leaks(); l != nil {
-			t.Errorf("leaks: %v", l)
 		}
 	}, Downloads(Proxied), NoLimits())
 }
@@ -326,33 +323,28 @@ func TestStorageObjects(t *testing.T) {
 			a.header.Get("Content-Type") != "application/gzip" {
 			t.Errorf("GET: got %d and %d bytes", a.status, len(a.body))
 		}
-		if a := do(t, s, request{method: "DELETE", path: up}); a.status != 405 {
-			t.Errorf("DELETE: got %d", a.status)
-		}
-		if a := do(t, s, request{method: "GET", path: s.StorageURL + "/backups/y"}); a.status != 404 {
-			t.Errorf("GET of nothing: got %d", a.status)
-		}
+		do(t, s, request{method: "DELETE", path: up}).wantPart(t, 405, "")
+		do(t, s, request{method: "GET", path: s.StorageURL + "/backups/y"}).wantPart(t, 404, "")
 		if s.Object("/backups/y") != nil {
 			t.Error("there is an object that was never put")
-		}
-		signed := s.SignedURL("PUT", "/backups/z a", time.Minute)
-		if a := do(t, s, request{method: "PUT", path: signed, body: strings.NewReader("z")}); a.status != 200 {
-			t.Errorf("signed PUT: got %d %s", a.status, a.body)
-		}
-		if o := s.Object("/backups/z a"); o == nil || o.Size != 1 {
-			t.Errorf("object: %+v", o)
-		}
-		if a := do(t, s, request{method: "GET", path: signed}); a.status != 403 {
-			t.Errorf("GET with a signature for PUT: got %d", a.status)
-		}
-		s.Advance(time.Minute)
-		if a := do(t, s, request{method: "PUT", path: signed, body: strings.NewReader("z")}); a.status != 403 {
-			t.Errorf("expired PUT: got %d", a.status)
 		}
 		link := s.AddObject("/public/a.tar.gz", "application/gzip", BytesArchive([]byte("abc")))
 		u, err := url.Parse(link)
 		if a := do(t, s, request{method: "GET", path: link}); err != nil || u.Path != "/public/a.tar.gz" || a.body != "abc" {
 			t.Errorf("%s: got %d %q", link, a.status, a.body)
 		}
+	})
+}
+
+func TestSignedPut(t *testing.T) {
+	everyTransport(t, func(t *testing.T, s *Server) {
+		signed := s.SignedURL("PUT", "/backups/z a", time.Minute)
+		do(t, s, request{method: "PUT", path: signed, body: strings.NewReader("z")}).want(t, 200, "")
+		if o := s.Object("/backups/z a"); o == nil || o.Size != 1 {
+			t.Errorf("object: %+v", o)
+		}
+		do(t, s, request{method: "GET", path: signed}).wantPart(t, 403, "") // the signature is for PUT
+		s.Advance(time.Minute)
+		do(t, s, request{method: "PUT", path: signed, body: strings.NewReader("z")}).wantPart(t, 403, "expired")
 	})
 }

@@ -3,9 +3,11 @@ package portertest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,18 @@ func TestImport(t *testing.T) {
 	})
 }
 
+// lifeOf returns an import's status at half a second, and then every second.
+func lifeOf(t *testing.T, s *Server, ref string) string {
+	t.Helper()
+	var seen []string
+	time.Sleep(500 * time.Millisecond)
+	for range 3 {
+		seen = append(seen, importStatusOf(t, s, ref))
+		time.Sleep(time.Second)
+	}
+	return strings.Join(seen, " ")
+}
+
 func TestImportLife(t *testing.T) {
 	failures := []FailedRelation{
 		{RelationName: "issues", LineNumber: 3, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
@@ -65,7 +79,7 @@ func TestImportLife(t *testing.T) {
 		name    string
 		script  ImportScript
 		content string
-		life    string // at half a second, and then every second
+		life    string
 		err     string
 		failed  int
 	}{
@@ -83,16 +97,9 @@ func TestImportLife(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {
 				s.AddGroup("acme")
 				s.ScriptImport("acme/widget", tt.script)
-				if a := importAs(t, s, Token, plain("path", "widget"), plain("namespace", "acme"), file("x.gz", tt.content)); a.status != 201 {
-					t.Fatalf("got %d %s", a.status, a.body)
-				}
-				var seen []string
-				time.Sleep(500 * time.Millisecond)
-				for range 3 {
-					seen = append(seen, importStatusOf(t, s, "acme/widget"))
-					time.Sleep(time.Second)
-				}
-				if got := strings.Join(seen, " "); got != tt.life {
+				importAs(t, s, Token, plain("path", "widget"), plain("namespace", "acme"), file("x.gz", tt.content)).
+					wantPart(t, 201, "acme/widget")
+				if got := lifeOf(t, s, "acme/widget"); got != tt.life {
 					t.Errorf("got %s, want %s", got, tt.life)
 				}
 				a := get(t, s, "projects/acme%2Fwidget/import")
@@ -104,14 +111,10 @@ func TestImportLife(t *testing.T) {
 					t.Errorf("%d failed relations, want %d", n, tt.failed)
 				}
 				// Whatever became of it, it occupies the path.
-				importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"))...).want(t, 400,
-					`{"message":"Path has already been taken"}`)
-				if !s.RemoveProject("acme/widget") {
-					t.Fatal("no project to remove")
-				}
-				if a := importAs(t, s, Token, gz(plain("path", "widget"), plain("namespace", "acme"))...); a.status != 201 {
-					t.Errorf("once it is removed: got %d %s", a.status, a.body)
-				}
+				again := gz(plain("path", "widget"), plain("namespace", "acme"))
+				importAs(t, s, Token, again...).want(t, 400, `{"message":"Path has already been taken"}`)
+				s.RemoveProject("acme/widget")
+				importAs(t, s, Token, again...).wantPart(t, 201, `"import_status":"scheduled"`)
 			})
 		})
 	}
@@ -161,6 +164,15 @@ func TestFailedRelations(t *testing.T) {
 }
 
 // TestImportKeys checks which keys each version's answers have.
+// wantMembers checks that a JSON object has these members and no others.
+func wantMembers(t *testing.T, a answer, keys string) {
+	t.Helper()
+	got := slices.Sorted(maps.Keys(a.object(t)))
+	if want := slices.Sorted(strings.FieldsSeq(keys)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestImportKeys(t *testing.T) {
 	const basic = "created_at description id import_status name name_with_namespace path path_with_namespace"
 	for _, tt := range []struct{ version, running, failed string }{
@@ -176,26 +188,13 @@ func TestImportKeys(t *testing.T) {
 			inMemory(t, []Option{Version(tt.version)}, func(t *testing.T, s *Server) {
 				s.ScriptImport("", ImportScript{Error: "no"})
 				a := importAs(t, s, Token, gz(plain("path", "widget"))...)
-				check := func(want string) {
-					t.Helper()
-					got := a.object(t)
-					for k := range strings.SplitSeq(want, " ") {
-						if _, ok := got[k]; !ok {
-							t.Errorf("no %s in %s", k, a.body)
-						}
-						delete(got, k)
-					}
-					if len(got) > 0 {
-						t.Errorf("too much: %v", got)
-					}
-				}
-				check(tt.running)
+				wantMembers(t, a, tt.running)
 				time.Sleep(time.Minute)
 				a = get(t, s, "projects/owner%2Fwidget/import")
 				if tt.failed == "" {
 					tt.failed = tt.running
 				}
-				check(tt.failed)
+				wantMembers(t, a, tt.failed)
 			})
 		})
 	}
@@ -254,6 +253,58 @@ func TestImportTimesOut(t *testing.T) {
 	}
 }
 
+// importCase is a form and what becomes of it.
+type importCase struct {
+	name    string
+	version string
+	token   string
+	parts   []part
+	status  int
+	body    string // the whole for an error, where the project is for 201
+}
+
+func (tt importCase) run(t *testing.T, s *Server) {
+	s.AddProject(Project{Path: "acme/widget", Name: "The Widget"})
+	group := fmt.Sprint(s.AddGroup("acme"))
+	s.AddGroup("acme/tools")
+	for _, u := range []User{
+		{Username: "stranger", Token: "stranger"},
+		{Username: "guest", Token: "guest"},
+		{Username: "developer", Token: "developer"},
+		{Username: "maintainer", Token: "maintainer"},
+		{Username: "bot", Token: "bot", Bot: true},
+		{Username: "none", Token: "none", ProjectsLimit: -1},
+		{Username: "one", Token: "one", ProjectsLimit: 1},
+	} {
+		s.AddUser(u)
+	}
+	s.AddMember("acme", "guest", Guest)
+	s.AddMember("acme", "developer", Developer)
+	s.AddMember("acme", "maintainer", Maintainer)
+	s.AddProject(Project{Path: "one/already"})
+	parts := slices.Clone(tt.parts)
+	for i := range parts {
+		if parts[i].value == "ID" {
+			parts[i].value = group
+		}
+	}
+	before := len(s.Projects())
+	a := importAs(t, s, tt.token, parts...)
+	if tt.status == 201 {
+		if a.status != 201 || a.member(t, "path_with_namespace") != tt.body {
+			t.Errorf("got %d %s, want a project at %s", a.status, a.body, tt.body)
+		}
+		return
+	}
+	a.want(t, tt.status, tt.body)
+	if len(s.Projects()) != before {
+		t.Error("a project was made")
+	}
+	if r := s.Requests(); !r[len(r)-1].Complete {
+		t.Error("the answer came before the end of the body")
+	}
+}
+
 func TestImportRefusals(t *testing.T) {
 	const (
 		badPath = `{"message":"Project namespace path can only include non-accented letters, digits, '_', '-' and '.'. It must not start ` +
@@ -262,14 +313,7 @@ func TestImportRefusals(t *testing.T) {
 		taken = `{"message":"Path has already been taken"}`
 	)
 	path := plain("path", "new")
-	for _, tt := range []struct {
-		name    string
-		version string
-		token   string
-		parts   []part
-		status  int
-		body    string // the whole for an error, where the project is for 201
-	}{
+	for _, tt := range []importCase{
 		{"no path", "18.9", Token, gz(), 400, `{"error":"path is missing"}`},
 		{"no file", "18.9", Token, []part{path}, 400, `{"error":"file is missing"}`},
 		{"nothing", "18.9", Token, []part{plain("x", "y")}, 400, `{"error":"path is missing, file is missing"}`},
@@ -365,53 +409,11 @@ func TestImportRefusals(t *testing.T) {
 			`{"message":"Visibility level private has been restricted by your GitLab administrator"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			opts := []Option{Version("18.9")}
-			if tt.version == "private" {
-				opts = append(opts, RestrictVisibility("private"))
-			} else {
-				opts = append(opts, Version(tt.version))
+			opts := []Option{RestrictVisibility("private")}
+			if tt.version != "private" {
+				opts = []Option{Version(tt.version)}
 			}
-			inMemory(t, opts, func(t *testing.T, s *Server) {
-				s.AddProject(Project{Path: "acme/widget", Name: "The Widget"})
-				group := s.AddGroup("acme")
-				s.AddGroup("acme/tools")
-				for _, u := range []User{
-					{Username: "stranger", Token: "stranger"},
-					{Username: "guest", Token: "guest"},
-					{Username: "developer", Token: "developer"},
-					{Username: "maintainer", Token: "maintainer"},
-					{Username: "bot", Token: "bot", Bot: true},
-					{Username: "none", Token: "none", ProjectsLimit: -1},
-					{Username: "one", Token: "one", ProjectsLimit: 1},
-				} {
-					s.AddUser(u)
-				}
-				s.AddMember("acme", "guest", Guest)
-				s.AddMember("acme", "developer", Developer)
-				s.AddMember("acme", "maintainer", Maintainer)
-				s.AddProject(Project{Path: "one/already"})
-				parts := append([]part(nil), tt.parts...)
-				for i := range parts {
-					if parts[i].value == "ID" {
-						parts[i].value = fmt.Sprint(group)
-					}
-				}
-				before := len(s.Projects())
-				a := importAs(t, s, tt.token, parts...)
-				if tt.status == 201 {
-					if a.status != 201 || a.member(t, "path_with_namespace") != tt.body {
-						t.Errorf("got %d %s, want a project at %s", a.status, a.body, tt.body)
-					}
-					return
-				}
-				a.want(t, tt.status, tt.body)
-				if len(s.Projects()) != before {
-					t.Error("a project was made")
-				}
-				if r := s.Requests(); !r[len(r)-1].Complete {
-					t.Error("the answer came before the end of the body")
-				}
-			})
+			inMemory(t, opts, tt.run)
 		})
 	}
 }
@@ -433,62 +435,43 @@ func TestBotImports(t *testing.T) {
 	})
 }
 
+// overwrite imports over acme/widget and returns the new project's ID and its
+// temporary path.
+func overwrite(t *testing.T, s *Server, token string, more ...part) (id, path string) {
+	t.Helper()
+	a := importAs(t, s, token, gz(append(more, plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...)...)
+	if a.status != 201 {
+		t.Fatalf("got %d %s", a.status, a.body)
+	}
+	path = a.member(t, "path").(string)
+	if !regexp.MustCompile(`^widget-[0-9a-f]{32}$`).MatchString(path) || a.member(t, "path_with_namespace") != "acme/"+path {
+		t.Errorf("path is %s in %s", path, a.body)
+	}
+	name := path
+	if len(more) > 0 {
+		name = "Another"
+	}
+	if a.member(t, "name") != name {
+		t.Errorf("name is %s, want %s", a.member(t, "name"), name)
+	}
+	return fmt.Sprint(a.member(t, "id")), path
+}
+
 func TestOverwrite(t *testing.T) {
-	temporary := regexp.MustCompile(`^widget-[0-9a-f]{32}$`)
-	for _, tt := range []struct {
-		name      string
-		token     string
-		script    ImportScript
-		more      []part
-		status    string
-		importErr string
-	}{
-		{"fine", Token, ImportScript{}, nil, "finished", ""},
-		{"with a name", Token, ImportScript{}, []part{plain("name", "Another")}, "finished", ""},
-		{"failed", Token, ImportScript{Error: "no"}, nil, "failed", "no"},
-		{"not the owner", "maintainer", ImportScript{}, nil, "failed", "User maintainer (2) cannot overwrite a project in acme"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for name, more := range map[string][]part{"fine": nil, "with a name": {plain("name", "Another")}} {
+		t.Run(name, func(t *testing.T) {
 			inMemory(t, nil, func(t *testing.T, s *Server) {
-				s.AddUser(User{Username: "maintainer", Token: "maintainer"})
 				old := s.AddProject(Project{Path: "acme/widget", Name: "The Widget"})
-				s.AddMember("acme", "maintainer", Maintainer)
-				s.ScriptImport("acme/widget", tt.script)
-				a := importAs(t, s, tt.token,
-					gz(append(tt.more, plain("path", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...)...)
-				if a.status != 201 {
-					t.Fatalf("got %d %s", a.status, a.body)
-				}
-				path := a.member(t, "path").(string)
-				if !temporary.MatchString(path) || a.member(t, "path_with_namespace") != "acme/"+path {
-					t.Errorf("path is %s in %s", path, a.body)
-				}
-				name := path
-				if tt.more != nil {
-					name = "Another"
-				}
-				if a.member(t, "name") != name {
-					t.Errorf("name is %s, want %s", a.member(t, "name"), name)
-				}
-				id := fmt.Sprint(a.member(t, "id"))
-				if got := get(t, s, "projects/acme%2Fwidget/import"); got.member(t, "id") != float64(old) || got.member(t, "import_status") != "none" {
-					t.Errorf("meanwhile the path gives %s", got.body)
+				id, _ := overwrite(t, s, Token, more...)
+				meanwhile := get(t, s, "projects/acme%2Fwidget/import")
+				if meanwhile.member(t, "id") != float64(old) || meanwhile.member(t, "import_status") != "none" {
+					t.Errorf("meanwhile the path gives %s", meanwhile.body)
 				}
 				time.Sleep(time.Minute)
-				p := s.Project(id)
-				if p.ImportStatus != tt.status || !strings.HasSuffix(p.ImportError, tt.importErr) {
-					t.Errorf("got %s, %s", p.ImportStatus, p.ImportError)
+				if p := s.Project(id); p.ImportStatus != "finished" || p.Path != "acme/widget" || p.Name != "The Widget" {
+					t.Errorf("in the end it is %+v", p)
 				}
-				if tt.status == "finished" {
-					if p.Path != "acme/widget" || p.Name != "The Widget" {
-						t.Errorf("in the end it is %s at %s", p.Name, p.Path)
-					}
-					get(t, s, fmt.Sprintf("projects/%d/import", old)).want(t, 404, noProject)
-					return
-				}
-				if p.Path != "acme/"+path || s.Project("acme/widget").ID != old {
-					t.Errorf("in the end there is %d at the path and the new one at %s", s.Project("acme/widget").ID, p.Path)
-				}
+				get(t, s, fmt.Sprintf("projects/%d/import", old)).want(t, 404, noProject)
 			})
 		})
 	}
@@ -497,6 +480,36 @@ func TestOverwrite(t *testing.T) {
 		importAs(t, s, Token, gz(plain("path", "widget"), plain("name", "widget"), plain("namespace", "acme"), plain("overwrite", "true"))...).
 			want(t, 400, `{"message":"Project namespace name has already been taken"}`)
 	})
+}
+
+// TestOverwriteFails checks that the old project stays at its path.
+func TestOverwriteFails(t *testing.T) {
+	for _, tt := range []struct {
+		name, token string
+		script      ImportScript
+		err         string
+	}{
+		{"failed", Token, ImportScript{Error: "no"}, "no"},
+		{"not the owner", "maintainer", ImportScript{}, "User maintainer (2) cannot overwrite a project in acme"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inMemory(t, nil, func(t *testing.T, s *Server) {
+				s.AddUser(User{Username: "maintainer", Token: "maintainer"})
+				old := s.AddProject(Project{Path: "acme/widget", Name: "The Widget"})
+				s.AddMember("acme", "maintainer", Maintainer)
+				s.ScriptImport("acme/widget", tt.script)
+				id, path := overwrite(t, s, tt.token)
+				time.Sleep(time.Minute)
+				p := s.Project(id)
+				if p.ImportStatus != "failed" || !strings.HasSuffix(p.ImportError, tt.err) || p.Path != "acme/"+path {
+					t.Errorf("in the end it is %+v", p)
+				}
+				if got := s.Project("acme/widget").ID; got != old {
+					t.Errorf("in the end %d is at the path", got)
+				}
+			})
+		})
+	}
 }
 
 func TestOverridesTakeEffect(t *testing.T) {

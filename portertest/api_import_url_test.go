@@ -203,36 +203,38 @@ func TestRemoteImportFails(t *testing.T) {
 	})
 }
 
-func TestImportFromS3(t *testing.T) {
-	with := func(kv ...string) string {
-		m := map[string]string{"path": "new", "region": "eu-west-1", "bucket_name": "b", "file_key": "dir/x.tar.gz",
-			"access_key_id": AccessKeyID, "secret_access_key": SecretAccessKey}
-		for i := 0; i < len(kv); i += 2 {
-			if m[kv[i]] = kv[i+1]; kv[i+1] == "-" {
-				delete(m, kv[i])
-			}
+// s3Form is a form with some fields changed, or left out if they are "-".
+func s3Form(kv ...string) string {
+	m := map[string]string{"path": "new", "region": "eu-west-1", "bucket_name": "b", "file_key": "dir/x.tar.gz",
+		"access_key_id": AccessKeyID, "secret_access_key": SecretAccessKey}
+	for i := 0; i < len(kv); i += 2 {
+		if m[kv[i]] = kv[i+1]; kv[i+1] == "-" {
+			delete(m, kv[i])
 		}
-		var b strings.Builder
-		for k, v := range m {
-			fmt.Fprintf(&b, "%s=%s&", k, strings.ReplaceAll(v, "+", "%2B"))
-		}
-		return b.String()
 	}
+	var b strings.Builder
+	for k, v := range m {
+		fmt.Fprintf(&b, "%s=%s&", k, strings.ReplaceAll(v, "+", "%2B"))
+	}
+	return b.String()
+}
+
+func TestImportFromS3(t *testing.T) {
 	for _, tt := range []struct {
 		name, version, body string
 		status              int
 		want                string
 	}{
-		{"fine", "18.9", with(), 201, ""},
-		{"before 14.9", "14.8", with(), 404, noRoute},
-		{"no region", "18.9", with("region", "-", "path", "-"), 400, `{"error":"region is missing, path is missing"}`},
-		{"blank region", "18.9", with("region", ""), 400, `{"message":"Region can't be blank"}`},
-		{"no file", "18.9", with("file_key", "y"), 400, `{"message":"File not found 'y' in 'b'"}`},
-		{"keys", "18.9", with("secret_access_key", "x"), 400,
+		{"fine", "18.9", s3Form(), 201, ""},
+		{"before 14.9", "14.8", s3Form(), 404, noRoute},
+		{"no region", "18.9", s3Form("region", "-", "path", "-"), 400, `{"error":"region is missing, path is missing"}`},
+		{"blank region", "18.9", s3Form("region", ""), 400, `{"message":"Region can't be blank"}`},
+		{"no file", "18.9", s3Form("file_key", "y"), 400, `{"message":"File not found 'y' in 'b'"}`},
+		{"keys", "18.9", s3Form("secret_access_key", "x"), 400,
 			`{"message":"Failed to open 'dir/x.tar.gz' in 'b': The AWS Access Key Id you provided does not exist in our records."}`},
-		{"type", "18.9", with("file_key", "text"), 400,
+		{"type", "18.9", s3Form("file_key", "text"), 400,
 			`{"message":"Content type 'text/plain' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`},
-		{"empty", "18.9", with("file_key", "empty"), 400, `{"message":"Content length is too small (should be at least 1 B)"}`},
+		{"empty", "18.9", s3Form("file_key", "empty"), 400, `{"message":"Content length is too small (should be at least 1 B)"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inMemory(t, []Option{Version(tt.version)}, func(t *testing.T, s *Server) {

@@ -151,17 +151,22 @@ func TestLimitWindow(t *testing.T) {
 	})
 }
 
-func TestGlobalThrottle(t *testing.T) {
-	rateLimit := func(a answer) map[string]string {
-		m := map[string]string{}
-		for _, k := range []string{"RateLimit-Name", "RateLimit-Limit", "RateLimit-Observed", "RateLimit-Remaining", "RateLimit-Reset",
-			"RateLimit-ResetTime", "Retry-After"} {
-			if v := a.header.Get(k); v != "" {
-				m[k] = v
-			}
+// wantRateLimit checks all headers about the rate limit.
+func wantRateLimit(t *testing.T, a answer, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for _, k := range []string{"RateLimit-Name", "RateLimit-Limit", "RateLimit-Observed", "RateLimit-Remaining", "RateLimit-Reset",
+		"RateLimit-ResetTime", "Retry-After"} {
+		if v := a.header.Get(k); v != "" {
+			got[k] = v
 		}
-		return m
 	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rate limit (-want +got):\n%s", diff)
+	}
+}
+
+func TestGlobalThrottle(t *testing.T) {
 	passed := map[string]string{
 		"RateLimit-Name": "throttle_authenticated_api", "RateLimit-Limit": "20", "RateLimit-Observed": "10", "RateLimit-Remaining": "0",
 		"RateLimit-Reset": "946684830",
@@ -188,17 +193,11 @@ func TestGlobalThrottle(t *testing.T) {
 				for range 9 {
 					get(t, s, "projects/7/export")
 				}
-				if diff := cmp.Diff(tt.passed, rateLimit(get(t, s, "projects/7/export"))); diff != "" {
-					t.Errorf("the last (-want +got):\n%s", diff)
-				}
+				wantRateLimit(t, get(t, s, "projects/7/export"), tt.passed)
 				a := get(t, s, "projects/99/nonsense")
 				a.want(t, 429, "Retry later\n")
-				if diff := cmp.Diff(tt.refused, rateLimit(a)); diff != "" {
-					t.Errorf("refused (-want +got):\n%s", diff)
-				}
-				if a.header.Get("Content-Type") != "text/plain" {
-					t.Errorf("Content-Type is %q", a.header.Get("Content-Type"))
-				}
+				wantRateLimit(t, a, tt.refused)
+				a.wantHeaders(t, "Content-Type", "text/plain")
 				if a := do(t, s, request{method: "GET", path: "projects/7/import"}); a.status == 429 {
 					t.Error("the user's requests count against the address")
 				}
@@ -209,6 +208,10 @@ func TestGlobalThrottle(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestGlobalThrottleOfUploads checks that an upload counts twice.
+func TestGlobalThrottleOfUploads(t *testing.T) {
 	inMemory(t, []Option{GlobalThrottle(3, time.Hour)}, func(t *testing.T, s *Server) {
 		if a := importAs(t, s, Token, gz(plain("path", "a"))...); a.status != 201 || a.header.Get("RateLimit-Observed") != "2" {
 			t.Errorf("an import counts %s times", a.header.Get("RateLimit-Observed"))

@@ -11,100 +11,102 @@ import (
 
 const relationsPath = "projects/7/export_relations"
 
-func TestRelationExport(t *testing.T) {
-	everyMode := map[string]DownloadMode{"disk": FromDisk, "redirected": Redirected, "proxied": Proxied}
-	for name, mode := range everyMode {
+// everyMode runs f for each place where the files of relations may be.
+func everyMode(t *testing.T, f func(t *testing.T, s *Server)) {
+	t.Helper()
+	for name, mode := range map[string]DownloadMode{"disk": FromDisk, "redirected": Redirected, "proxied": Proxied} {
 		t.Run(name, func(t *testing.T) {
 			inMemory(t, []Option{RelationExports(), Downloads(mode)}, func(t *testing.T, s *Server) {
 				widget(s)
 				s.SetRelation("7", "labels", Relation{Objects: 7})
 				s.SetRelation("7", "issues", Relation{Objects: 1400})
 				s.SetRelation("7", "boards", Relation{Error: "broken"})
-				status := func(relation string) string {
-					t.Helper()
-					return get(t, s, relationsPath+"/status?relation="+relation).body
-				}
-				get(t, s, relationsPath+"/status").want(t, 200, "[]")
-				get(t, s, relationsPath+"/status?relation=labels").want(t, 404, `{"message":"Export not found"}`)
-				get(t, s, relationsPath+"/download?relation=labels&batched=true&batch_number=0").want(t, 404, `{"message":"Export not found"}`)
-				post(t, s, relationsPath, "", "").want(t, 202, accepted)
-				get(t, s, relationsPath+"/status").want(t, 200, "[]")
-				time.Sleep(1500 * time.Millisecond)
-				if got, want := status("labels"),
-					`{"relation":"labels","status":0,"error":null,"updated_at":"2000-01-01T00:00:01.000Z","batched":false,"batches_count":0,`+
-						`"total_objects_count":7}`; got != want {
-					t.Errorf("started: got %s", got)
-				}
-				get(t, s, relationsPath+"/download?relation=labels").want(t, 404, `{"message":"Export file not found"}`)
-				time.Sleep(time.Minute)
-				if got, want := status("labels"),
-					`{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z","batched":false,"batches_count":0,`+
-						`"total_objects_count":7}`; got != want {
-					t.Errorf("finished: got %s", got)
-				}
-				if got := status("boards"); !strings.Contains(got, `"status":-1,"error":"broken"`) {
-					t.Errorf("failed: got %s", got)
-				}
-				var all []map[string]any
-				if err := json.Unmarshal([]byte(get(t, s, relationsPath+"/status").body), &all); err != nil || len(all) != 27 {
-					t.Errorf("%d relations, %v", len(all), err)
-				}
-				if got := strings.Count(relationFileOf(t, s, "relation=labels"), "\n"); got != 7 {
-					t.Errorf("%d labels", got)
-				}
-				relationFileOf(t, s, "relation=self")
-				get(t, s, relationsPath+"/download?relation=boards").want(t, 404, `{"message":"Export file not found"}`)
-
-				// A finished one is not made again at once, a failed one is.
-				s.SetRelation("7", "boards", Relation{})
-				post(t, s, relationsPath, "", "")
-				time.Sleep(time.Minute)
-				if got := status("labels"); !strings.Contains(got, "00:00:04.000Z") {
-					t.Errorf("made again: %s", got)
-				}
-				if got := status("boards"); !strings.Contains(got, `"status":1`) {
-					t.Errorf("not made again: %s", got)
-				}
-				time.Sleep(2 * time.Minute)
-				post(t, s, relationsPath, "", "")
-				time.Sleep(time.Minute)
-				if got := status("labels"); strings.Contains(got, "00:00:04.000Z") {
-					t.Errorf("not made again: %s", got)
-				}
-
-				post(t, s, relationsPath, jsonType, `{"batched":true}`)
-				time.Sleep(time.Minute)
-				if got, want := status("issues"),
-					`"status":1,"error":null,"updated_at":"2000-01-01T00:05:05.500Z","batched":true,"batches_count":2,"total_objects_count":1400,`+
-						`"batches":[{"status":1,"batch_number":1,"objects_count":1000,"error":null,"updated_at":"2000-01-01T00:05:05.500Z"},`+
-						`{"status":1,"batch_number":2,"objects_count":400,"error":null,`+
-						`"updated_at":"2000-01-01T00:05:05.500Z"}]}`; !strings.HasSuffix(got, want) {
-					t.Errorf("batched: got %s", got)
-				}
-				for batch, want := range map[string]int{"1": 1000, "2": 400} {
-					if got := strings.Count(relationFileOf(t, s, "relation=issues&batched=true&batch_number="+batch), "\n"); got != want {
-						t.Errorf("batch %s: %d issues", batch, got)
-					}
-				}
-				for query, want := range map[string]answer{
-					"":                {status: 400, body: `{"error":"relation is missing, relation is not portable"}`},
-					"relation=nope":   {status: 400, body: `{"error":"relation is not portable"}`},
-					"relation=issues": {status: 400, body: `{"message":"Export is batched"}`},
-					"relation=self&batched=true&batch_number=0":    {status: 400, body: `{"message":"Export is not batched"}`},
-					"relation=self&batched=true&batch_number=1":    {status: 400, body: `{"message":"Export is not batched"}`},
-					"relation=issues&batched=true&batch_number=3":  {status: 404, body: `{"message":"Batch not found"}`},
-					"relation=issues&batched=true&batch_number=-1": {status: 404, body: `{"message":"Batch not found"}`},
-					"relation=issues&batched=true&batch_number=0":  {status: 404, body: `{"message":"Batch not found"}`},
-					"relation=issues&batched=true": {status: 400,
-						body: `{"error":"batched, batch_number provide all or none of parameters"}`},
-					"relation=issues&batched=true&batch_number=no": {status: 400, body: `{"error":"batch_number is invalid"}`},
-				} {
-					get(t, s, relationsPath+"/download?"+query).want(t, want.status, want.body)
-				}
-				get(t, s, relationsPath+"/status?relation=nope").want(t, 404, `{"message":"Export not found"}`)
+				f(t, s)
 			})
 		})
 	}
+}
+
+func relationStatus(t *testing.T, s *Server, relation string) answer {
+	t.Helper()
+	return get(t, s, relationsPath+"/status?relation="+relation)
+}
+
+func TestRelationExport(t *testing.T) {
+	everyMode(t, func(t *testing.T, s *Server) {
+		get(t, s, relationsPath+"/status").want(t, 200, "[]")
+		relationStatus(t, s, "labels").want(t, 404, `{"message":"Export not found"}`)
+		get(t, s, relationsPath+"/download?relation=labels&batched=true&batch_number=0").want(t, 404, `{"message":"Export not found"}`)
+		post(t, s, relationsPath, "", "").want(t, 202, accepted)
+		get(t, s, relationsPath+"/status").want(t, 200, "[]")
+		time.Sleep(1500 * time.Millisecond)
+		relationStatus(t, s, "labels").want(t, 200, `{"relation":"labels","status":0,"error":null,"updated_at":"2000-01-01T00:00:01.000Z",`+
+			`"batched":false,"batches_count":0,"total_objects_count":7}`)
+		get(t, s, relationsPath+"/download?relation=labels").want(t, 404, `{"message":"Export file not found"}`)
+		time.Sleep(time.Minute)
+		relationStatus(t, s, "labels").want(t, 200, `{"relation":"labels","status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z",`+
+			`"batched":false,"batches_count":0,"total_objects_count":7}`)
+		relationStatus(t, s, "boards").wantPart(t, 200, `"status":-1,"error":"broken"`)
+		relationStatus(t, s, "nope").want(t, 404, `{"message":"Export not found"}`)
+		var all []map[string]any
+		if err := json.Unmarshal([]byte(get(t, s, relationsPath+"/status").body), &all); err != nil || len(all) != 27 {
+			t.Errorf("%d relations, %v", len(all), err)
+		}
+		if got := strings.Count(relationFileOf(t, s, "relation=labels"), "\n"); got != 7 {
+			t.Errorf("%d labels", got)
+		}
+		relationFileOf(t, s, "relation=self")
+		get(t, s, relationsPath+"/download?relation=boards").want(t, 404, `{"message":"Export file not found"}`)
+	})
+}
+
+// TestRelationExportAgain checks that a relation is not exported again at once,
+// unless it failed.
+func TestRelationExportAgain(t *testing.T) {
+	everyMode(t, func(t *testing.T, s *Server) {
+		post(t, s, relationsPath, "", "")
+		time.Sleep(time.Minute)
+		s.SetRelation("7", "boards", Relation{})
+		post(t, s, relationsPath, "", "")
+		time.Sleep(time.Minute)
+		relationStatus(t, s, "labels").wantPart(t, 200, "00:00:04.000Z")
+		relationStatus(t, s, "boards").wantPart(t, 200, `"status":1,"error":null,"updated_at":"2000-01-01T00:01:04.000Z"`)
+		time.Sleep(2 * time.Minute)
+		post(t, s, relationsPath, "", "")
+		time.Sleep(time.Minute)
+		relationStatus(t, s, "labels").wantPart(t, 200, "00:04:04.000Z")
+	})
+}
+
+func TestRelationExportBatches(t *testing.T) {
+	everyMode(t, func(t *testing.T, s *Server) {
+		post(t, s, relationsPath, jsonType, `{"batched":true}`)
+		time.Sleep(time.Minute)
+		relationStatus(t, s, "issues").wantPart(t, 200, `"status":1,"error":null,"updated_at":"2000-01-01T00:00:04.000Z",`+
+			`"batched":true,"batches_count":2,"total_objects_count":1400,`+
+			`"batches":[{"status":1,"batch_number":1,"objects_count":1000,"error":null,"updated_at":"2000-01-01T00:00:04.000Z"},`+
+			`{"status":1,"batch_number":2,"objects_count":400,"error":null,"updated_at":"2000-01-01T00:00:04.000Z"}]}`)
+		for batch, want := range map[string]int{"1": 1000, "2": 400} {
+			if got := strings.Count(relationFileOf(t, s, "relation=issues&batched=true&batch_number="+batch), "\n"); got != want {
+				t.Errorf("batch %s: %d issues", batch, got)
+			}
+		}
+		for query, want := range map[string]answer{
+			"":                {status: 400, body: `{"error":"relation is missing, relation is not portable"}`},
+			"relation=nope":   {status: 400, body: `{"error":"relation is not portable"}`},
+			"relation=issues": {status: 400, body: `{"message":"Export is batched"}`},
+			"relation=self&batched=true&batch_number=0":    {status: 400, body: `{"message":"Export is not batched"}`},
+			"relation=self&batched=true&batch_number=1":    {status: 400, body: `{"message":"Export is not batched"}`},
+			"relation=issues&batched=true&batch_number=3":  {status: 404, body: `{"message":"Batch not found"}`},
+			"relation=issues&batched=true&batch_number=-1": {status: 404, body: `{"message":"Batch not found"}`},
+			"relation=issues&batched=true&batch_number=0":  {status: 404, body: `{"message":"Batch not found"}`},
+			"relation=issues&batched=true": {status: 400,
+				body: `{"error":"batched, batch_number provide all or none of parameters"}`},
+			"relation=issues&batched=true&batch_number=no": {status: 400, body: `{"error":"batch_number is invalid"}`},
+		} {
+			get(t, s, relationsPath+"/download?"+query).want(t, want.status, want.body)
+		}
+	})
 }
 
 // relationFileOf downloads and unpacks a file.

@@ -19,16 +19,50 @@ func scheduleWithUpload(t *testing.T, s *Server, url, method string) {
 	post(t, s, "projects/7/export", jsonType, `{"upload":{"url":"`+url+`","http_method":"`+method+`"}}`).want(t, 202, accepted)
 }
 
-// TestAfterUpload checks what is left of an export after its upload[url].
+// afterUpload is an upload[url] and what is left of its export.
+type afterUpload struct {
+	version string
+	mode    DownloadMode
+	answer  int // of the destination
+	fault   ExportFault
+	ok      bool
+	status  string
+}
+
+func (tt afterUpload) run(t *testing.T, s *Server) {
+	archive := widget(s)
+	s.AddExport("7", "owner") // not to be seen again
+	s.ScriptExport("7", ExportScript{Fault: tt.fault})
+	if tt.answer != 200 {
+		s.Inject(Fault{Origin: Storage, Method: "PUT", Do: Respond(tt.answer, nil, "")})
+	}
+	to := s.StorageURL + "/backups/x.tar.gz?secret=1"
+	scheduleWithUpload(t, s, to, "PUT")
+	time.Sleep(time.Minute)
+	if got := exportStatusOf(t, s, Token); got != tt.status {
+		t.Errorf("status is %s, want %s", got, tt.status)
+	}
+	want := []Upload{{
+		Time: time.Date(2000, 1, 1, 0, 0, 5, 0, time.UTC), Project: "acme/tools/widget", Method: "PUT", URL: to,
+		Status: tt.answer, Size: archive.Size(), SHA256: archive.SHA256(), OK: tt.ok,
+	}}
+	if tt.fault == UploadFails {
+		want[0].Status, want[0].Size, want[0].SHA256, want[0].Err = 0, 0, "", "the script says so"
+	}
+	if diff := cmp.Diff(want, s.Uploads()); diff != "" {
+		t.Errorf("uploads (-want +got):\n%s", diff)
+	}
+	o, stored := s.Object("/backups/x.tar.gz"), tt.answer == 200 && tt.fault == NoFault
+	if (o != nil) != stored || stored && o.SHA256 != archive.SHA256() {
+		t.Errorf("object: %+v", o)
+	}
+	if a := download(t, s); (a.status < 400) != (tt.status == "finished") {
+		t.Errorf("download: got %d %.80s", a.status, a.body)
+	}
+}
+
 func TestAfterUpload(t *testing.T) {
-	for _, tt := range []struct {
-		version string
-		mode    DownloadMode
-		answer  int // of the destination
-		fault   ExportFault
-		ok      bool
-		status  string
-	}{
+	for _, tt := range []afterUpload{
 		{"18.9", FromDisk, 200, NoFault, true, "finished"},
 		{"18.9", FromDisk, 201, NoFault, true, "finished"},
 		{"18.9", FromDisk, 403, NoFault, false, "finished"},
@@ -46,37 +80,7 @@ func TestAfterUpload(t *testing.T) {
 		{"10.7", FromDisk, 500, NoFault, false, "finished"},
 	} {
 		t.Run(tt.version, func(t *testing.T) {
-			inMemory(t, []Option{Version(tt.version), Downloads(tt.mode)}, func(t *testing.T, s *Server) {
-				archive := widget(s)
-				s.AddExport("7", "owner") // not to be seen again
-				s.ScriptExport("7", ExportScript{Fault: tt.fault})
-				if tt.answer != 200 {
-					s.Inject(Fault{Origin: Storage, Method: "PUT", Do: Respond(tt.answer, nil, "")})
-				}
-				to := s.StorageURL + "/backups/x.tar.gz?secret=1"
-				scheduleWithUpload(t, s, to, "PUT")
-				time.Sleep(time.Minute)
-				if got := exportStatusOf(t, s, Token); got != tt.status {
-					t.Errorf("status is %s, want %s", got, tt.status)
-				}
-				want := []Upload{{
-					Time: time.Date(2000, 1, 1, 0, 0, 5, 0, time.UTC), Project: "acme/tools/widget", Method: "PUT", URL: to,
-					Status: tt.answer, Size: archive.Size(), SHA256: archive.SHA256(), OK: tt.ok,
-				}}
-				if tt.fault == UploadFails {
-					want[0].Status, want[0].Size, want[0].SHA256, want[0].Err = 0, 0, "", "the script says so"
-				}
-				if diff := cmp.Diff(want, s.Uploads()); diff != "" {
-					t.Errorf("uploads (-want +got):\n%s", diff)
-				}
-				if o := s.Object("/backups/x.tar.gz"); (o != nil) != (tt.answer == 200 && tt.fault == NoFault) || o != nil &&
-					o.SHA256 != archive.SHA256() {
-					t.Errorf("object: %+v", o)
-				}
-				if a := download(t, s); (a.status < 400) != (tt.status == "finished") {
-					t.Errorf("download: got %d %.80s", a.status, a.body)
-				}
-			})
+			inMemory(t, []Option{Version(tt.version), Downloads(tt.mode)}, tt.run)
 		})
 	}
 }

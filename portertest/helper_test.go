@@ -147,6 +147,26 @@ func (a answer) want(t *testing.T, status int, body string) {
 	}
 }
 
+// wantPart checks the status and a part of the body.
+func (a answer) wantPart(t *testing.T, status int, part string) {
+	t.Helper()
+	if a.status != status || !strings.Contains(a.body, part) {
+		t.Errorf("got %d %.400s\nwant %d with %.400s", a.status, a.body, status, part)
+	}
+}
+
+// wantHeaders checks headers, given as names and values. "" is for one that must
+// not be there, "…" for any value.
+func (a answer) wantHeaders(t *testing.T, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		got, want := a.header.Get(pairs[i]), pairs[i+1]
+		if got != want && (want != "…" || got == "") {
+			t.Errorf("%s is %q, want %q", pairs[i], got, want)
+		}
+	}
+}
+
 // member returns a member of a JSON answer, nil if it is null or not there.
 func (a answer) member(t *testing.T, key string) any {
 	t.Helper()

@@ -3,7 +3,6 @@ package portertest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -86,20 +85,11 @@ func TestClose(t *testing.T) {
 		for _, act := range []Action{StallResponse(10, 0), HoldAnswer(0), Delay(time.Hour)} {
 			s.Inject(Fault{Path: "/download", Do: act})
 		}
-		var wg sync.WaitGroup
+		var ended []<-chan error
 		for range 3 {
-			wg.Go(func() {
-				req, _ := http.NewRequest("GET", s.URL+"/api/v4/projects/7/export/download", nil)
-				req.Header.Set("Private-Token", Token)
-				resp, err := s.Client().Do(req)
-				if err == nil {
-					_, err = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-				}
-				if err == nil {
-					t.Error("a request survived the server")
-				}
-			})
+			req, _ := http.NewRequest("GET", s.URL+"/api/v4/projects/7/export/download", nil)
+			req.Header.Set("Private-Token", Token)
+			ended = append(ended, start(s, req))
 		}
 		scheduleWithUpload(t, s, s.StorageURL+"/x", "PUT")
 		for len(s.Requests()) < 4 {
@@ -107,7 +97,11 @@ func TestClose(t *testing.T) {
 		}
 		s.Close()
 		s.Close()
-		wg.Wait()
+		for _, e := range ended {
+			if <-e == nil {
+				t.Error("a request survived the server")
+			}
+		}
 		if _, err := s.Client().Get(s.URL); err == nil {
 			t.Error("a closed server answers")
 		}

@@ -36,45 +36,48 @@ func TestPipeCarriesEverything(t *testing.T) {
 	a, b := pipePair(t)
 	var wg sync.WaitGroup
 	carry := func(from, to net.Conn, seed uint64) {
-		r := rand.New(rand.NewPCG(seed, 1))
 		data := make([]byte, 1<<20)
-		for i := range data {
+		for i, r := 0, rand.New(rand.NewPCG(seed, 1)); i < len(data); i++ {
 			data[i] = byte(r.Uint32())
 		}
-		sizes, sizes2 := rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))
+		wg.Go(func() { write(t, from, data, rand.New(rand.NewPCG(seed, 2))) })
 		wg.Go(func() {
-			for rest := data; len(rest) > 0; {
-				n := min(1+sizes.IntN(100_000), len(rest))
-				if m, err := from.Write(rest[:n]); m != n || err != nil {
-					t.Errorf("wrote %d of %d: %v", m, n, err)
-					return
-				}
-				rest = rest[n:]
-			}
-			from.(*pipeConn).CloseWrite()
-		})
-		wg.Go(func() {
-			var got bytes.Buffer
-			buf := make([]byte, 100_000)
-			for {
-				n, err := to.Read(buf[:1+sizes2.IntN(len(buf))])
-				got.Write(buf[:n])
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-			}
-			if !bytes.Equal(got.Bytes(), data) {
-				t.Errorf("got %d other bytes", got.Len())
+			if got := read(t, to, rand.New(rand.NewPCG(seed, 3))); !bytes.Equal(got, data) {
+				t.Errorf("got %d other bytes", len(got))
 			}
 		})
 	}
 	carry(a, b, seed)
 	carry(b, a, seed+1)
 	wg.Wait()
+}
+
+func write(t *testing.T, to net.Conn, data []byte, sizes *rand.Rand) {
+	for len(data) > 0 {
+		n := min(1+sizes.IntN(100_000), len(data))
+		if m, err := to.Write(data[:n]); m != n || err != nil {
+			t.Errorf("wrote %d of %d: %v", m, n, err)
+			return
+		}
+		data = data[n:]
+	}
+	to.(*pipeConn).CloseWrite()
+}
+
+func read(t *testing.T, from net.Conn, sizes *rand.Rand) []byte {
+	var got bytes.Buffer
+	buf := make([]byte, 100_000)
+	for {
+		n, err := from.Read(buf[:1+sizes.IntN(len(buf))])
+		got.Write(buf[:n])
+		if err == io.EOF {
+			return got.Bytes()
+		}
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+	}
 }
 
 func TestPipeEnds(t *testing.T) {
@@ -115,33 +118,36 @@ func TestPipeEnds(t *testing.T) {
 			t.Errorf("write: %v", err)
 		}
 	})
-	t.Run("closed while waiting", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a, b := pipePair(t)
-			read, written := make(chan error), make(chan error)
-			go func() { _, err := a.Read(buf); read <- err }()
-			go func() { _, err := a.Write(make([]byte, 2*pipeBuffer)); written <- err }()
-			synctest.Wait()
-			b.Close()
-			if err := <-read; !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("read: %v", err)
-			}
-			if err := <-written; !errors.Is(err, syscall.EPIPE) {
-				t.Errorf("write: %v", err)
-			}
-		})
-	})
-	t.Run("listener", func(t *testing.T) {
-		l := newPipeListener("x.test")
-		l.Close()
-		l.Close()
-		if _, err := l.dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("dial: %v", err)
+}
+
+func TestPipeClosedWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		buf := make([]byte, 10)
+		a, b := pipePair(t)
+		read, written := make(chan error), make(chan error)
+		go func() { _, err := a.Read(buf); read <- err }()
+		go func() { _, err := a.Write(make([]byte, 2*pipeBuffer)); written <- err }()
+		synctest.Wait()
+		b.Close()
+		if err := <-read; !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read: %v", err)
 		}
-		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("accept: %v", err)
+		if err := <-written; !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("write: %v", err)
 		}
 	})
+}
+
+func TestPipeListener(t *testing.T) {
+	l := newPipeListener("x.test")
+	l.Close()
+	l.Close()
+	if _, err := l.dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dial: %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept: %v", err)
+	}
 }
 
 func TestPipeDeadlines(t *testing.T) {
