@@ -6,7 +6,7 @@ import (
 )
 
 // scheduleExport answers POST /projects/:id/export. The order of its steps is
-// GitLab's and decides what a refused request destroym.
+// GitLab's and decides what a refused request destroys.
 func (c *call) scheduleExport() *reply {
 	m := c.m
 	u, p, r := c.exportProject()
@@ -84,8 +84,6 @@ func (c *call) exportParams() (ExportRun, *reply) {
 	return run, v.refusal()
 }
 
-func uploadMethod(m string) bool { return m == http.MethodPut || m == http.MethodPost }
-
 // uploadProblems returns why GitLab refuses an upload, by field.
 func (c *call) uploadProblems(run ExportRun) object {
 	if run.UploadURL == "" {
@@ -96,7 +94,7 @@ func (c *call) uploadProblems(run ExportRun) object {
 	if _, problem := checkURL(run.UploadURL, "http", "https"); problem != "" {
 		problems = append(problems, member{"url", []string{c.m.translate(problem)}})
 	}
-	if !uploadMethod(run.UploadMethod) {
+	if run.UploadMethod != http.MethodPut && run.UploadMethod != http.MethodPost {
 		problems = append(problems, member{"http_method", []string{c.m.translate("invalid. Only PUT and POST methods allowed.")}})
 	}
 	return problems

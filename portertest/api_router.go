@@ -25,8 +25,8 @@ type match struct {
 	id, rest string   // of the path: its :id, unescaped, and what comes after
 }
 
-// find looks for the routes of a path below /api/.
-func find(routes []route, v version, method, api string) *match {
+// findRoutes looks for the routes of a path below /api/.
+func findRoutes(routes []route, v version, method, api string) *match {
 	segments := strings.Split(strings.TrimSuffix(api, "/"), "/")
 	m := &match{gone: segments[0] == "v3"}
 	if segments[0] != "v4" {

@@ -79,11 +79,7 @@ func (s *exports) enqueue(p *project, u *user, run ExportRun, now time.Time) *ex
 	if q := s.scripts[p.id]; len(q) > 0 {
 		j.script, s.scripts[p.id] = q[0], q[1:]
 	}
-	t := s.cfg.timings
-	if j.script.Timing != nil {
-		t = *j.script.Timing
-	}
-	j.plan(s.cfg.version, t, now)
+	j.plan(s.cfg.version, s.cfg.timingsOf(j.script.Timing), now)
 	s.file(j)
 	s.jobs = append(s.jobs, j)
 	return j

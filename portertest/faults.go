@@ -56,11 +56,11 @@ type faults struct {
 
 // Inject sets a fault. Of several that match a request the one that was set
 // first hits it, and the others do not count it.
-func (s *faults) Inject(fault Fault) *Injection {
-	if fault.Times == 0 {
-		fault.Times = 1
+func (s *faults) Inject(f Fault) *Injection {
+	if f.Times == 0 {
+		f.Times = 1
 	}
-	i := &Injection{fault: fault}
+	i := &Injection{fault: f}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = append(s.list, i)

@@ -84,10 +84,7 @@ func (s *imports) startImport(u *user, req *importRequest, up *upload, correlati
 
 // plan sets the times of an import and what becomes of it.
 func (s *imports) plan(j *importJob, now time.Time) {
-	t := s.cfg.timings
-	if j.script.Timing != nil {
-		t = *j.script.Timing
-	}
+	t := s.cfg.timingsOf(j.script.Timing)
 	j.started = now.Add(t.ImportQueue)
 	j.ended = j.started.Add(t.Import)
 	for _, f := range j.script.FailedRelations {

@@ -48,14 +48,11 @@ func (s *relationImports) importing(p *project) bool {
 	return false
 }
 
-// startRelationImport begins an import of a relation, which goes by the script for the
-// project's path.
+// startRelationImport begins an import of a relation, which goes by the script
+// for the project's path.
 func (s *relationImports) startRelationImport(p *project, relation string) *relationImport {
 	now, script := s.now(), s.importScript(p.fullPath())
-	timing := s.cfg.timings
-	if script.Timing != nil {
-		timing = *script.Timing
-	}
+	timing := s.cfg.timingsOf(script.Timing)
 	t := &relationImport{id: int64(len(s.list) + 1), project: p, relation: relation, created: now, failed: script.Error != ""}
 	if !script.Stuck {
 		t.started = now.Add(timing.ImportQueue)

@@ -12,8 +12,8 @@ import (
 //
 //   - Wire: internal/wire carries connections; log, faults, middleware and reply
 //     know HTTP, but no GitLab.
-//   - Model: clock, options, users, projects, exports, imports and others are
-//     parts of the model, which knows no HTTP.
+//   - Model: clock, options, settings, users, projects, exports, imports, objects
+//     and others are parts of the model, which knows no HTTP.
 //   - Requests: request_* read what a request asks with.
 //   - API: api_* have an endpoint each, or what endpoints share. api_routes lists
 //     them.

@@ -42,7 +42,7 @@ func (s *workhorse) handle(c *call) *reply {
 		}
 		return c.locked(c.web)
 	}
-	found := find(s.routes, cfg.version, c.r.Method, api)
+	found := findRoutes(s.routes, cfg.version, c.r.Method, api)
 	c.id, c.rest = found.id, found.rest
 	// An upload is known by the path as it was sent.
 	if found.route != nil && found.route.upload && api == "v4/"+found.route.pattern {
