@@ -14,11 +14,12 @@ import (
 //     know HTTP, but no GitLab.
 //   - Model: clock, options, settings, users, projects, exports, imports, objects
 //     and others are parts of the model, which knows no HTTP.
-//   - Requests: request_* read what a request asks with.
+//   - Requests: request_* read what a request asks for, and reply_gitlab has
+//     GitLab's kinds of answers. outbound makes GitLab's own requests.
 //   - API: api_* have an endpoint each, or what endpoints share. api_routes lists
-//     them.
-//   - Servers: workhorse, with rails behind it, and storage_server. outbound makes
-//     GitLab's own requests. Server puts all together.
+//     the endpoints.
+//   - Servers: workhorse, with rails behind it, and storage_server. Server puts
+//     all together.
 
 // A Server is a GitLab that knows only the project import/export API, and the
 // object storage beside it.
