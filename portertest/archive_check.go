@@ -29,7 +29,7 @@ var gemVersion = regexp.MustCompile(`^\s*([0-9]+(\.[0-9a-zA-Z]+)*(-[0-9A-Za-z-]+
 func CheckArchive(r io.Reader) error {
 	src := &sourceReader{r: r}
 	err := checkArchive(src, maxDecompressed)
-	io.Copy(io.Discard, src) // so that a writer at the other end is not left hanging
+	io.Copy(io.Discard, src) // so that a writer at the other end does not block
 	if src.err != nil {
 		return src.err
 	}

@@ -48,30 +48,36 @@ func (i *Injection) Remove() {
 	i.gone = true
 }
 
+// faults are those at work, in the order in which they were set.
+type faults struct {
+	mu   sync.Mutex
+	list []*Injection
+}
+
 // Inject sets a fault. Of several that match a request the one that was set
 // first hits it, and the others do not count it.
-func (s *Server) Inject(f Fault) *Injection {
+func (s *faults) Inject(f Fault) *Injection {
 	if f.Times == 0 {
 		f.Times = 1
 	}
 	i := &Injection{fault: f}
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	s.faults = append(s.faults, i)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, i)
 	return i
 }
 
-// fault returns what goes wrong with a request, nil if nothing does.
-func (s *Server) fault(origin string, r *http.Request) *Action {
-	s.logMu.Lock()
-	faults := s.faults[:len(s.faults):len(s.faults)]
-	s.logMu.Unlock()
-	for _, i := range faults {
+// action returns what goes wrong with a request; of most, nothing does.
+func (s *faults) action(origin string, r *http.Request) Action {
+	s.mu.Lock()
+	list := s.list[:len(s.list):len(s.list)]
+	s.mu.Unlock()
+	for _, i := range list {
 		if i.fault.matches(origin, r) && i.hit() {
-			return &i.fault.Do
+			return i.fault.Do
 		}
 	}
-	return nil
+	return Action{}
 }
 
 func (f *Fault) matches(origin string, r *http.Request) bool {
@@ -104,7 +110,7 @@ type Action struct {
 	request  point // of the request's body
 	response point // of the response's body
 
-	hold     *time.Duration // before the answer; 0 for good
+	hold     *time.Duration // before the answer; 0 for ever
 	lose     bool
 	truncate *int64
 	garble   *int64
@@ -116,7 +122,7 @@ type point struct {
 	set   bool
 	at    int64
 	cut   bool
-	stall time.Duration // 0 for good
+	stall time.Duration // 0 for ever
 }
 
 // Respond answers with the given status, header and body once the request's

@@ -92,7 +92,8 @@ func TestRequestFaults(t *testing.T) {
 		} {
 			s.RemoveProject("owner/new")
 			s.Inject(Fault{Method: "POST", Path: "projects/import", Do: tt.do})
-			a, err := try(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct), body: strings.NewReader(body)})
+			a, err := try(t, s, request{method: "POST", path: "projects/import", header: as(Token, "Content-Type", ct),
+				body: strings.NewReader(body)})
 			if (err != nil) != (tt.status == 0) || a.status != tt.status {
 				t.Errorf("%s: got %d, %v; want %d", tt.name, a.status, err, tt.status)
 			}
@@ -107,54 +108,33 @@ func TestRequestFaults(t *testing.T) {
 	}, NoLimits())
 }
 
+// start makes a request, and sends how it ended.
+func start(s *Server, req *http.Request) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		resp, err := s.Transport().RoundTrip(req)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+		ended <- err
+	}()
+	return ended
+}
+
 // TestEndlessStalls checks that a stall ends with the client, or if the server
 // cannot see that, with the server.
 func TestEndlessStalls(t *testing.T) {
 	for name, act := range map[string]Action{
 		"response": StallResponse(100, 0),
 		"answer":   HoldAnswer(0),
-		"request":  StallRequest(0, 0),
 		"delay":    Delay(1000 * time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
 			everyTransport(t, func(t *testing.T, s *Server) {
 				widget(s)
 				s.AddExport("7", "owner")
-				seen := make(chan context.Context, 1) // of the request, at the server
-				s.Inject(Fault{Match: func(r *http.Request) bool { seen <- r.Context(); return true }, Do: act})
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				var body io.Reader
-				if name == "request" {
-					body = strings.NewReader("x")
-				}
-				req, _ := http.NewRequestWithContext(ctx, "POST", s.URL+"/api/v4/projects/7/export", body)
-				if name != "request" {
-					req, _ = http.NewRequestWithContext(ctx, "GET", s.URL+"/api/v4/projects/7/export/download", nil)
-				}
-				req.Header.Set("Private-Token", Token)
-				ended := make(chan error)
-				go func() {
-					resp, err := s.Transport().RoundTrip(req)
-					if err == nil {
-						_, err = io.Copy(io.Discard, resp.Body)
-						resp.Body.Close()
-					}
-					ended <- err
-				}()
-				server := <-seen
-				select {
-				case err := <-ended:
-					t.Fatalf("no stall: %v", err)
-				case <-time.After(20 * time.Millisecond):
-				}
-				cancel()
-				if err := <-ended; !errors.Is(err, context.Canceled) {
-					t.Errorf("got %v", err)
-				}
-				if name == "request" {
-					return // the server does not read, and so cannot see the end
-				}
+				server := stall(t, s, act, "GET", "projects/7/export/download", nil)
 				select {
 				case <-server.Done():
 				case <-time.After(10 * time.Second):
@@ -163,6 +143,39 @@ func TestEndlessStalls(t *testing.T) {
 			})
 		})
 	}
+	t.Run("request", func(t *testing.T) { // of which the server does not see the end
+		everyTransport(t, func(t *testing.T, s *Server) {
+			widget(s)
+			stall(t, s, StallRequest(0, 0), "POST", "projects/7/export", strings.NewReader("x"))
+		})
+	})
+}
+
+// stall makes a request that stalls, cancels it, and returns its context at the
+// server.
+func stall(t *testing.T, s *Server, act Action, method, path string, body io.Reader) context.Context {
+	t.Helper()
+	seen := make(chan context.Context, 1)
+	s.Inject(Fault{Match: func(r *http.Request) bool { seen <- r.Context(); return true }, Do: act})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+"/api/v4/"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Private-Token", Token)
+	ended := start(s, req)
+	server := <-seen
+	select {
+	case err := <-ended:
+		t.Fatalf("no stall: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	return server
 }
 
 func TestFaultMatching(t *testing.T) {

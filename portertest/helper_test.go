@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -125,10 +124,14 @@ func get(t *testing.T, s *Server, path string) answer {
 
 func post(t *testing.T, s *Server, path, contentType, body string) answer {
 	t.Helper()
-	h := maps.Clone(asOwner)
-	r := request{method: "POST", path: path, header: h}
+	return postAs(t, s, Token, path, contentType, body)
+}
+
+func postAs(t *testing.T, s *Server, token, path, contentType, body string) answer {
+	t.Helper()
+	r := request{method: "POST", path: path, header: as(token)}
 	if contentType != "" {
-		h["Content-Type"] = contentType
+		r.header["Content-Type"] = contentType
 		r.body = strings.NewReader(body)
 	}
 	return do(t, s, r)
@@ -141,6 +144,26 @@ func (a answer) want(t *testing.T, status int, body string) {
 	t.Helper()
 	if a.status != status || a.body != body {
 		t.Errorf("got %d %.400s\nwant %d %.400s", a.status, a.body, status, body)
+	}
+}
+
+// wantPart checks the status and a part of the body.
+func (a answer) wantPart(t *testing.T, status int, part string) {
+	t.Helper()
+	if a.status != status || !strings.Contains(a.body, part) {
+		t.Errorf("got %d %.400s\nwant %d with %.400s", a.status, a.body, status, part)
+	}
+}
+
+// wantHeaders checks headers, given as names and values. "" is for one that must
+// not be there, "…" for any value.
+func (a answer) wantHeaders(t *testing.T, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		got, want := a.header.Get(pairs[i]), pairs[i+1]
+		if got != want && (want != "…" || got == "") {
+			t.Errorf("%s is %q, want %q", pairs[i], got, want)
+		}
 	}
 }
 
@@ -194,7 +217,7 @@ func form(parts ...part) (string, string) {
 func importAs(t *testing.T, s *Server, token string, parts ...part) answer {
 	t.Helper()
 	body, ct := form(parts...)
-	return do(t, s, request{method: "POST", path: "projects/import", header: as(token, "Content-Type", ct), body: strings.NewReader(body)})
+	return postAs(t, s, token, "projects/import", ct, body)
 }
 
 var smallArchive = func() string {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -56,14 +57,20 @@ func (r *Request) Field(name string) string {
 	return ""
 }
 
+// requestLog has what was asked of either origin, in order of arrival.
+type requestLog struct {
+	mu      sync.Mutex
+	entries []*Request
+}
+
 // Requests returns what either origin was asked so far, in order of arrival,
 // including requests still in progress and those of GitLab itself to its
 // object storage.
-func (s *Server) Requests() []Request {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	rs := make([]Request, len(s.log))
-	for i, r := range s.log {
+func (s *requestLog) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rs := make([]Request, len(s.entries))
+	for i, r := range s.entries {
 		rs[i] = *r
 		rs[i].Fields = slices.Clone(r.Fields)
 		rs[i].Body = slices.Clone(r.Body)
@@ -73,7 +80,7 @@ func (s *Server) Requests() []Request {
 
 // Leaks returns the requests to the object storage that carried credentials
 // meant for GitLab. There should never be any.
-func (s *Server) Leaks() []Request {
+func (s *requestLog) Leaks() []Request {
 	var leaks []Request
 	for _, r := range s.Requests() {
 		if r.Origin == Storage && r.hasCredentials() {
@@ -92,21 +99,27 @@ func (r *Request) hasCredentials() bool {
 	return strings.Contains(r.RawQuery, "private_token=") || strings.Contains(r.RawQuery, "access_token=")
 }
 
-// edit changes an entry of the log.
-func (s *Server) edit(rec *Request, change func(*Request)) {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	change(rec)
-}
-
-func (s *Server) record(origin string, r *http.Request) *Request {
+// record adds a request that arrives now.
+func (s *requestLog) record(now time.Time, origin string, r *http.Request) *logEntry {
 	rec := &Request{
-		Time: s.Now(), Origin: origin, Proto: r.Proto, Method: r.Method, Host: r.Host,
+		Time: now, Origin: origin, Proto: r.Proto, Method: r.Method, Host: r.Host,
 		Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header.Clone(),
 		ContentLength: r.ContentLength, TransferEncoding: slices.Clone(r.TransferEncoding),
 	}
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	s.log = append(s.log, rec)
-	return rec
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = append(s.entries, rec)
+	return &logEntry{s, rec}
+}
+
+// logEntry is a request whose end is still to be noted.
+type logEntry struct {
+	log *requestLog
+	req *Request
+}
+
+func (e *logEntry) edit(change func(*Request)) {
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	change(e.req)
 }

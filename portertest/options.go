@@ -55,6 +55,14 @@ func defaultConfig() config {
 
 func (c *config) atLeast(major, minor int) bool { return c.version.atLeast(major, minor) }
 
+// timingsOf returns how long a job takes, if its script does not say so itself.
+func (c *config) timingsOf(script *Timings) Timings {
+	if script != nil {
+		return *script
+	}
+	return c.timings
+}
+
 // maxImportSize returns the limit in bytes, 0 for none.
 func (c *config) maxImportSize() int64 {
 	switch {
@@ -230,18 +238,4 @@ func Enabled() Option {
 // RestrictVisibility forbids projects of the given visibility levels.
 func RestrictVisibility(levels ...string) Option {
 	return func(c *config) { c.restricted = levels }
-}
-
-// Configure applies options to a running server, as an administrator would
-// change settings or upgrade GitLab. Options that say how the server listens
-// have no effect.
-func (s *Server) Configure(opts ...Option) {
-	s.lock()
-	defer s.unlock()
-	c := s.cfg
-	for _, o := range opts {
-		o(&c)
-	}
-	c.inMemory, c.tls, c.http2, c.root = s.cfg.inMemory, s.cfg.tls, s.cfg.http2, s.cfg.root
-	s.cfg = c
 }

@@ -1,8 +1,12 @@
 package portertest
 
 import (
-	"net/url"
+	"cmp"
+	"fmt"
+	"maps"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,9 +46,6 @@ type project struct {
 	size        int64
 	members     map[string]Role
 	former      []string
-
-	imp       *importJob // nil if not imported
-	relations map[string]Relation
 }
 
 func (p *project) fullPath() string { return p.ns.path + "/" + p.path }
@@ -66,8 +67,20 @@ func (p *project) readable(u *user) bool {
 	return p.role(u) > 0
 }
 
+// projects are the projects of the instance.
+type projects struct {
+	*settings
+	*accounts
+	byID        map[int64]*project
+	lastProject int64
+}
+
+func newProjects(s *settings, a *accounts) projects {
+	return projects{settings: s, accounts: a, byID: map[int64]*project{}, lastProject: 1000}
+}
+
 // source returns the archive that an export of p yields.
-func (s *Server) source(p *project) *Archive {
+func (s *projects) source(p *project) *Archive {
 	if p.archive == nil {
 		v := s.cfg.version
 		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), ArchiveFormatVersion(v.archiveFormat()), ArchiveGitLabVersion(v.String()))
@@ -75,7 +88,7 @@ func (s *Server) source(p *project) *Archive {
 	return p.archive
 }
 
-func (s *Server) statisticsSize(p *project) int64 {
+func (s *projects) statisticsSize(p *project) int64 {
 	if p.size > 0 {
 		return p.size
 	}
@@ -84,7 +97,7 @@ func (s *Server) statisticsSize(p *project) int64 {
 
 // AddProject adds a project and the groups it is in, and returns its ID. A
 // first path segment that is a user's name means that user's own namespace.
-func (s *Server) AddProject(p Project) int64 {
+func (s *projects) AddProject(p Project) int64 {
 	s.lock()
 	defer s.unlock()
 	dir, base := path.Split(strings.Trim(p.Path, "/"))
@@ -94,14 +107,14 @@ func (s *Server) AddProject(p Project) int64 {
 	if s.projectAt(p.Path) != nil {
 		panic("portertest: there is a project at " + p.Path)
 	}
-	if p.ID != 0 && s.projects[p.ID] != nil {
+	if p.ID != 0 && s.byID[p.ID] != nil {
 		panic("portertest: there is a project with ID " + strconv.FormatInt(p.ID, 10))
 	}
 	prj := s.newProject(s.addGroup(dir), base, p.Name)
 	if p.ID != 0 {
-		delete(s.projects, prj.id)
+		delete(s.byID, prj.id)
 		prj.id = p.ID
-		s.projects[p.ID] = prj
+		s.byID[p.ID] = prj
 		s.lastProject = max(s.lastProject, p.ID)
 	}
 	prj.description = p.Description
@@ -118,7 +131,7 @@ func (s *Server) AddProject(p Project) int64 {
 	return prj.id
 }
 
-func (s *Server) newProject(ns *namespace, base, name string) *project {
+func (s *projects) newProject(ns *namespace, base, name string) *project {
 	if name == "" {
 		name = base
 	}
@@ -127,27 +140,46 @@ func (s *Server) newProject(ns *namespace, base, name string) *project {
 		id: s.lastProject, ns: ns, path: base, name: name,
 		visibility: "private", created: s.now(), members: map[string]Role{},
 	}
-	s.projects[p.id] = p
+	s.byID[p.id] = p
 	return p
 }
 
 // RemoveProject deletes a project, given by its full path or its ID. It
 // reports whether there was one.
-func (s *Server) RemoveProject(ref string) bool {
+func (s *projects) RemoveProject(ref string) bool {
 	s.lock()
 	defer s.unlock()
 	p := s.lookup(ref)
 	if p == nil {
 		return false
 	}
-	delete(s.projects, p.id)
+	delete(s.byID, p.id)
 	return true
 }
 
+// AddMember gives a user a role in the group or project at a full path. A role
+// of 0 takes it away again.
+func (s *projects) AddMember(fullPath, username string, r Role) {
+	s.lock()
+	defer s.unlock()
+	if s.users[username] == nil {
+		panic("portertest: no user " + username)
+	}
+	if p := s.projectAt(fullPath); p != nil {
+		p.members[username] = r
+		return
+	}
+	n := s.namespaces[strings.ToLower(fullPath)]
+	if n == nil {
+		panic("portertest: no group or project " + fullPath)
+	}
+	n.members[username] = r
+}
+
 // projectAt returns the project at a full path, whatever its case.
-func (s *Server) projectAt(fullPath string) *project {
+func (s *projects) projectAt(fullPath string) *project {
 	fullPath = strings.Trim(fullPath, "/")
-	for _, p := range s.projects {
+	for _, p := range s.byID {
 		if strings.EqualFold(p.fullPath(), fullPath) {
 			return p
 		}
@@ -156,69 +188,74 @@ func (s *Server) projectAt(fullPath string) *project {
 }
 
 // lookup finds a project for the test's own use.
-func (s *Server) lookup(ref string) *project {
+func (s *projects) lookup(ref string) *project {
 	if id, err := strconv.ParseInt(ref, 10, 64); err == nil {
-		return s.projects[id]
+		return s.byID[id]
 	}
 	return s.projectAt(ref)
 }
 
-// ProjectState is a project as an administrator would see it.
-type ProjectState struct {
-	ID          int64
-	Path        string // in full
-	Name        string
-	Description string
-	Visibility  string
-	CreatedAt   time.Time
-
-	// The remaining fields are set for imported projects only.
-
-	ImportStatus    string
-	ImportError     string
-	CorrelationID   string
-	FailedRelations []FailedRelation
-	ArchiveName     string     // the file name that came with the upload
-	ArchiveSize     int64      // of what was uploaded
-	ArchiveSHA256   string     // of what was uploaded, in hex
-	Overrides       url.Values // override_params, flattened: "topics" → a, b
+// projectOnceAt returns the project that had a full path before it was moved.
+func (s *projects) projectOnceAt(fullPath string) (*project, bool) {
+	if !s.cfg.atLeast(16, 7) {
+		return nil, false
+	}
+	for _, p := range s.byID {
+		for _, f := range p.former {
+			if strings.EqualFold(f, fullPath) {
+				return p, true
+			}
+		}
+	}
+	return nil, false
 }
 
-// Project returns the project with the given full path or decimal ID, or nil
-// if there is none.
-func (s *Server) Project(ref string) *ProjectState {
-	s.lock()
-	defer s.unlock()
-	if p := s.lookup(ref); p != nil {
-		return s.state(p)
-	}
-	return nil
+func (s *projects) sortedProjects() []*project {
+	return slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
 }
 
-// Projects returns all projects in the order of their IDs.
-func (s *Server) Projects() []*ProjectState {
-	s.lock()
-	defer s.unlock()
-	var states []*ProjectState
-	for _, p := range s.sortedProjects() {
-		states = append(states, s.state(p))
+// refuseProject returns why GitLab refuses a new project, "" if it does not.
+func (s *projects) refuseProject(u *user, ns *namespace, path, name string) string {
+	role := ns.role(u)
+	switch {
+	case slices.Contains(s.cfg.restricted, "private"):
+		return "Visibility level private has been restricted by your GitLab administrator"
+	case ns.owner != nil && u.bot, role < Developer:
+		return "Namespace is not valid"
+	case role < Maintainer && s.cfg.atLeast(16, 0):
+		return "User is not allowed to import projects"
+	case !validPath(path) && s.cfg.atLeast(15, 0):
+		return "Project namespace path can only include non-accented letters, digits, '_', '-' and '.'. " +
+			"It must not start with '-', '_', or '.', nor end with '-', '_', '.', '.git', or '.atom'."
+	case !validPath(path):
+		return "Path can contain only letters, digits, '_', '-' and '.'. Cannot start with '-', end in '.git' or end in '.atom'"
+	case s.projectAt(ns.path+"/"+path) != nil, s.namespaces[strings.ToLower(ns.path+"/"+path)] != nil:
+		return "Path has already been taken"
 	}
-	return states
+	owned := 0
+	for _, p := range s.byID {
+		if p.ns != ns {
+			continue
+		}
+		owned++
+		if p.name == name && s.cfg.atLeast(15, 0) {
+			return "Project namespace name has already been taken"
+		} else if p.name == name {
+			return "Name has already been taken"
+		}
+	}
+	switch {
+	case ns.owner == nil || u.limit == 0:
+	case u.limit < 0:
+		return "Limit reached You cannot create projects in your personal namespace. Contact your GitLab administrator."
+	case owned >= u.limit:
+		return fmt.Sprintf("Limit reached You've reached your limit of %d projects created. Contact your GitLab administrator.", u.limit)
+	}
+	return ""
 }
 
-func (s *Server) state(p *project) *ProjectState {
-	st := &ProjectState{
-		ID: p.id, Path: p.fullPath(), Name: p.name, Description: p.description,
-		Visibility: p.visibility, CreatedAt: p.created, ImportStatus: "none",
-	}
-	if j := p.imp; j != nil {
-		now := s.now()
-		st.ImportStatus = j.status(now)
-		st.ImportError = j.errorAt(now)
-		st.FailedRelations = j.failedAt(now)
-		st.CorrelationID = j.correlation
-		st.ArchiveName, st.ArchiveSize, st.ArchiveSHA256 = j.upload.name, j.upload.size, j.upload.sha256
-		st.Overrides = j.overrides
-	}
-	return st
+var pathPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$`)
+
+func validPath(p string) bool {
+	return pathPattern.MatchString(p) && !strings.HasSuffix(p, ".git") && !strings.HasSuffix(p, ".atom")
 }

@@ -139,7 +139,8 @@ func newPlay(t *testing.T, g recordedState) *play {
 	t.Helper()
 	opts := []portertest.Option{
 		portertest.Version("18.9"), portertest.NoLimits(),
-		portertest.Timing(portertest.Timings{Queue: stage, Start: stage, Assemble: stage, Store: stage, AfterExport: stage, Failure: stage, ImportQueue: stage, Import: stage}),
+		portertest.Timing(portertest.Timings{Queue: stage, Start: stage, Assemble: stage, Store: stage, AfterExport: stage, Failure: stage,
+			ImportQueue: stage, Import: stage}),
 	}
 	switch g.Downloads {
 	case "redirected":
@@ -261,11 +262,14 @@ func (p *play) happen(t *testing.T, e recordedEvent) {
 		x := e.Import
 		script := portertest.ImportScript{Error: x.Error, Canceled: x.State == "canceled"}
 		for range x.Failed {
-			script.FailedRelations = append(script.FailedRelations, portertest.FailedRelation{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"})
+			script.FailedRelations = append(script.FailedRelations,
+				portertest.FailedRelation{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!",
+					ExceptionClass: "ActiveRecord::RecordInvalid"})
 		}
 		s.ScriptImport(x.Project, script)
 		p.send(t, "/projects/import", "maint", []string{"path", path.Base(x.Project), "namespace", path.Dir(x.Project)}, 201)
-		s.Advance(map[string]time.Duration{"scheduled": 0, "started": stage, "finished": 2 * stage, "failed": 2 * stage, "canceled": 2 * stage}[x.State] + stage/2)
+		s.Advance(map[string]time.Duration{"scheduled": 0, "started": stage, "finished": 2 * stage, "failed": 2 * stage,
+			"canceled": 2 * stage}[x.State] + stage/2)
 	case e.Tracker != nil:
 		x := e.Tracker
 		if x.State == "failed" {
@@ -399,31 +403,33 @@ func (p recordedPart) write(t *testing.T, b *bytes.Buffer, fill func(string) str
 	b.WriteString("\r\n")
 }
 
-// do sends a call and notes the answer.
-func (p *play) do(t *testing.T, c recordedCall) recordedAnswer {
+// fill replaces the placeholders in a text of a call.
+func (p *play) fill(t *testing.T, s string) string {
 	t.Helper()
-	fill := func(s string) string {
-		for {
-			i := strings.Index(s, "{{")
-			if i < 0 {
-				return s
-			}
-			j := i + strings.Index(s[i:], "}}")
-			kind, arg, _ := strings.Cut(s[i+2:j], ":")
-			v := ""
-			switch kind {
-			case "ns":
-				v = strconv.FormatInt(p.namespaces[arg], 10)
-			case "prev":
-				v = p.previous.Get(arg)
-			default:
-				t.Fatal("unknown placeholder in ", s)
-			}
-			s = s[:i] + v + s[j+2:]
+	for {
+		i := strings.Index(s, "{{")
+		if i < 0 {
+			return s
 		}
+		j := i + strings.Index(s[i:], "}}")
+		kind, arg, _ := strings.Cut(s[i+2:j], ":")
+		v := ""
+		switch kind {
+		case "ns":
+			v = strconv.FormatInt(p.namespaces[arg], 10)
+		case "prev":
+			v = p.previous.Get(arg)
+		default:
+			t.Fatal("unknown placeholder in ", s)
+		}
+		s = s[:i] + v + s[j+2:]
 	}
-	var body bytes.Buffer
-	kind := ""
+}
+
+// body encodes the body of a call, and names its content type.
+func (p *play) body(t *testing.T, c recordedCall) (body bytes.Buffer, kind string) {
+	t.Helper()
+	fill := func(s string) string { return p.fill(t, s) }
 	switch {
 	case c.Form != nil:
 		kind = "application/x-www-form-urlencoded"
@@ -451,6 +457,13 @@ func (p *play) do(t *testing.T, c recordedCall) recordedAnswer {
 		}
 		body.Write(b)
 	}
+	return body, kind
+}
+
+// do sends a call and notes the answer.
+func (p *play) do(t *testing.T, c recordedCall) recordedAnswer {
+	t.Helper()
+	body, kind := p.body(t, c)
 	base, err := url.Parse(p.base)
 	if err != nil {
 		t.Fatal(err)
@@ -472,7 +485,7 @@ func (p *play) do(t *testing.T, c recordedCall) recordedAnswer {
 		req.Header.Set("PRIVATE-TOKEN", "glpat-"+c.As)
 	}
 	for k, v := range c.Headers {
-		req.Header.Set(k, fill(v))
+		req.Header.Set(k, p.fill(t, v))
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 )
 
 // reply is an answer that has been decided on and not been sent yet.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
-	front  bool // the server in front of GitLab made it, and GitLab did not see the request
+	status    int
+	header    http.Header
+	body      []byte
+	workhorse bool // Workhorse made it, and GitLab did not see the request
 	// send, if set, writes the whole answer instead.
 	send func(http.ResponseWriter, *http.Request)
 }
@@ -57,50 +56,7 @@ func jsonReply(status int, v any) *reply {
 	return newReply(status, "application/json", bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
-// message is how API helpers answer.
-func message(status int, v any) *reply { return jsonReply(status, object{{"message", v}}) }
-
-// serviceError is how services refuse.
-func (s *Server) serviceError(status int, msg string) *reply {
-	return message(status, s.translate(msg))
-}
-
-// translate is where GitLab words a message in the user's language.
-func (s *Server) translate(msg string) string {
-	if !s.cfg.localized {
-		return msg
-	}
-	return foreign.Replace(msg)
-}
-
-// foreign keeps a message readable, but hides it from a search for English.
-var foreign = strings.NewReplacer("a", "á", "e", "é", "i", "í", "o", "ó", "u", "ú")
-
-// apiError is how parameter validation and routing answer.
-func apiError(status int, text string) *reply { return jsonReply(status, object{{"error", text}}) }
-
-func tokenError(status int, code, description string) *reply {
-	r := jsonReply(status, object{{"error", code}, {"error_description", description}})
-	if status == http.StatusUnauthorized {
-		r.header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="Protected by OAuth 2.0", error="%s", error_description="%s"`, code, description))
-	}
-	return r
-}
-
 func text(status int, body string) *reply { return newReply(status, "text/plain", []byte(body)) }
-
-// frontServer is how the server in front of GitLab answers by itself.
-func frontServer(status int, body string) *reply {
-	r := newReply(status, "text/plain; charset=utf-8", []byte(body+"\n"))
-	r.header.Set("X-Content-Type-Options", "nosniff")
-	r.front = true
-	return r
-}
-
-func page(status int, title string) *reply {
-	return newReply(status, "text/html; charset=utf-8", fmt.Appendf(nil,
-		"<!DOCTYPE html>\n<html><head><title>%[1]s · GitLab</title></head><body><h1>%[1]s</h1></body></html>\n", title))
-}
 
 // object is a JSON object that keeps its order.
 type object []member
@@ -126,12 +82,4 @@ func (o object) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// orNull makes an empty string null.
-func orNull(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }

@@ -3,7 +3,6 @@ package portertest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -64,7 +63,7 @@ func TestAnswersTellOfOneMoment(t *testing.T) {
 
 		s.lock()
 		time.Sleep(time.Hour)
-		got := s.state(s.projects[id])
+		got := s.state(s.byID[id])
 		s.unlock()
 		if got.ImportStatus != "scheduled" || got.Path == "acme/widget" {
 			t.Errorf("%s at %s when it was not yet looked for the end", got.ImportStatus, got.Path)
@@ -86,20 +85,11 @@ func TestClose(t *testing.T) {
 		for _, act := range []Action{StallResponse(10, 0), HoldAnswer(0), Delay(time.Hour)} {
 			s.Inject(Fault{Path: "/download", Do: act})
 		}
-		var wg sync.WaitGroup
+		var ended []<-chan error
 		for range 3 {
-			wg.Go(func() {
-				req, _ := http.NewRequest("GET", s.URL+"/api/v4/projects/7/export/download", nil)
-				req.Header.Set("Private-Token", Token)
-				resp, err := s.Client().Do(req)
-				if err == nil {
-					_, err = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-				}
-				if err == nil {
-					t.Error("a request survived the server")
-				}
-			})
+			req, _ := http.NewRequest("GET", s.URL+"/api/v4/projects/7/export/download", nil)
+			req.Header.Set("Private-Token", Token)
+			ended = append(ended, start(s, req))
 		}
 		scheduleWithUpload(t, s, s.StorageURL+"/x", "PUT")
 		for len(s.Requests()) < 4 {
@@ -107,7 +97,11 @@ func TestClose(t *testing.T) {
 		}
 		s.Close()
 		s.Close()
-		wg.Wait()
+		for _, e := range ended {
+			if <-e == nil {
+				t.Error("a request survived the server")
+			}
+		}
 		if _, err := s.Client().Get(s.URL); err == nil {
 			t.Error("a closed server answers")
 		}
@@ -241,20 +235,25 @@ func TestLocalized(t *testing.T) {
 		get(t, s, "projects/7/export/download").want(t, 404, gone)
 		do(t, s, request{method: "GET", path: "projects/7/export", header: as("x")}).want(t, 401, unauthorized)
 		post(t, s, "projects/7/export", formType, "upload=x").want(t, 400, `{"error":"upload is invalid"}`)
-		post(t, s, "projects/7/export", formType, "upload[url]=ftp://x").want(t, 400, `{"message":{"url":["ís blóckéd: Only állówéd schémés áré http, https"]}}`)
+		post(t, s, "projects/7/export", formType, "upload[url]=ftp://x").want(t, 400,
+			`{"message":{"url":["ís blóckéd: Only állówéd schémés áré http, https"]}}`)
 		schedule(t, s)
-		post(t, s, "projects/7/export", "", "").want(t, 429, `{"message":{"error":"Thís éndpóínt hás béén réqúéstéd tóó mány tímés. Try ágáín látér."}}`)
+		post(t, s, "projects/7/export", "", "").want(t, 429,
+			`{"message":{"error":"Thís éndpóínt hás béén réqúéstéd tóó mány tímés. Try ágáín látér."}}`)
 		s.Configure(NoLimits())
 		time.Sleep(3500 * time.Millisecond)
 		get(t, s, "projects/7/export/download").want(t, 404, notYet)
-		post(t, s, "projects/7/export", "", "").want(t, 400, `{"message":"An éxpórt ís álréády rúnníng ór qúéúéd fór thís prójéct. Pléásé try ágáín óncé ít's dóné."}`)
+		post(t, s, "projects/7/export", "", "").want(t, 400,
+			`{"message":"An éxpórt ís álréády rúnníng ór qúéúéd fór thís prójéct. Pléásé try ágáín óncé ít's dóné."}`)
 		s.Configure(MaxExportSize(1))
 		post(t, s, "projects/7/export", "", "").want(t, 400, `{"message":"Thé prójéct sízé éxcééds thé éxpórt límít."}`)
 		in := plain("namespace", "acme/tools")
 		importAs(t, s, Token, gz(plain("path", "widget"), in)...).want(t, 400, `{"message":"Páth hás álréády béén tákén"}`)
 		importAs(t, s, Token, gz(plain("path", "new"), plain("namespace", "nope"))...).want(t, 404, noNamespace)
-		importAs(t, s, Token, plain("path", "new"), file("x.zip", "x")).want(t, 422, `{"message":{"error":"Yóú nééd tó úplóád á GítLáb prójéct éxpórt árchívé (éndíng ín .gz)."}}`)
-		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"http://x.test"}`).want(t, 400, `{"message":"Fílé úrl ís blóckéd: Only állówéd schémés áré https"}`)
+		importAs(t, s, Token, plain("path", "new"), file("x.zip", "x")).want(t, 422,
+			`{"message":{"error":"Yóú nééd tó úplóád á GítLáb prójéct éxpórt árchívé (éndíng ín .gz)."}}`)
+		post(t, s, "projects/remote-import", jsonType, `{"path":"new","url":"http://x.test"}`).want(t, 400,
+			`{"message":"Fílé úrl ís blóckéd: Only állówéd schémés áré https"}`)
 		relationAs(t, s, Token, gz(plain("path", "a/b"), plain("relation", "issues"))...).want(t, 404, `{"message":"Prójéct nót fóúnd"}`)
 	})
 }
@@ -265,7 +264,8 @@ func TestVersions(t *testing.T) {
 		major, minor int
 		want         bool
 	}{
-		{"18.9", 18, 9, true}, {"18.9.2", 18, 10, false}, {"v18.9", 18, 9, true}, {"13.12", 14, 0, false}, {"13.12", 13, 2, true}, {"13.2", 13, 12, false},
+		{"18.9", 18, 9, true}, {"18.9.2", 18, 10, false}, {"v18.9", 18, 9, true}, {"13.12", 14, 0, false}, {"13.12", 13, 2, true},
+		{"13.2", 13, 12, false},
 	} {
 		v, err := parseVersion(tt.v)
 		if err != nil || v.atLeast(tt.major, tt.minor) != tt.want {
@@ -329,7 +329,8 @@ func TestHTTP2(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	inMemory(t, nil, func(t *testing.T, s *Server) {
-		if a, b := s.AddUser(User{Username: "max", Token: "one"}), s.AddUser(User{Username: "max", Name: "Max M.", Token: "two", Scopes: []string{"read_api"}}); a != b {
+		if a, b := s.AddUser(User{Username: "max", Token: "one"}),
+			s.AddUser(User{Username: "max", Name: "Max M.", Token: "two", Scopes: []string{"read_api"}}); a != b {
 			t.Errorf("the same user is %d and %d", a, b)
 		}
 		s.AddUser(User{Username: "eva", Token: "eva"})
@@ -342,7 +343,8 @@ func TestUsers(t *testing.T) {
 			{"eva", "eva/a", "eva / a", 201},
 		} {
 			a := importAs(t, s, tt.token, gz(plain("path", tt.path[4:]))...)
-			if a.status != tt.status || a.status == 201 && (a.member(t, "name_with_namespace") != tt.name || a.member(t, "path_with_namespace") != tt.path) {
+			if a.status != tt.status || a.status == 201 &&
+				(a.member(t, "name_with_namespace") != tt.name || a.member(t, "path_with_namespace") != tt.path) {
 				t.Errorf("%s: got %d %s", tt.token, a.status, a.body)
 			}
 		}

@@ -2,7 +2,7 @@ package portertest
 
 import (
 	"path"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -68,10 +68,33 @@ type accessToken struct {
 	lacks            []string
 }
 
+// has reports whether the token has any of the scopes.
+func (t *accessToken) has(anyOf ...string) bool {
+	return slices.ContainsFunc(anyOf, func(scope string) bool { return slices.Contains(t.scopes, scope) })
+}
+
+// accounts are the users of the instance, their tokens, and the groups.
+type accounts struct {
+	*settings
+	users         map[string]*user
+	tokens        map[string]*accessToken
+	namespaces    map[string]*namespace // by lower-case path
+	lastUser      int64
+	lastNamespace int64
+	onBlock       func(*user) // what else comes of blocking a user
+}
+
+func newAccounts(s *settings) accounts {
+	return accounts{
+		settings: s, users: map[string]*user{}, tokens: map[string]*accessToken{}, namespaces: map[string]*namespace{},
+		lastNamespace: 100,
+	}
+}
+
 // AddUser adds a user with an access token and returns the user's ID. For a
 // user who exists already it adds the token; what else u says of the user
 // replaces what was said before.
-func (s *Server) AddUser(u User) int64 {
+func (s *accounts) AddUser(u User) int64 {
 	s.lock()
 	defer s.unlock()
 	if u.Username == "" || u.Token == "" {
@@ -80,7 +103,7 @@ func (s *Server) AddUser(u User) int64 {
 	return s.addUser(u).id
 }
 
-func (s *Server) addUser(u User) *user {
+func (s *accounts) addUser(u User) *user {
 	usr := s.users[u.Username]
 	if usr == nil {
 		s.lastUser++
@@ -98,7 +121,7 @@ func (s *Server) addUser(u User) *user {
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
 	if u.Blocked {
 		usr.denied = "Your account has been blocked."
-		s.failExports(usr)
+		s.onBlock(usr)
 	}
 	scopes := u.Scopes
 	if scopes == nil {
@@ -149,13 +172,13 @@ func (n *namespace) role(u *user) Role {
 
 // AddGroup makes the group at the given full path and those above it, and
 // returns its ID. It is no error if the group is there already.
-func (s *Server) AddGroup(fullPath string) int64 {
+func (s *accounts) AddGroup(fullPath string) int64 {
 	s.lock()
 	defer s.unlock()
 	return s.addGroup(fullPath).id
 }
 
-func (s *Server) addGroup(fullPath string) *namespace {
+func (s *accounts) addGroup(fullPath string) *namespace {
 	fullPath = strings.Trim(fullPath, "/")
 	if fullPath == "" {
 		panic("portertest: a group needs a path")
@@ -174,40 +197,12 @@ func (s *Server) addGroup(fullPath string) *namespace {
 	return n
 }
 
-// AddMember gives a user a role in the group or project at a full path. A role
-// of 0 takes it away again.
-func (s *Server) AddMember(fullPath, username string, r Role) {
-	s.lock()
-	defer s.unlock()
-	if s.users[username] == nil {
-		panic("portertest: no user " + username)
-	}
-	if p := s.projectAt(fullPath); p != nil {
-		p.members[username] = r
-		return
-	}
-	n := s.namespaces[strings.ToLower(fullPath)]
-	if n == nil {
-		panic("portertest: no group or project " + fullPath)
-	}
-	n.members[username] = r
-}
-
 // namespaceByID is for the rare request that gives an ID.
-func (s *Server) namespaceByID(id int64) *namespace {
+func (s *accounts) namespaceByID(id int64) *namespace {
 	for _, n := range s.namespaces {
 		if n.id == id {
 			return n
 		}
 	}
 	return nil
-}
-
-func (s *Server) sortedProjects() []*project {
-	ps := make([]*project, 0, len(s.projects))
-	for _, p := range s.projects {
-		ps = append(ps, p)
-	}
-	sort.Slice(ps, func(i, j int) bool { return ps[i].id < ps[j].id })
-	return ps
 }

@@ -52,8 +52,8 @@ func (v version) archiveFormat() string {
 	return "0.2.2"
 }
 
-// archiveProblem is what this release has against an archive of which
-// CheckArchive said err.
+// archiveProblem is why this release refuses an archive of which CheckArchive
+// said err.
 func (v version) archiveProblem(err error) error {
 	want, was := v.archiveFormat(), importFormat
 	switch e := err.(type) {

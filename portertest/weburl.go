@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// webURL is what GitLab reads out of a URL that it is to send something to, or
-// to get something from. It takes more for one than net/url does.
+// webURL is what GitLab looks at of a URL that it uploads to or downloads from.
+// It accepts more than net/url does.
 type webURL struct{ scheme, host string }
 
 var (
@@ -51,8 +51,8 @@ func parseWebURL(raw string) (webURL, bool) {
 	return u, true
 }
 
-// checkURL returns what GitLab has against a URL before it looks for its host.
-// Its schemes are in small letters only.
+// checkURL returns why GitLab refuses a URL before it looks for its host, "" if
+// it does not. Schemes in capital letters are not allowed.
 func checkURL(raw string, schemes ...string) (u webURL, problem string) {
 	u, ok := parseWebURL(raw)
 	switch {
@@ -66,9 +66,9 @@ func checkURL(raw string, schemes ...string) (u webURL, problem string) {
 	return u, ""
 }
 
-// validHost reports whether a host may be one: none at all, an address, or a
-// name. Which characters are in a name does not matter, but for its beginning
-// and for hyphens at the ends of its labels.
+// validHost reports whether a host is valid: none at all, an address, or a name.
+// A name may have any characters, except at its beginning and for hyphens at the
+// ends of its labels.
 func validHost(host string) bool {
 	if _, err := netip.ParseAddr(host); host == "" || err == nil {
 		return true
@@ -84,8 +84,8 @@ func validHost(host string) bool {
 	return true
 }
 
-// blockedRanges are the addresses that GitLab sends nothing to by itself, in the
-// order in which it looks for them.
+// blockedRanges are the addresses that GitLab itself sends nothing to, in the
+// order in which it checks them.
 var blockedRanges = []struct{ network, problem string }{
 	{"127.0.0.1/32", toLocalhost}, {"::1/128", toLocalhost}, {"0.0.0.0/32", toLocalhost}, {"::/128", toLocalhost},
 	{"127.0.0.0/8", "Requests to loopback addresses are not allowed"},
@@ -102,8 +102,8 @@ const (
 	toLinkLocal    = "Requests to the link local network are not allowed"
 )
 
-// blockedHost returns what GitLab has against a host that is not on its list of
-// allowed ones, "" if nothing. No name but localhost can be resolved here.
+// blockedHost returns why GitLab refuses a host that is not on its list of
+// allowed ones, "" if it does not. No name but localhost can be resolved here.
 func blockedHost(host string) string {
 	addr, ok := resolve(host)
 	if !ok {

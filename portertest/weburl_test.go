@@ -2,7 +2,7 @@ package portertest
 
 import "testing"
 
-// TestCheckURL checks what GitLab has against URLs by their form alone.
+// TestCheckURL checks which URLs GitLab refuses for their form alone.
 func TestCheckURL(t *testing.T) {
 	const (
 		schemes = "is blocked: Only allowed schemes are http, https"

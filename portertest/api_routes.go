@@ -1,0 +1,22 @@
+package portertest
+
+// apiRoutes are the endpoints that there are. The routes of a path are in the
+// order of GitLab's own.
+var apiRoutes = []route{
+	{"GET", "projects/:id/export", version{10, 6}, exportGate, (*call).exportStatus, false},
+	{"GET", "projects/:id/export/download", version{10, 6}, exportGate, (*call).downloadExport, false},
+	{"POST", "projects/:id/export", version{10, 6}, exportGate, (*call).scheduleExport, false},
+	{"POST", "projects/import", version{10, 6}, importGate, (*call).importFile, true},
+	{"GET", "projects/:id/import", version{10, 6}, importGate, (*call).getImportStatus, false},
+	{"POST", "projects/remote-import", version{13, 2}, importGate, (*call).importURL, false},
+	{"POST", "projects/remote-import-s3", version{14, 9}, importGate, (*call).importS3, false},
+	{"POST", "projects/import-relation", version{16, 11}, importGate, (*call).importRelation, true},
+	{"GET", "projects/:id/relation-imports", version{16, 11}, importGate, (*call).listRelationImports, false},
+	{"POST", "projects/:id/export_relations", version{14, 4}, relationsGate, (*call).exportRelations, false},
+	{"GET", "projects/:id/export_relations/status", version{14, 4}, relationsGate, (*call).relationExportStatus, false},
+	{"GET", "projects/:id/export_relations/download", version{14, 4}, relationsGate, (*call).downloadRelation, false},
+}
+
+func exportGate(c *call) *reply    { _, _, r := c.exportProject(); return r }
+func importGate(c *call) *reply    { _, r := c.authenticated(); return r }
+func relationsGate(c *call) *reply { _, _, r := c.relationsProject(); return r }
