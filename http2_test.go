@@ -99,7 +99,7 @@ func TestRefusedStream(t *testing.T) {
 	}
 	calls := map[string]func(*porter.Client) (*porter.Import, error){
 		"file": func(c *porter.Client) (*porter.Import, error) {
-			return c.StartImport(t.Context(), importSource(), porter.ImportOptions{Path: "app"})
+			return c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 		},
 		"URL": func(c *porter.Client) (*porter.Import, error) {
 			return c.StartImportFromURL(t.Context(), "https://store.test/a.tar.gz", porter.ImportOptions{Path: "app"})

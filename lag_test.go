@@ -19,7 +19,7 @@ func TestReplicaLags(t *testing.T) {
 	const missing = `{"message":"404 Project Not Found"}`
 	opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")}
 	start := func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-		imp, err := c.StartImport(ctx, importSource(), opts)
+		imp, err := c.StartImport(ctx, sourceOf(smallArchive), opts)
 		if err != nil {
 			return nil, err
 		}
@@ -33,13 +33,13 @@ func TestReplicaLags(t *testing.T) {
 		after time.Duration // at the earliest, if it ends in a 404
 	}{
 		{"import", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 20 * time.Second, true, 0},
 		{"import, for minutes", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 8 * time.Minute, true, 0},
 		{"import that is deleted", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 24 * time.Hour, false, 10 * time.Minute},
 		{"start and wait", start, 20 * time.Second, true, 0},
 		{"from a URL, and wait", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
@@ -118,7 +118,7 @@ func TestClocksDiffer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
+				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
 				if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 					t.Errorf("got %+v, %v", imp, err)
 				}
@@ -134,7 +134,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	look := func(ctx context.Context, c *porter.Client) error { _, err := c.GetExport(ctx, app); return err }
 	wait := func(ctx context.Context, c *porter.Client) error { _, err := c.WaitForExport(ctx, app); return err }
 	lost := func(ctx context.Context, c *porter.Client) error {
-		_, err := c.Import(ctx, importSource(), opts)
+		_, err := c.Import(ctx, sourceOf(smallArchive), opts)
 		return err
 	}
 	download := func(ctx context.Context, c *porter.Client) error {
@@ -291,7 +291,7 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				for i := range 6 * 30 { // others have the imports of the next half hour
-					go to.StartImport(ctx, importSource(), porter.ImportOptions{Path: fmt.Sprint("other", i)})
+					go to.StartImport(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprint("other", i)})
 				}
 				synctest.Wait()
 				begun := time.Now()

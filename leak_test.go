@@ -23,7 +23,7 @@ import (
 func leakOperations(archive *portertest.Archive) map[string]func(ctx context.Context, dir string, c *porter.Client) error {
 	app := porter.ProjectPath("team/app")
 	into := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}
-	source := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	source := func() porter.Source { return sourceOf(archive) }
 	return map[string]func(ctx context.Context, dir string, c *porter.Client) error{
 		"ScheduleExport": func(ctx context.Context, _ string, c *porter.Client) error {
 			return c.ScheduleExport(ctx, app, nil)

@@ -92,7 +92,7 @@ func TestEventsNameTheProject(t *testing.T) {
 		}
 		var log eventLog
 		c := s.client(t, porter.WithObserver(log.observe))
-		if _, err := c.Import(t.Context(), smallSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
+		if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ev := range log.events {
@@ -373,7 +373,7 @@ func TestObserverCallsBack(t *testing.T) {
 				t.Error(err)
 			}
 		}))
-		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 		if _, err := porter.Migrate(t.Context(), c, s.projects[0], c, porter.MigrateOptions{
 			Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
 			SpoolDir: t.TempDir(),
@@ -406,7 +406,7 @@ func TestObserverCancels(t *testing.T) {
 						cancel()
 					}
 				}))
-				s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+				s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 				_, err := c.ExportTo(ctx, s.projects[0], io.Discard, nil)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("error is %v", err)
@@ -462,7 +462,7 @@ func TestObserverClosesAtRetry(t *testing.T) {
 			inside = false
 		}))
 		s.AddExport(s.projects[0].String(), "owner")
-		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 		var err error
 		if r, err = c.OpenExport(t.Context(), s.projects[0]); err != nil {
 			t.Fatal(err)

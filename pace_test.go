@@ -35,7 +35,7 @@ func newPacedServer(t *testing.T, projects int, skew time.Duration, opts ...port
 	s.Advance(skew)
 	for i := range projects {
 		p := porter.ProjectPath(fmt.Sprintf("team%d/app", i))
-		s.AddProject(portertest.Project{Path: string(p)})
+		s.AddProject(portertest.Project{Path: string(p), Archive: smallArchive})
 		s.projects = append(s.projects, p)
 	}
 	return s
@@ -98,13 +98,6 @@ func delays(events []porter.Event) []time.Duration {
 		d = append(d, ev.Delay.Truncate(time.Second))
 	}
 	return d
-}
-
-// smallSource is an archive that can be opened again.
-func smallSource() porter.Source {
-	return porter.Source{Name: "app.tar.gz", Size: 64 << 10, Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(portertest.NewArchive(64 << 10).NewReader()), nil
-	}}
 }
 
 // skews are how far a server's clock may be ahead of the local one.
@@ -290,7 +283,7 @@ func TestPaceCanceledWaiters(t *testing.T) {
 
 // What never reached GitLab is not counted.
 func TestPaceRequestsThatNeverArrived(t *testing.T) {
-	broken := smallSource()
+	broken := sourceOf(smallArchive)
 	broken.Open = func(context.Context) (io.ReadCloser, error) { return nil, errors.New("no such file") }
 	tests := []struct {
 		name string
@@ -391,7 +384,7 @@ func TestPaceImports(t *testing.T) {
 			if err := c.ScheduleExport(t.Context(), p, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.StartImport(t.Context(), smallSource(), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
+			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -402,7 +395,7 @@ func TestPaceImports(t *testing.T) {
 		defer cancel()
 		for name, start := range map[string]func() error{
 			"file": func() error {
-				_, err := c.StartImport(ctx, smallSource(), porter.ImportOptions{Path: "more"})
+				_, err := c.StartImport(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "more"})
 				return err
 			},
 			"URL": func() error {
@@ -414,7 +407,7 @@ func TestPaceImports(t *testing.T) {
 				return err
 			},
 			"relation": func() error {
-				_, err := c.StartRelationImport(ctx, smallSource(), s.projects[0], porter.RelationIssues)
+				_, err := c.StartRelationImport(ctx, sourceOf(smallArchive), s.projects[0], porter.RelationIssues)
 				return err
 			},
 		} {
@@ -603,12 +596,12 @@ func TestPaceLongUpload(t *testing.T) {
 		s.AddGroup("new")
 		var events eventLog
 		c := s.client(t, porter.WithObserver(events.observe), porter.WithPacing(porter.Pacing{Imports: 2}), porter.WithStallTimeout(0))
-		slow := smallSource()
+		slow := sourceOf(smallArchive)
 		slow.Open = func(ctx context.Context) (io.ReadCloser, error) {
 			time.Sleep(5*time.Minute + 10*time.Second)
-			return smallSource().Open(ctx)
+			return sourceOf(smallArchive).Open(ctx)
 		}
-		for i, src := range []porter.Source{slow, smallSource(), smallSource()} {
+		for i, src := range []porter.Source{slow, sourceOf(smallArchive), sourceOf(smallArchive)} {
 			opts := porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}
 			if _, err := c.StartImport(t.Context(), src, opts); err != nil {
 				t.Fatal(err)
@@ -669,7 +662,7 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 					var wg sync.WaitGroup
 					for i := range 30 {
 						path := porter.ProjectPath(fmt.Sprintf("team/app%d", i))
-						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path)}))
+						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path), Archive: smallArchive}))
 						if !byID {
 							p = path
 						}

@@ -134,7 +134,7 @@ var allSecrets = []string{secretToken, "SECRETtoken", secretSignature, "SECRETsi
 func TestSecretsOfJobs(t *testing.T) {
 	app := porter.ProjectPath("acme/app")
 	archive := portertest.NewArchive(200 << 10)
-	source := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	source := func() porter.Source { return sourceOf(archive) }
 	export := func(s *portertest.Server) *porter.ScheduleExportOptions {
 		return &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed(s.StorageURL + "/backup.tar.gz")}}
 	}

@@ -619,7 +619,7 @@ func TestFileNames(t *testing.T) {
 		strings.Repeat("a", 500) + ".gz": strings.Repeat("a", 500) + ".gz",
 	} {
 		s := portertest.NewServer()
-		src := porter.ReaderSource(archive.NewReader(), archive.Size())
+		src := sourceOf(archive)
 		src.Name = name
 		if _, err := connect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); err != nil {
 			t.Errorf("%q: %v", name, err)
@@ -1087,7 +1087,7 @@ func TestEarlyRefusalInParts(t *testing.T) {
 // TestLateRefusal refuses an upload after all of it was read.
 func TestLateRefusal(t *testing.T) {
 	archive := portertest.NewArchive(100 << 10)
-	reopenable := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	reopenable := func() porter.Source { return sourceOf(archive) }
 	once := func() porter.Source { return porter.ReaderSource(io.MultiReader(archive.NewReader()), archive.Size()) }
 	json := http.Header{"Content-Type": {"application/json"}}
 	answer := func(status int, body string) func(*portertest.Server) {

@@ -69,7 +69,7 @@ func tarOf(tb testing.TB, headers ...tar.Header) []byte {
 func gzipOf(tb testing.TB, b []byte) []byte {
 	tb.Helper()
 	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed)
 	if _, err := w.Write(b); err != nil {
 		tb.Fatal(err)
 	}
