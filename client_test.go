@@ -316,6 +316,7 @@ func nowhere(t *testing.T) *porter.Client {
 
 // A project that cannot be is refused by every method before a request.
 func TestProjectRefs(t *testing.T) {
+	t.Parallel()
 	c := nowhere(t)
 	ctx := t.Context()
 	src := porter.ReaderSource(strings.NewReader("x"), 1)

@@ -84,6 +84,7 @@ func dlBytes(t *testing.T, a *portertest.Archive) []byte {
 }
 
 func TestDownloadResumes(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	size := archive.Size()
 	for name, mode := range dlModes {
@@ -139,6 +140,7 @@ func TestDownloadResumes(t *testing.T) {
 
 // A download goes on for as long as every connection brings something.
 func TestDownloadManyCuts(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	for name, mode := range dlModes {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +188,7 @@ func TestDownloadRetriesEnd(t *testing.T) {
 }
 
 func TestDownloadWaitsToResume(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	header := func(kv ...string) http.Header {
 		h := http.Header{}
@@ -341,6 +344,7 @@ func TestDownloadSignedURLExpires(t *testing.T) {
 
 // A new export takes the place of the one that is being downloaded.
 func TestDownloadArchiveReplaced(t *testing.T) {
+	t.Parallel()
 	for name, mode := range dlModes {
 		for _, size := range []int64{300 << 10, 200 << 10, 400 << 10} {
 			t.Run(fmt.Sprintf("%s by one of %d", name, size), func(t *testing.T) {
@@ -452,6 +456,7 @@ func dlRaw(head string, body []byte) http.HandlerFunc {
 }
 
 func TestDownloadGluesNothing(t *testing.T) {
+	t.Parallel()
 	const (
 		etag    = `ETag: "v1"`
 		weak    = `ETag: W/"12ae32cb1ec02d01eda3581b127c1fee"`
@@ -592,6 +597,7 @@ func dlZip(t *testing.T, b []byte) []byte {
 }
 
 func TestDownloadOfNoArchive(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	const message = `{"message":"404 Not found or has expired"}`
 	tests := []struct {
@@ -732,6 +738,7 @@ func TestDownloadRefused(t *testing.T) {
 }
 
 func TestExportReader(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	open := func(t *testing.T, opts ...portertest.Option) (*porter.ExportReader, *portertest.Server) {
 		s := dlServer(t, archive, opts...)
@@ -987,6 +994,7 @@ func TestExportSource(t *testing.T) {
 // The archive that is fetched and the one that is sent are the same, whatever
 // breaks on either way.
 func TestExportSourceAsImport(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
 	from := dlServer(t, archive, portertest.Downloads(portertest.Redirected))
 	from.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(90_000)})

@@ -58,6 +58,7 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 }
 
 func TestHints(t *testing.T) {
+	t.Parallel()
 	const (
 		noSuchToken  = "the token is missing or unknown"
 		needsExport  = "exporting needs the Maintainer role in the project"
@@ -202,6 +203,7 @@ func TestHints(t *testing.T) {
 
 // A hint about GitLab would mislead where something else has answered.
 func TestHintsOfOthers(t *testing.T) {
+	t.Parallel()
 	const elsewhere = "redirected to another origin, where no credentials are sent"
 	tests := []struct {
 		name, call string

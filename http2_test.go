@@ -84,6 +84,7 @@ func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uin
 // What an HTTP/2 server has refused to look at is sent again, though it was
 // sent whole. What it may have looked at is not.
 func TestRefusedStream(t *testing.T) {
+	t.Parallel()
 	reset := func(code byte) func(uint32) (byte, uint32, []byte) {
 		return func(stream uint32) (byte, uint32, []byte) { return frameReset, stream, []byte{0, 0, 0, code} }
 	}

@@ -21,6 +21,7 @@ import (
 )
 
 func TestImportOptionsAreChecked(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	c := connect(t, s)
@@ -90,6 +91,7 @@ func TestImportOptionsAreChecked(t *testing.T) {
 // TestImportGoesWhereItShould imports into each kind of namespace on servers
 // that know one parameter for it and on those that know three.
 func TestImportGoesWhereItShould(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"11.8", "12.10", "13.12", "18.6", "18.9"} {
 		s := portertest.NewServer(portertest.Version(version), portertest.NoLimits(), portertest.MaxImportSize(0))
 		defer s.Close()
@@ -133,6 +135,7 @@ func TestImportGoesWhereItShould(t *testing.T) {
 
 // TestWrongNamespace checks the answer's path against the namespace asked for.
 func TestWrongNamespace(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		asked porter.NamespaceRef
 		path  string
@@ -189,6 +192,7 @@ func drained(status int, body string) httpmock.Responder {
 // TestStartImportAnswers judges everything that can come back once the whole
 // archive was sent. The request is never made again.
 func TestStartImportAnswers(t *testing.T) {
+	t.Parallel()
 	const ok = `{"id":9001,"path_with_namespace":"user/app","import_status":"scheduled","a_new_key":{}}`
 	lost := []error{porter.ErrOutcomeUnknown}
 	tests := []struct {
@@ -333,6 +337,7 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 // TestImportFindsOutWhatHappened looks for the project of an upload whose
 // answer was lost.
 func TestImportFindsOutWhatHappened(t *testing.T) {
+	t.Parallel()
 	lost := portertest.Fault{Method: "POST", Do: portertest.LoseAnswer()}
 	gateway := portertest.Fault{Method: "POST", Do: portertest.Respond(504, nil, "Gateway Time-out")}
 	// prepared calls f when the upload arrives.
@@ -452,6 +457,7 @@ func TestImportCanceledWhileLooking(t *testing.T) {
 
 // TestImportLooksFirst refuses to upload to a path that is taken.
 func TestImportLooksFirst(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "acme/app", FormerPaths: []string{"acme/old"}})
@@ -537,6 +543,7 @@ func TestImportTakenMeanwhile(t *testing.T) {
 }
 
 func TestImportOverwrite(t *testing.T) {
+	t.Parallel()
 	slow := portertest.Timings{ImportQueue: 20 * time.Millisecond, Import: 50 * time.Millisecond}
 	tests := []struct {
 		name string
@@ -579,6 +586,7 @@ func TestImportOverwrite(t *testing.T) {
 
 // TestImportEnds goes through the ends of an import that GitLab accepted.
 func TestImportEnds(t *testing.T) {
+	t.Parallel()
 	relations := []portertest.FailedRelation{
 		{RelationName: "issues", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"},
 		{RelationName: "issues"},
@@ -640,6 +648,7 @@ func TestImportEnds(t *testing.T) {
 
 // TestImportEndsWithItsContext keeps what is known of the project.
 func TestImportEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory())
 		defer s.Close()
@@ -661,6 +670,7 @@ func TestImportEndsWithItsContext(t *testing.T) {
 
 // TestGetImport reads what servers of all ages say.
 func TestGetImport(t *testing.T) {
+	t.Parallel()
 	const masked = "Ask a maintainer to check the import status for more details."
 	for _, version := range []string{"10.7", "12.10", "13.0", "14.6", "16.3", "16.4", "18.9"} {
 		t.Run(version, func(t *testing.T) {

@@ -173,6 +173,7 @@ func (w *killSlowWriter) Write(b []byte) (int, error) {
 
 // Killed at any moment, a download ends with the right bytes.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -209,6 +210,7 @@ func saveIsWhole(t *testing.T, file string, a *portertest.Archive) {
 
 // Two processes that download to the same name both end well.
 func TestTwoProcessesDownload(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(4 << 20)
 	var sent atomic.Int64
 	s := killServer(t, archive, &sent)
@@ -404,6 +406,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 
 // Killed at any moment and as often as it may be, a migration imports once.
 func TestKilledMigrateAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))

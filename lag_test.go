@@ -84,6 +84,7 @@ func TestReplicaLags(t *testing.T) {
 // After a look that found the path free, what is there is the new project,
 // whatever the clocks say. Elsewhere they may be minutes apart.
 func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		looked bool
 		behind time.Duration // the clock that writes created_at
@@ -218,6 +219,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 // Sixty processes of one user, which know nothing of each other, all get their
 // turn.
 func TestTurnsAreLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory(), portertest.RealTiming())
 		defer s.Close()
@@ -270,6 +272,7 @@ func TestTokenFailureCostsNoTurn(t *testing.T) {
 
 // A damaged archive is told at once, also if the upload waits for its turn.
 func TestDamageIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, prepare := range map[string]func(*portertest.Server){
 		"no archive": func(s *portertest.Server) {},
 		"cut off": func(s *portertest.Server) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -94,6 +95,7 @@ func leakOperations(archive *portertest.Archive) map[string]func(ctx context.Con
 // goroutines and connections that are left. The bubble ends with a failure if
 // a goroutine stays for ever.
 func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
 	always := func(do portertest.Action) portertest.Fault { return portertest.Fault{Times: -1, Do: do} }
 	posts := func(do portertest.Action) portertest.Fault {
 		return portertest.Fault{Method: "POST", Times: -1, Do: do}
@@ -169,13 +171,18 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// goroutines returns the stacks of all goroutines by their IDs.
+// goroutines returns the stacks of all goroutines of the test's bubble by
+// their IDs.
 func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
+	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") // its own is the first
+	bubble := regexp.MustCompile(`synctest bubble \d+\]`).FindString(all[0])
 	stacks := map[string]string{}
-	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
-		stacks[id] = stack
+	for _, stack := range all {
+		if head, _, _ := strings.Cut(stack, "\n"); strings.Contains(head, bubble) {
+			id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
+			stacks[id] = stack
+		}
 	}
 	return stacks
 }

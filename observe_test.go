@@ -123,6 +123,7 @@ func checkProgress(t *testing.T, events []porter.Event, size int64) {
 }
 
 func TestEventsOfDownload(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	tests := []struct {
 		name   string
@@ -169,6 +170,7 @@ func TestEventsOfDownload(t *testing.T) {
 
 // An upload that is sent again takes its bytes back.
 func TestEventsOfUpload(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	source := func(announced int64) porter.Source {
 		return porter.Source{Name: "app.tar.gz", Size: announced, Open: func(context.Context) (io.ReadCloser, error) {
@@ -235,6 +237,7 @@ func TestEventsOfUpload(t *testing.T) {
 // A source that is still being read when its upload has been refused tells
 // nothing any more.
 func TestEventsEndWithTheUpload(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	s.Inject(portertest.Fault{Path: "/import", Do: portertest.Delay(10 * time.Millisecond).And(portertest.RespondEarly(413, nil, ""))})
@@ -288,6 +291,7 @@ func oneAtATime(t *testing.T, count *atomic.Int64, pause func() time.Duration) f
 // Migrate downloads and uploads at the same time, and tells one thing at a
 // time, whatever goes wrong meanwhile.
 func TestEventsOfMigrateAreNeverConcurrent(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -329,6 +333,7 @@ func TestEventsOfMigrateAreNeverConcurrent(t *testing.T) {
 // The source of an upload may have something to tell, too, while the upload is
 // tried again.
 func TestEventsOfSourceAreNeverConcurrent(t *testing.T) {
+	t.Parallel()
 	for late := 5 * time.Second; late < 115*time.Second; late += 10 * time.Second {
 		synctest.Test(t, func(t *testing.T) {
 			src, dst := newPacedServer(t, 0, 0, portertest.NoLimits()), newPacedServer(t, 0, 0, portertest.NoLimits())
@@ -354,6 +359,7 @@ func TestEventsOfSourceAreNeverConcurrent(t *testing.T) {
 
 // An observer may use the client that calls it.
 func TestObserverCallsBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 8, 0, portertest.NoLimits())
 		s.AddGroup("new")

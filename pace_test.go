@@ -105,6 +105,7 @@ var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time
 
 // One after the other, as the server's minutes allow it.
 func TestPaceExports(t *testing.T) {
+	t.Parallel()
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,6 +142,7 @@ func (s *pacedServer) checkPace(t *testing.T, limit, minutes int) {
 
 // All at once, when nothing is known of the server's clock yet.
 func TestPaceConcurrentExports(t *testing.T) {
+	t.Parallel()
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,6 +169,7 @@ func TestPaceConcurrentExports(t *testing.T) {
 
 // The obvious concurrent program is a correct one.
 func TestPaceWholeJobs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 50, 17*time.Second)
 		s.AddGroup("new")
@@ -199,6 +202,7 @@ func TestPaceWholeJobs(t *testing.T) {
 }
 
 func TestPaceOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 25, 3*time.Hour)
 		var events eventLog
@@ -375,6 +379,7 @@ func TestPaceDownloadAfterExport(t *testing.T) {
 
 // Imports of every kind share one budget, which is not that of exports.
 func TestPaceImports(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 6, 0)
 		s.AddGroup("new")
@@ -419,6 +424,7 @@ func TestPaceImports(t *testing.T) {
 }
 
 func TestPaceOptions(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		opts []porter.Option
@@ -474,6 +480,7 @@ func TestPaceShared(t *testing.T) {
 // Another client of the same user has used the minute up. One request of ours
 // finds that out; the others wait without asking.
 func TestPaceOthersUse(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"13.12", "18.4", "18.9"} { // Retry-After came with 18.5
 		t.Run(version, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -558,6 +565,7 @@ func TestPaceEdge(t *testing.T) {
 
 // What is on its way when the server's clock becomes known is not forgotten.
 func TestPaceClockBecomesKnown(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{-10 * time.Second, -5 * time.Hour, 5 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -616,6 +624,7 @@ func TestPaceLongUpload(t *testing.T) {
 
 // The server's clock jumps while exports wait for their turns.
 func TestPaceServerClockJumps(t *testing.T) {
+	t.Parallel()
 	for _, jump := range []time.Duration{7*time.Hour + 20*time.Second, -7*time.Hour - 20*time.Second, 25 * time.Second, -25 * time.Second} {
 		t.Run(jump.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -648,6 +657,7 @@ func TestPaceServerClockJumps(t *testing.T) {
 // From 14.10 to 17.9 GitLab counts the downloads of a namespace together. The
 // first refusals tell that, and from then on the client keeps to it.
 func TestPaceDownloadsOfNamespace(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		version string
 		refused int
@@ -711,6 +721,7 @@ func TestPaceDownloadsOthersUse(t *testing.T) {
 
 // An archive comes whole however its downloads are paced.
 func TestPaceDoesNotMixArchives(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 0, 0)
 		c := s.client(t)

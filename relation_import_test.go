@@ -159,6 +159,7 @@ func relationTracker(id int, status string, created time.Time) string {
 }
 
 func TestWaitForRelationImport(t *testing.T) {
+	t.Parallel()
 	// at says what the list shows of import 31 so long after the start; "" is
 	// nothing, and a number is a status code.
 	tests := []struct {
@@ -330,6 +331,7 @@ func TestWaitForRelationImportByServerClock(t *testing.T) {
 
 // TestRelationImportOfServer imports relations into a project of a server.
 func TestRelationImportOfServer(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(64 << 10)
 	src := func() porter.Source { return sourceOf(archive) }
 	for _, version := range []string{"16.11", "17.1", "18.9"} {

@@ -147,6 +147,7 @@ func (p *peer) answer(n int, body string) {
 // TestLinger breaks the writes of connections, and looks at how long that is
 // kept back: as long as an answer can come, and never longer.
 func TestLinger(t *testing.T) {
+	t.Parallel()
 	cert, pool := exampleCertificate()
 	const (
 		size  = 1 << 20
@@ -469,6 +470,7 @@ func readRequest(r *bufio.Reader) {
 // TestResetIdle resets the idle connections of a client, one or many. Its next
 // requests neither fail nor wait.
 func TestResetIdle(t *testing.T) {
+	t.Parallel()
 	cert, pool := exampleCertificate()
 	for _, r := range routes() {
 		for _, many := range []int{1, 12} {
@@ -534,6 +536,7 @@ func TestResetIdle(t *testing.T) {
 // No request but a GET is sent on a connection that another one has used. None
 // of them stays behind, either.
 func TestPostsGetTheirOwnConnection(t *testing.T) {
+	t.Parallel()
 	cert, pool := exampleCertificate()
 	for _, r := range routes() {
 		t.Run(r.String(), func(t *testing.T) {

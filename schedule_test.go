@@ -76,6 +76,7 @@ func TestScheduleExportGolden(t *testing.T) {
 // TestScheduleExportChecks refuses, without a request, what would cost the
 // previous archive.
 func TestScheduleExportChecks(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "team/app"})
@@ -145,6 +146,7 @@ func TestScheduleExportChecks(t *testing.T) {
 // TestScheduleExportRefused tells the refusals apart, most of which are a 400
 // whose text may be in any language.
 func TestScheduleExportRefused(t *testing.T) {
+	t.Parallel()
 	json := http.Header{"Content-Type": {"application/json"}}
 	post := func(status int, body string) func(*portertest.Server) {
 		return func(s *portertest.Server) {
@@ -326,6 +328,7 @@ func TestScheduleExportCanceled(t *testing.T) {
 // TestUploadTargetIsUsed lets GitLab upload the archive to its object storage,
 // and to a place that refuses it, which GitLab does not tell.
 func TestUploadTargetIsUsed(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"13.12", "18.9"} {
 		for _, method := range []string{"", "PUT", "POST"} {
 			t.Run(version+" "+method, func(t *testing.T) {

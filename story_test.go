@@ -11,6 +11,7 @@ import (
 )
 
 func TestStory(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"13.12", "18.9"} {
 		for name, mode := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
 			t.Run(version+" "+name, func(t *testing.T) {

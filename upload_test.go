@@ -184,6 +184,7 @@ func TestFileSourceStaysWhereItWas(t *testing.T) {
 
 // TestFileSourceChanged changes a file in the middle of its upload.
 func TestFileSourceChanged(t *testing.T) {
+	t.Parallel()
 	content := archiveBytes(t, portertest.NewArchive(1<<20))
 	tests := []struct {
 		name   string
@@ -326,6 +327,7 @@ func TestFileSourceBetweenAttempts(t *testing.T) {
 // TestReaderSource sends what each kind of reader holds, and sends it again if
 // it can be had again.
 func TestReaderSource(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(200 << 10)
 	content := archiveBytes(t, archive)
 	fileAt := func(t *testing.T, before int) *os.File {
@@ -439,6 +441,7 @@ func TestReaderSourceBeforeReading(t *testing.T) {
 
 // TestSourceSize lets sources end too early or too late. None may become a project.
 func TestSourceSize(t *testing.T) {
+	t.Parallel()
 	content := archiveBytes(t, portertest.NewArchive(100<<10))
 	n := int64(len(content))
 	type closer struct {
@@ -631,6 +634,7 @@ func TestFileNames(t *testing.T) {
 }
 
 func TestSourceOpen(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	tests := []struct {
 		name string
@@ -952,34 +956,27 @@ func startProxy(t *testing.T) *url.URL {
 
 // A source that hangs does not outlive the context, whatever its Close does.
 func TestSourceHangs(t *testing.T) {
-	s := portertest.NewServer(portertest.NoLimits())
-	defer s.Close()
-	release := make(chan struct{})
-	defer close(release)
-	hang := readerFunc(func([]byte) (int, error) {
-		<-release
-		return 0, io.EOF
-	})
-	for name, src := range map[string]porter.Source{
-		"source": {Size: 10, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(hang), nil }},
-		"reader": porter.ReaderSource(hang, 10),
-	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(10*time.Millisecond, cancel)
-		done := make(chan error, 1)
-		go func() {
+	synctest.Test(t, func(t *testing.T) { // which fails if an upload hangs
+		s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
+		defer s.Close()
+		release := make(chan struct{})
+		defer close(release)
+		hang := readerFunc(func([]byte) (int, error) {
+			<-release
+			return 0, io.EOF
+		})
+		for name, src := range map[string]porter.Source{
+			"source": {Size: 10, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(hang), nil }},
+			"reader": porter.ReaderSource(hang, 10),
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
 			_, err := connect(t, s).StartImport(ctx, src, porter.ImportOptions{Path: "app"})
-			done <- err
-		}()
-		select {
-		case err := <-done:
 			if !errors.Is(err, context.Canceled) || errors.Is(err, porter.ErrOutcomeUnknown) {
 				t.Errorf("%s: error is %v", name, err)
 			}
-		case <-time.After(30 * time.Second):
-			t.Errorf("%s: hangs", name)
 		}
-	}
+	})
 }
 
 // A source that brings neither bytes nor an error is broken.
@@ -1086,6 +1083,7 @@ func TestEarlyRefusalInParts(t *testing.T) {
 
 // TestLateRefusal refuses an upload after all of it was read.
 func TestLateRefusal(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	reopenable := func() porter.Source { return sourceOf(archive) }
 	once := func() porter.Source { return porter.ReaderSource(io.MultiReader(archive.NewReader()), archive.Size()) }
@@ -1197,18 +1195,20 @@ func TestRudeRefusal(t *testing.T) {
 
 // TestReaderSourceIsGivenBack reads a source without an upload, and leaves nothing behind.
 func TestReaderSourceIsGivenBack(t *testing.T) {
-	before := goroutines()
-	r, err := porter.ReaderSource(zeros{}, -1).Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(r, make([]byte, 100<<10)); err != nil {
-		t.Error(err)
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-	if left := newSince(before, goroutines()); len(left) > 0 {
-		t.Errorf("left %s", strings.Join(left, "\n\n"))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		before := goroutines()
+		r, err := porter.ReaderSource(zeros{}, -1).Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, make([]byte, 100<<10)); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := newSince(before, goroutines()); len(left) > 0 {
+			t.Errorf("left %s", strings.Join(left, "\n\n"))
+		}
+	})
 }

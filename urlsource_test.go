@@ -38,37 +38,39 @@ func urlCheckError(t *testing.T, err, want error) {
 }
 
 func TestURLSource(t *testing.T) {
-	archive := portertest.NewArchive(300 << 10)
-	s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
-	t.Cleanup(s.Close)
-	s.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(100_000)})
-	src := porter.URLSource(s.AddObject("/backups/app.tar.gz", "application/gzip", archive)+"?secret=5ec2e75ec2e7", s.Client())
-	if src.Name != "app.tar.gz" || src.Size != -1 {
-		t.Errorf("source %q of %d bytes", src.Name, src.Size)
-	}
-	imp, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := s.Project(imp.ID.String())
-	if st.ArchiveSHA256 != archive.SHA256() || st.ArchiveName != "app.tar.gz" {
-		t.Errorf("imported %+v", st)
-	}
-	var ranges []string
-	for _, r := range dlAsked(s, portertest.Storage) {
-		ranges = append(ranges, r.Header.Get("Range"))
-		if r.Header.Get("Private-Token")+r.Header.Get("Authorization") != "" {
-			t.Error("the storage got credentials")
+	synctest.Test(t, func(t *testing.T) {
+		archive := portertest.NewArchive(300 << 10)
+		s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
+		defer s.Close()
+		s.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(100_000)})
+		src := porter.URLSource(s.AddObject("/backups/app.tar.gz", "application/gzip", archive)+"?secret=5ec2e75ec2e7", s.Client())
+		if src.Name != "app.tar.gz" || src.Size != -1 {
+			t.Errorf("source %q of %d bytes", src.Name, src.Size)
 		}
-	}
-	if diff := cmp.Diff([]string{"", "bytes=100000-", "bytes=200000-"}, ranges); diff != "" {
-		t.Errorf("ranges asked for:\n%s", diff)
-	}
-	for _, r := range s.Requests() {
-		if r.Method == http.MethodPost && (r.ContentLength < archive.Size() || len(r.TransferEncoding) > 0) {
-			t.Errorf("uploaded %d bytes %v", r.ContentLength, r.TransferEncoding)
+		imp, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		st := s.Project(imp.ID.String())
+		if st.ArchiveSHA256 != archive.SHA256() || st.ArchiveName != "app.tar.gz" {
+			t.Errorf("imported %+v", st)
+		}
+		var ranges []string
+		for _, r := range dlAsked(s, portertest.Storage) {
+			ranges = append(ranges, r.Header.Get("Range"))
+			if r.Header.Get("Private-Token")+r.Header.Get("Authorization") != "" {
+				t.Error("the storage got credentials")
+			}
+		}
+		if diff := cmp.Diff([]string{"", "bytes=100000-", "bytes=200000-"}, ranges); diff != "" {
+			t.Errorf("ranges asked for:\n%s", diff)
+		}
+		for _, r := range s.Requests() {
+			if r.Method == http.MethodPost && (r.ContentLength < archive.Size() || len(r.TransferEncoding) > 0) {
+				t.Errorf("uploaded %d bytes %v", r.ContentLength, r.TransferEncoding)
+			}
+		}
+	})
 }
 
 // It waits as long as a transfer takes, whatever the Timeout of the client is.
@@ -97,6 +99,7 @@ func TestURLSourceTakesItsTime(t *testing.T) {
 }
 
 func TestURLSourceRefused(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	mux := http.NewServeMux()
 	hits := map[string]int{}
@@ -167,6 +170,7 @@ func TestURLSourceRefused(t *testing.T) {
 }
 
 func TestURLSourceMalformed(t *testing.T) {
+	t.Parallel()
 	for _, raw := range []string{
 		"", "app.tar.gz", "/tmp/app.tar.gz", "file:///tmp/app.tar.gz", "ftp://host/app.tar.gz", "https:///app.tar.gz", "https://:443/app.tar.gz",
 		"http://host:port/a?" + urlSecret, "http://host/\x00?" + urlSecret, "http://[::1/a?" + urlSecret, "://?" + urlSecret,
@@ -227,6 +231,7 @@ func TestURLSourceOnGitLab(t *testing.T) {
 
 // What the caller's client brings along is used, and stays as it is.
 func TestURLSourceClient(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	var got http.Header
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
