@@ -1021,7 +1021,7 @@ func TestEarlyRefusal(t *testing.T) {
 		{"413 of nginx", early(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"), porter.ErrTooLarge, 413, "413 Request Entity Too Large"},
 		{"502", early(502, "GitLab is not responding"), nil, 502, "GitLab is not responding"},
 	}
-	runs := 25
+	runs := 10
 	if testing.Short() {
 		runs = 3
 	}
@@ -1186,7 +1186,7 @@ func TestRudeRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for run := range 25 {
+	for run := range 10 {
 		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
 			t.Fatalf("run %d: got %v", run, err)
 		}

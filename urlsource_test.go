@@ -110,16 +110,12 @@ func TestURLSourceRefused(t *testing.T) {
 	handle("/404", dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1))
 	handle("/401", dlAnswer(401, nil, -1))
 	handle("/page", dlAnswer(200, []byte("<html>?"+urlSecret), -1))
-	handle("/503", dlAnswer(503, nil, -1))
 	handle("/loop", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/loop?"+urlSecret, http.StatusFound)
 	})
 	handle("/ftp", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "ftp://a/b?"+urlSecret)
 		w.WriteHeader(302)
-	})
-	handle("/nowhere", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://127.0.0.1:1/b?"+urlSecret, http.StatusFound)
 	})
 	handle("/cut", dlAnswer(200, archive, 5000))
 	s := httptest.NewServer(mux)
@@ -159,12 +155,28 @@ func TestURLSourceRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/503", "/nowhere"} { // tried again until the context ends
-		t.Run(path, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			_, err := porter.URLSource(s.URL+path+"?"+urlSecret, s.Client()).Open(ctx)
-			urlCheckError(t, err, context.DeadlineExceeded)
+}
+
+// What may pass is tried again until the context ends.
+func TestURLSourceUnavailable(t *testing.T) {
+	for name, do := range map[string]portertest.Action{
+		"503":     portertest.Respond(503, nil, ""),
+		"nowhere": portertest.Respond(302, http.Header{"Location": {"http://127.0.0.1:1/b?" + urlSecret}}, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := portertest.NewServer(portertest.InMemory())
+				defer s.Close()
+				u := s.AddObject("/app.tar.gz", "application/gzip", smallArchive)
+				fault := s.Inject(portertest.Fault{Times: -1, Do: do})
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				_, err := porter.URLSource(u+"?"+urlSecret, s.Client()).Open(ctx)
+				urlCheckError(t, err, context.DeadlineExceeded)
+				if fault.Hits() < 2 {
+					t.Errorf("asked %d times", fault.Hits())
+				}
+			})
 		})
 	}
 }
