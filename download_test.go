@@ -818,44 +818,54 @@ func TestExportReader(t *testing.T) {
 			t.Errorf("read %d, %v", n, err)
 		}
 	})
+}
+
+// A reader that is closed, or whose context ends, returns from what it is at.
+func TestExportReaderEnds(t *testing.T) {
+	archive := portertest.NewArchive(100 << 10)
 	t.Run("closed at any moment", func(t *testing.T) {
-		for i := range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			for i := range 30 {
+				s := dlServer(t, archive)
+				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
+					Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
+				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
+				r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error)
+				go func() {
+					_, err := io.Copy(io.Discard, r)
+					done <- err
+				}()
+				time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				r.Close()
+				if err := <-done; err == nil {
+					t.Error("a closed reader reported the end")
+				}
+				s.Close()
+			}
+		})
+	})
+	t.Run("canceled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			s := dlServer(t, archive)
-			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
-				Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
-			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
-			r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
+			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.StallResponse(5000, 0)})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			r, err := dlConnect(t, s).OpenExport(ctx, porter.ProjectID(7))
 			if err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error)
-			go func() {
-				_, err := io.Copy(io.Discard, r)
-				done <- err
-			}()
-			time.Sleep(time.Duration(i) * 100 * time.Microsecond)
-			r.Close()
-			if err := <-done; err == nil {
-				t.Error("a closed reader reported the end")
+			defer s.Close()
+			defer r.Close()
+			why := errors.New("enough")
+			time.AfterFunc(time.Second, func() { cancel(why) })
+			_, err = io.Copy(io.Discard, r)
+			if !errors.Is(err, context.Canceled) || errors.Is(err, why) || !strings.Contains(err.Error(), why.Error()) {
+				t.Errorf("error: %v", err)
 			}
-			s.Close()
-		}
-	})
-	t.Run("canceled", func(t *testing.T) {
-		s := dlServer(t, archive)
-		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.StallResponse(5000, 0)})
-		ctx, cancel := context.WithCancelCause(t.Context())
-		r, err := dlConnect(t, s).OpenExport(ctx, porter.ProjectID(7))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		why := errors.New("enough")
-		time.AfterFunc(5*time.Millisecond, func() { cancel(why) })
-		_, err = io.Copy(io.Discard, r)
-		if !errors.Is(err, context.Canceled) || errors.Is(err, why) || !strings.Contains(err.Error(), why.Error()) {
-			t.Errorf("error: %v", err)
-		}
+		})
 	})
 	t.Run("canceled in the pause", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -237,37 +237,34 @@ func TestEventsOfUpload(t *testing.T) {
 // A source that is still being read when its upload has been refused tells
 // nothing any more.
 func TestEventsEndWithTheUpload(t *testing.T) {
-	t.Parallel()
-	s := portertest.NewServer()
-	defer s.Close()
-	s.Inject(portertest.Fault{Path: "/import", Do: portertest.Delay(10 * time.Millisecond).And(portertest.RespondEarly(413, nil, ""))})
-	var log eventLog
-	c := connect(t, s, porter.WithObserver(log.observe))
-	refused, read := make(chan struct{}), make(chan struct{})
-	reads := 0
-	src := porter.Source{Name: "app.tar.gz", Size: 1 << 20, Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(readerFunc(func(b []byte) (int, error) {
-			if reads++; reads == 2 {
-				defer close(read)
-				<-refused
-			}
-			return len(b), nil
-		})), nil
-	}}
-	if _, err := c.StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
-		t.Fatal(err)
-	}
-	told := len(log.of(porter.EventProgress))
-	close(refused)
-	select {
-	case <-read:
-	case <-time.After(time.Second):
-		t.Skip("refused before the source was read")
-	}
-	time.Sleep(5 * time.Millisecond)
-	if n := len(log.of(porter.EventProgress)); n != told {
-		t.Errorf("%d more events", n-told)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		s.Inject(portertest.Fault{Path: "/import", Do: portertest.Delay(10 * time.Millisecond).And(portertest.RespondEarly(413, nil, ""))})
+		var log eventLog
+		c := connect(t, s, porter.WithObserver(log.observe))
+		refused, read := make(chan struct{}), make(chan struct{})
+		reads := 0
+		src := porter.Source{Name: "app.tar.gz", Size: 1 << 20, Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(readerFunc(func(b []byte) (int, error) {
+				if reads++; reads == 2 {
+					defer close(read)
+					<-refused
+				}
+				return len(b), nil
+			})), nil
+		}}
+		if _, err := c.StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		told := len(log.of(porter.EventProgress))
+		close(refused)
+		<-read
+		synctest.Wait()
+		if n := len(log.of(porter.EventProgress)); n != told {
+			t.Errorf("%d more events", n-told)
+		}
+	})
 }
 
 type readerFunc func([]byte) (int, error)

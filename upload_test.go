@@ -662,28 +662,30 @@ func TestSourceOpen(t *testing.T) {
 				if tt.name == "never yields" && size != 7 {
 					t.Skip("a reader that yields nothing for ever is the caller's")
 				}
-				s := portertest.NewServer()
-				defer s.Close()
-				ctx := t.Context()
-				if tt.is == context.DeadlineExceeded {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
-					defer cancel()
-				}
-				open := tt.open
-				if tt.name == "never yields" {
-					open = func(context.Context) (io.ReadCloser, error) {
-						return io.NopCloser(io.MultiReader(strings.NewReader("archive"), idleReader{})), nil
+				synctest.Test(t, func(t *testing.T) {
+					s := portertest.NewServer(portertest.InMemory())
+					defer s.Close()
+					ctx := t.Context()
+					if tt.is == context.DeadlineExceeded {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
+						defer cancel()
 					}
-				}
-				_, err := connect(t, s).StartImport(ctx, porter.Source{Size: size, Open: open}, porter.ImportOptions{Path: "app"})
-				if err == nil || !strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
-					t.Errorf("got %v, want %v and %q", err, tt.is, tt.text)
-				}
-				if errors.Is(err, porter.ErrOutcomeUnknown) {
-					t.Error("the outcome is known")
-				}
-				checkNothingImported(t, s)
+					open := tt.open
+					if tt.name == "never yields" {
+						open = func(context.Context) (io.ReadCloser, error) {
+							return io.NopCloser(io.MultiReader(strings.NewReader("archive"), idleReader{})), nil
+						}
+					}
+					_, err := connect(t, s).StartImport(ctx, porter.Source{Size: size, Open: open}, porter.ImportOptions{Path: "app"})
+					if err == nil || !strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
+						t.Errorf("got %v, want %v and %q", err, tt.is, tt.text)
+					}
+					if errors.Is(err, porter.ErrOutcomeUnknown) {
+						t.Error("the outcome is known")
+					}
+					checkNothingImported(t, s)
+				})
 			})
 		}
 	}
