@@ -1198,7 +1198,6 @@ func TestRudeRefusal(t *testing.T) {
 // TestReaderSourceIsGivenBack reads a source without an upload, and leaves nothing behind.
 func TestReaderSourceIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := goroutines()
 		r, err := porter.ReaderSource(zeros{}, -1).Open(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -1209,7 +1208,7 @@ func TestReaderSourceIsGivenBack(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		if left := newSince(before, goroutines()); len(left) > 0 {
+		if left := leftGoroutines(); len(left) > 0 {
 			t.Errorf("left %s", strings.Join(left, "\n\n"))
 		}
 	})
