@@ -21,6 +21,7 @@ import (
 // operation that was only canceled says so, and nothing of the other's failure
 // is taken for its own.
 func TestCauseIsNotTheOutcome(t *testing.T) {
+	t.Parallel()
 	refused := &porter.APIError{StatusCode: 404, Method: "GET", URL: "https://other.test/api/v4/projects/1/export", Message: "404 Project Not Found"}
 	limited := &porter.APIError{StatusCode: 429, Method: "POST", URL: "https://other.test/"}
 	causes := map[string]error{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -317,6 +316,7 @@ func nowhere(t *testing.T) *porter.Client {
 
 // A project that cannot be is refused by every method before a request.
 func TestProjectRefs(t *testing.T) {
+	t.Parallel()
 	c := nowhere(t)
 	ctx := t.Context()
 	src := porter.ReaderSource(strings.NewReader("x"), 1)
@@ -601,82 +601,6 @@ func TestEndlessAnswers(t *testing.T) {
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 96<<20 {
 				t.Errorf("%d, %s: allocated %d MiB", tt.status, kind.name, grown>>20)
 			}
-		}
-	}
-}
-
-// After every kind of end nothing is left: no goroutine, and no connection
-// that is not pooled.
-func TestNothingIsLeft(t *testing.T) {
-	hang := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Query().Get("do") {
-		case "hang":
-			io.Copy(io.Discard, r.Body) // else the server does not notice that the client has gone
-			select {
-			case <-hang:
-			case <-r.Context().Done():
-			}
-			return
-		case "endless":
-			w.WriteHeader(http.StatusBadGateway)
-			for {
-				if _, err := w.Write(make([]byte, 4096)); err != nil {
-					return
-				}
-			}
-		case "redirect":
-			http.Redirect(w, r, "/?do=redirect", http.StatusFound)
-			return
-		case "refuse":
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		if r.Method == http.MethodPost {
-			io.Copy(io.Discard, r.Body)
-			w.WriteHeader(http.StatusAccepted)
-		}
-		io.WriteString(w, `{"id":42,"export_status":"none","import_status":"scheduled"}`)
-	}))
-	defer s.Close()
-	defer close(hang)
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	defer transport.CloseIdleConnections()
-	start := func() int {
-		transport.CloseIdleConnections()
-		n := runtime.NumGoroutine()
-		for range 100 { // until those of the test before have ended
-			time.Sleep(time.Millisecond)
-			if m := runtime.NumGoroutine(); m >= n {
-				break
-			} else {
-				n = m
-			}
-		}
-		return n
-	}
-	archive := portertest.NewArchive(4 << 20)
-	for _, do := range []string{"", "hang", "endless", "redirect", "refuse"} {
-		c, err := porter.NewClient(s.URL, func(req *http.Request) error {
-			req.URL.RawQuery = "do=" + do
-			return nil
-		}, porter.WithTransport(transport), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)), porter.WithStallTimeout(50*time.Millisecond))
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := start()
-		for range 3 {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			c.GetExport(ctx, porter.ProjectID(42))
-			c.ScheduleExport(ctx, porter.ProjectID(42), nil)
-			c.StartImport(ctx, porter.ReaderSource(archive.NewReader(), archive.Size()), porter.ImportOptions{Path: "app"})
-			cancel()
-		}
-		transport.CloseIdleConnections()
-		if !settles(func() bool { return runtime.NumGoroutine() <= before }) {
-			after := runtime.NumGoroutine()
-			stacks := make([]byte, 1<<20)
-			t.Errorf("%q: %d goroutines before, %d after\n%s", do, before, after, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

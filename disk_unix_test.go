@@ -42,7 +42,7 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := killStart(t, s.URL, file, "PORTER_TEST_CHILD_FSIZE=1300000")
-	if err := p.cmd.Wait(); err == nil {
+	if err := p.wait(); err == nil {
 		t.Fatal("no error")
 	}
 	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") || !strings.Contains(out, syscall.EFBIG.Error()) {

@@ -84,6 +84,7 @@ func dlBytes(t *testing.T, a *portertest.Archive) []byte {
 }
 
 func TestDownloadResumes(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	size := archive.Size()
 	for name, mode := range dlModes {
@@ -139,6 +140,7 @@ func TestDownloadResumes(t *testing.T) {
 
 // A download goes on for as long as every connection brings something.
 func TestDownloadManyCuts(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	for name, mode := range dlModes {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +188,7 @@ func TestDownloadRetriesEnd(t *testing.T) {
 }
 
 func TestDownloadWaitsToResume(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	header := func(kv ...string) http.Header {
 		h := http.Header{}
@@ -341,6 +344,7 @@ func TestDownloadSignedURLExpires(t *testing.T) {
 
 // A new export takes the place of the one that is being downloaded.
 func TestDownloadArchiveReplaced(t *testing.T) {
+	t.Parallel()
 	for name, mode := range dlModes {
 		for _, size := range []int64{300 << 10, 200 << 10, 400 << 10} {
 			t.Run(fmt.Sprintf("%s by one of %d", name, size), func(t *testing.T) {
@@ -452,6 +456,7 @@ func dlRaw(head string, body []byte) http.HandlerFunc {
 }
 
 func TestDownloadGluesNothing(t *testing.T) {
+	t.Parallel()
 	const (
 		etag    = `ETag: "v1"`
 		weak    = `ETag: W/"12ae32cb1ec02d01eda3581b127c1fee"`
@@ -592,6 +597,7 @@ func dlZip(t *testing.T, b []byte) []byte {
 }
 
 func TestDownloadOfNoArchive(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	const message = `{"message":"404 Not found or has expired"}`
 	tests := []struct {
@@ -732,6 +738,7 @@ func TestDownloadRefused(t *testing.T) {
 }
 
 func TestExportReader(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
 	open := func(t *testing.T, opts ...portertest.Option) (*porter.ExportReader, *portertest.Server) {
 		s := dlServer(t, archive, opts...)
@@ -811,44 +818,54 @@ func TestExportReader(t *testing.T) {
 			t.Errorf("read %d, %v", n, err)
 		}
 	})
+}
+
+// A reader that is closed, or whose context ends, returns from what it is at.
+func TestExportReaderEnds(t *testing.T) {
+	archive := portertest.NewArchive(100 << 10)
 	t.Run("closed at any moment", func(t *testing.T) {
-		for i := range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			for i := range 30 {
+				s := dlServer(t, archive)
+				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
+					Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
+				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
+				r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error)
+				go func() {
+					_, err := io.Copy(io.Discard, r)
+					done <- err
+				}()
+				time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				r.Close()
+				if err := <-done; err == nil {
+					t.Error("a closed reader reported the end")
+				}
+				s.Close()
+			}
+		})
+	})
+	t.Run("canceled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			s := dlServer(t, archive)
-			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
-				Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
-			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
-			r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
+			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.StallResponse(5000, 0)})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			r, err := dlConnect(t, s).OpenExport(ctx, porter.ProjectID(7))
 			if err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error)
-			go func() {
-				_, err := io.Copy(io.Discard, r)
-				done <- err
-			}()
-			time.Sleep(time.Duration(i) * 100 * time.Microsecond)
-			r.Close()
-			if err := <-done; err == nil {
-				t.Error("a closed reader reported the end")
+			defer s.Close()
+			defer r.Close()
+			why := errors.New("enough")
+			time.AfterFunc(time.Second, func() { cancel(why) })
+			_, err = io.Copy(io.Discard, r)
+			if !errors.Is(err, context.Canceled) || errors.Is(err, why) || !strings.Contains(err.Error(), why.Error()) {
+				t.Errorf("error: %v", err)
 			}
-			s.Close()
-		}
-	})
-	t.Run("canceled", func(t *testing.T) {
-		s := dlServer(t, archive)
-		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.StallResponse(5000, 0)})
-		ctx, cancel := context.WithCancelCause(t.Context())
-		r, err := dlConnect(t, s).OpenExport(ctx, porter.ProjectID(7))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		why := errors.New("enough")
-		time.AfterFunc(5*time.Millisecond, func() { cancel(why) })
-		_, err = io.Copy(io.Discard, r)
-		if !errors.Is(err, context.Canceled) || errors.Is(err, why) || !strings.Contains(err.Error(), why.Error()) {
-			t.Errorf("error: %v", err)
-		}
+		})
 	})
 	t.Run("canceled in the pause", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -987,6 +1004,7 @@ func TestExportSource(t *testing.T) {
 // The archive that is fetched and the one that is sent are the same, whatever
 // breaks on either way.
 func TestExportSourceAsImport(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
 	from := dlServer(t, archive, portertest.Downloads(portertest.Redirected))
 	from.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(90_000)})

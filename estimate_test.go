@@ -14,6 +14,7 @@ import (
 // A spool that has no room is told before anything is exported, if GitLab tells
 // how large the project is. If it does not, that means nothing.
 func TestSpoolHasRoom(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
 		t.Skip("this system does not tell what is free")
 	}

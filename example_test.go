@@ -58,9 +58,10 @@ func (s *simulation) end() {
 	}
 }
 
-// source returns a client of the source.
+// source returns a client of the source that polls fast.
 func (s *simulation) source() *porter.Client {
-	client, err := porter.NewClient(s.src.URL, porter.PrivateToken(portertest.Token))
+	client, err := porter.NewClient(s.src.URL, porter.PrivateToken(portertest.Token),
+		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func ExampleWaitError() {
 	if err := client.ScheduleExport(context.Background(), porter.ProjectID(42), nil); err != nil {
 		log.Fatal(err)
 	}
-	const patience = 2 * time.Second
+	const patience = time.Second // hours, elsewhere
 
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the night is over"))
 	defer cancel()

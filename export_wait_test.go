@@ -49,6 +49,7 @@ func methodCount(s *portertest.Server, method, suffix string) int {
 }
 
 func TestExportTo(t *testing.T) {
+	t.Parallel()
 	for _, version := range allVersions {
 		t.Run(version, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -76,6 +77,7 @@ func TestExportTo(t *testing.T) {
 
 // What is under way is joined, and what has ended is made anew.
 func TestExportToJoins(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		after    time.Duration // since the export of another process was scheduled
 		schedule int           // how many exports there are in the end, from 12.9 on
@@ -112,6 +114,7 @@ func TestExportToJoins(t *testing.T) {
 // Before 13.3 the archive of the previous export stays, and so does its
 // status, until the new job has begun. It is never taken for the new one.
 func TestExportToOlderArchive(t *testing.T) {
+	t.Parallel()
 	for _, version := range allVersions {
 		for _, queue := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 5 * time.Minute} {
 			t.Run(version+" queued for "+queue.String(), func(t *testing.T) {
@@ -139,6 +142,7 @@ func TestExportToOlderArchive(t *testing.T) {
 // known to be new all the same, because the older one was gone; before, it is
 // taken for new when Grace is over.
 func TestExportToRanUnseen(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		version     string
 		least, most time.Duration
@@ -173,6 +177,7 @@ func TestExportToRanUnseen(t *testing.T) {
 }
 
 func TestExportToFails(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		version string
 		fault   portertest.ExportFault
@@ -229,6 +234,7 @@ func TestExportToFails(t *testing.T) {
 
 // Yesterday's failure says nothing about today's export.
 func TestExportToAfterFailure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t)
 		patient := portertest.Timings{Queue: 5 * time.Minute, Start: time.Second, Assemble: time.Minute}
@@ -247,6 +253,7 @@ func TestExportToAfterFailure(t *testing.T) {
 // Before 14.0 GitLab removes an archive that it has uploaded. Nobody can tell
 // that from a failure, so nobody is told that it failed, or that it worked.
 func TestExportToUploadTarget(t *testing.T) {
+	t.Parallel()
 	expired := "WaitError none, ErrExportExpired"
 	tests := []struct {
 		version  string
@@ -334,6 +341,7 @@ func TestWaitForExportUploadTarget(t *testing.T) {
 // The answer to the POST is lost, and the status says what came of it. Only if
 // nothing shows for minutes is it sent once more.
 func TestExportToLostAnswer(t *testing.T) {
+	t.Parallel()
 	lost := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.LoseAnswer()}
 	gateway := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.Respond(http.StatusBadGateway, nil, "GitLab is not responding\n")}
 	twice := gateway
@@ -507,6 +515,7 @@ func TestExportToAgain(t *testing.T) {
 
 // What WatchExport shows of one export, version by version.
 func TestWatchExportStatuses(t *testing.T) {
+	t.Parallel()
 	for version, want := range map[string][]porter.ExportStatus{
 		"10.6":  {"none", "started", "finished"},
 		"10.7":  {"none", "started", "after_export_action", "finished"},

@@ -21,6 +21,7 @@ import (
 // A gateway without a backend refuses an upload after its first bytes. Without
 // the closing boundary no project can exist, so the archive is sent again.
 func TestGatewayRefusesEarly(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{408, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 530} {
 		for _, size := range []int64{1 << 20, -1} {
 			t.Run(fmt.Sprint(status, " of size ", size), func(t *testing.T) {
@@ -57,6 +58,7 @@ func bytesOf(t *testing.T, a *portertest.Archive) *bytes.Reader {
 // A maintenance page is there for twenty seconds, and reads on politely after
 // it has answered. What counts is how much had come when the answer came.
 func TestMaintenancePage(t *testing.T) {
+	t.Parallel()
 	for name, call := range map[string]func(*testing.T, *porter.Client) error{
 		"import": func(t *testing.T, c *porter.Client) error {
 			_, err := c.Import(t.Context(), porter.ReaderSource(bytesOf(t, portertest.NewArchive(1<<20)), 1<<20), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
@@ -121,6 +123,7 @@ func largeSource() porter.Source {
 // The answer came in the middle of the body, the body went on and was whole
 // when the answer was taken: it is still not the answer to a whole upload.
 func TestAnswerBeforeTheEnd(t *testing.T) {
+	t.Parallel()
 	c, requests := rawGateway(t, func(n int32, conn net.Conn, body io.Reader) {
 		io.ReadFull(body, make([]byte, 100))
 		if n == 1 {
@@ -140,6 +143,7 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 // An answer that came after the whole body leaves the outcome open, also if
 // hints came before its end.
 func TestGatewayRefusesLate(t *testing.T) {
+	t.Parallel()
 	c, requests := rawGateway(t, func(_ int32, conn net.Conn, body io.Reader) {
 		io.ReadFull(body, make([]byte, 100))
 		io.WriteString(conn, "HTTP/1.1 102 Processing\r\n\r\n")

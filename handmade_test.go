@@ -193,7 +193,7 @@ func TestHandmadeShortAnswers(t *testing.T) {
 		t.Errorf("got %+v, %v", exp, err)
 	}
 	opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")}
-	if imp, err := c.StartImport(t.Context(), importSource(), opts); err != nil || imp.ID != 9 {
+	if imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), opts); err != nil || imp.ID != 9 {
 		t.Errorf("got %+v, %v", imp, err)
 	}
 	if imp, err := c.WaitForImport(t.Context(), porter.ProjectID(9)); err != nil || imp.Status != porter.ImportFinished {

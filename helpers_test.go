@@ -56,3 +56,11 @@ func inBubble(t *testing.T, opts []portertest.Option, f func(t *testing.T, s *po
 		f(t, s, connectAs(t, s, portertest.Token))
 	})
 }
+
+// smallArchive is an archive whose size does not matter.
+var smallArchive = portertest.NewArchive(portertest.MinArchiveSize)
+
+// sourceOf is an archive that can be sent again.
+func sourceOf(a *portertest.Archive) porter.Source {
+	return porter.ReaderSource(a.NewReader(), a.Size())
+}

@@ -27,7 +27,7 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 	},
 	"import": func(ctx context.Context, c *porter.Client) error {
 		a := portertest.NewArchive(portertest.MinArchiveSize)
-		_, err := c.StartImport(ctx, porter.ReaderSource(a.NewReader(), a.Size()), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
+		_, err := c.StartImport(ctx, sourceOf(a), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		return err
 	},
 	"from URL": func(ctx context.Context, c *porter.Client) error {
@@ -44,7 +44,7 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 	},
 	"relation import": func(ctx context.Context, c *porter.Client) error {
 		a := portertest.NewArchive(portertest.MinArchiveSize)
-		_, err := c.StartRelationImport(ctx, porter.ReaderSource(a.NewReader(), a.Size()), "acme/app", porter.RelationIssues)
+		_, err := c.StartRelationImport(ctx, sourceOf(a), "acme/app", porter.RelationIssues)
 		return err
 	},
 	"relation imports": func(ctx context.Context, c *porter.Client) error {
@@ -58,6 +58,7 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 }
 
 func TestHints(t *testing.T) {
+	t.Parallel()
 	const (
 		noSuchToken  = "the token is missing or unknown"
 		needsExport  = "exporting needs the Maintainer role in the project"
@@ -202,6 +203,7 @@ func TestHints(t *testing.T) {
 
 // A hint about GitLab would mislead where something else has answered.
 func TestHintsOfOthers(t *testing.T) {
+	t.Parallel()
 	const elsewhere = "redirected to another origin, where no credentials are sent"
 	tests := []struct {
 		name, call string

@@ -84,6 +84,7 @@ func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uin
 // What an HTTP/2 server has refused to look at is sent again, though it was
 // sent whole. What it may have looked at is not.
 func TestRefusedStream(t *testing.T) {
+	t.Parallel()
 	reset := func(code byte) func(uint32) (byte, uint32, []byte) {
 		return func(stream uint32) (byte, uint32, []byte) { return frameReset, stream, []byte{0, 0, 0, code} }
 	}
@@ -99,7 +100,7 @@ func TestRefusedStream(t *testing.T) {
 	}
 	calls := map[string]func(*porter.Client) (*porter.Import, error){
 		"file": func(c *porter.Client) (*porter.Import, error) {
-			return c.StartImport(t.Context(), importSource(), porter.ImportOptions{Path: "app"})
+			return c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 		},
 		"URL": func(c *porter.Client) (*porter.Import, error) {
 			return c.StartImportFromURL(t.Context(), "https://store.test/a.tar.gz", porter.ImportOptions{Path: "app"})

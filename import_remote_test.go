@@ -508,6 +508,7 @@ func TestRemoteURLsAreSentAsGitLabTakesThem(t *testing.T) {
 // TestRemoteImportOfServer imports from the storage of a server, in the
 // releases that can and in those that can't.
 func TestRemoteImportOfServer(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(64 << 10)
 	s3 := porter.S3Object{Region: "eu-central-1", Bucket: "backups", Key: "2024/w.tar.gz", AccessKeyID: portertest.AccessKeyID, SecretAccessKey: portertest.SecretAccessKey}
 	opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team"), Override: &porter.ProjectOverrides{

@@ -20,13 +20,8 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// importSource is a small archive that can be sent again.
-func importSource() porter.Source {
-	a := portertest.NewArchive(portertest.MinArchiveSize)
-	return porter.ReaderSource(a.NewReader(), a.Size())
-}
-
 func TestImportOptionsAreChecked(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	c := connect(t, s)
@@ -68,12 +63,12 @@ func TestImportOptionsAreChecked(t *testing.T) {
 					t.Errorf("the error has line ends: %q", err)
 				}
 			}
-			imp, err := c.StartImport(t.Context(), importSource(), tt.opts)
+			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), tt.opts)
 			if imp != nil || err == nil || !strings.HasPrefix(err.Error(), "start import") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("StartImport: got %+v, %v; want %q", imp, err, tt.text)
 			}
 			oneLine(err)
-			imp, err = c.Import(t.Context(), importSource(), tt.opts)
+			imp, err = c.Import(t.Context(), sourceOf(smallArchive), tt.opts)
 			if imp != nil || err == nil || !strings.HasPrefix(err.Error(), "import") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("Import: got %+v, %v; want %q", imp, err, tt.text)
 			}
@@ -96,6 +91,7 @@ func TestImportOptionsAreChecked(t *testing.T) {
 // TestImportGoesWhereItShould imports into each kind of namespace on servers
 // that know one parameter for it and on those that know three.
 func TestImportGoesWhereItShould(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"11.8", "12.10", "13.12", "18.6", "18.9"} {
 		s := portertest.NewServer(portertest.Version(version), portertest.NoLimits(), portertest.MaxImportSize(0))
 		defer s.Close()
@@ -115,7 +111,7 @@ func TestImportGoesWhereItShould(t *testing.T) {
 		}
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s %v", version, tt.ns), func(t *testing.T) {
-				imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: tt.path[strings.LastIndex(tt.path, "/")+1:], Namespace: tt.ns})
+				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: tt.path[strings.LastIndex(tt.path, "/")+1:], Namespace: tt.ns})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,6 +135,7 @@ func TestImportGoesWhereItShould(t *testing.T) {
 
 // TestWrongNamespace checks the answer's path against the namespace asked for.
 func TestWrongNamespace(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		asked porter.NamespaceRef
 		path  string
@@ -163,7 +160,7 @@ func TestWrongNamespace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			imp, err := c.StartImport(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: tt.asked})
+			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: tt.asked})
 			if imp == nil || imp.ID != 7 {
 				t.Fatalf("got %+v, %v", imp, err)
 			}
@@ -195,6 +192,7 @@ func drained(status int, body string) httpmock.Responder {
 // TestStartImportAnswers judges everything that can come back once the whole
 // archive was sent. The request is never made again.
 func TestStartImportAnswers(t *testing.T) {
+	t.Parallel()
 	const ok = `{"id":9001,"path_with_namespace":"user/app","import_status":"scheduled","a_new_key":{}}`
 	lost := []error{porter.ErrOutcomeUnknown}
 	tests := []struct {
@@ -251,7 +249,7 @@ func TestStartImportAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			imp, err := c.StartImport(t.Context(), importSource(), porter.ImportOptions{Path: "app"})
+			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 			if n := mock.GetTotalCallCount(); n != 1 {
 				t.Errorf("%d requests", n)
 			}
@@ -320,7 +318,7 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 						}()
 					}
 					c := connect(t, s, append(tt.opts, porter.WithRetry(3, porter.ConstantBackoff(0)))...)
-					imp, err := c.StartImport(ctx, importSource(), porter.ImportOptions{Path: "app"})
+					imp, err := c.StartImport(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 					if imp != nil || !errors.Is(err, porter.ErrOutcomeUnknown) {
 						t.Errorf("got %+v, %v", imp, err)
 					}
@@ -339,6 +337,7 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 // TestImportFindsOutWhatHappened looks for the project of an upload whose
 // answer was lost.
 func TestImportFindsOutWhatHappened(t *testing.T) {
+	t.Parallel()
 	lost := portertest.Fault{Method: "POST", Do: portertest.LoseAnswer()}
 	gateway := portertest.Fault{Method: "POST", Do: portertest.Respond(504, nil, "Gateway Time-out")}
 	// prepared calls f when the upload arrives.
@@ -364,7 +363,7 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 			s.Inject(prepared(gateway, func() {
 				go func() { // GitLab behind the gateway
 					time.Sleep(2 * time.Minute)
-					if _, err := other.StartImport(context.Background(), importSource(), acme); err != nil {
+					if _, err := other.StartImport(context.Background(), sourceOf(smallArchive), acme); err != nil {
 						t.Error(err)
 					}
 				}()
@@ -411,7 +410,7 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 				s.Advance(tt.clock)
 				tt.prepare(t, s)
 				start := time.Now()
-				imp, err := connect(t, s, userPolling).Import(t.Context(), importSource(), tt.opts)
+				imp, err := connect(t, s, userPolling).Import(t.Context(), sourceOf(smallArchive), tt.opts)
 				took := time.Since(start)
 				if tt.is == nil {
 					if err != nil || !imp.Complete() || imp.PathWithNamespace != "acme/app" {
@@ -446,7 +445,7 @@ func TestImportCanceledWhileLooking(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("budget spent"))
 		defer cancel()
 		start := time.Now()
-		_, err := connect(t, s, userPolling).Import(ctx, importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+		_, err := connect(t, s, userPolling).Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 		if !errors.Is(err, porter.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "budget spent") {
 			t.Errorf("got %v", err)
 		}
@@ -458,28 +457,29 @@ func TestImportCanceledWhileLooking(t *testing.T) {
 
 // TestImportLooksFirst refuses to upload to a path that is taken.
 func TestImportLooksFirst(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "acme/app", FormerPaths: []string{"acme/old"}})
 	c := connect(t, s)
-	_, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "APP", Namespace: porter.NamespacePath("acme")})
+	_, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "APP", Namespace: porter.NamespacePath("acme")})
 	if !errors.Is(err, porter.ErrProjectExists) || len(uploads(s)) > 0 || !strings.Contains(err.Error(), "acme/app") {
 		t.Errorf("got %v after %d uploads", err, len(uploads(s)))
 	}
 	// The old path of a renamed project is free.
-	if _, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "old", Namespace: porter.NamespacePath("acme")}); err != nil {
+	if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "old", Namespace: porter.NamespacePath("acme")}); err != nil {
 		t.Error(err)
 	}
 	// A look that fails is no reason not to try.
 	s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(500, nil, "")})
-	if _, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("acme")}); err != nil {
+	if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("acme")}); err != nil {
 		t.Error(err)
 	}
 	// Canceled while it looks.
 	ctx, cancel := context.WithCancel(t.Context())
 	s.Inject(portertest.Fault{Method: "GET", Match: func(*http.Request) bool { cancel(); return true }, Do: portertest.Delay(time.Millisecond)})
 	before := len(uploads(s))
-	if _, err := c.Import(ctx, importSource(), porter.ImportOptions{Path: "new2", Namespace: porter.NamespacePath("acme")}); !errors.Is(err, context.Canceled) || len(uploads(s)) != before {
+	if _, err := c.Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "new2", Namespace: porter.NamespacePath("acme")}); !errors.Is(err, context.Canceled) || len(uploads(s)) != before {
 		t.Errorf("got %v", err)
 	}
 }
@@ -513,7 +513,7 @@ func TestImportByServersClock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 				t.Errorf("%v ahead: got %+v, %v", tt.ahead, imp, err)
 			}
@@ -535,7 +535,7 @@ func TestImportTakenMeanwhile(t *testing.T) {
 			}
 			return true
 		}})
-		_, err := connect(t, s).Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+		_, err := connect(t, s).Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 		if errors.Is(err, porter.ErrProjectExists) != taken || err == nil || errors.Is(err, porter.ErrOutcomeUnknown) {
 			t.Errorf("taken %v: got %v", taken, err)
 		}
@@ -543,6 +543,7 @@ func TestImportTakenMeanwhile(t *testing.T) {
 }
 
 func TestImportOverwrite(t *testing.T) {
+	t.Parallel()
 	slow := portertest.Timings{ImportQueue: 20 * time.Millisecond, Import: 50 * time.Millisecond}
 	tests := []struct {
 		name string
@@ -563,7 +564,7 @@ func TestImportOverwrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true})
 			if imp == nil || int64(imp.ID) == old {
 				t.Fatalf("got %+v, %v", imp, err)
 			}
@@ -585,6 +586,7 @@ func TestImportOverwrite(t *testing.T) {
 
 // TestImportEnds goes through the ends of an import that GitLab accepted.
 func TestImportEnds(t *testing.T) {
+	t.Parallel()
 	relations := []portertest.FailedRelation{
 		{RelationName: "issues", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"},
 		{RelationName: "issues"},
@@ -612,7 +614,7 @@ func TestImportEnds(t *testing.T) {
 			s.AddGroup("acme")
 			s.ScriptImport("acme/app", tt.script)
 			c := connect(t, s)
-			imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			var failed *porter.ImportError
 			if imp == nil || errors.As(err, &failed) != tt.failed || !tt.failed && err != nil {
 				t.Fatalf("got %+v, %v", imp, err)
@@ -646,6 +648,7 @@ func TestImportEnds(t *testing.T) {
 
 // TestImportEndsWithItsContext keeps what is known of the project.
 func TestImportEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory())
 		defer s.Close()
@@ -654,7 +657,7 @@ func TestImportEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		polls := s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(502, nil, "")})
 		c := connect(t, s, userPolling, porter.WithPolling(porter.Polling{Patience: 5 * time.Hour}))
-		imp, err := c.Import(ctx, importSource(), porter.ImportOptions{Path: "app"})
+		imp, err := c.Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 		var wait *porter.WaitError
 		if !errors.As(err, &wait) || !errors.Is(err, context.DeadlineExceeded) || polls.Hits() == 0 {
 			t.Errorf("got %v after %d polls", err, polls.Hits())
@@ -667,6 +670,7 @@ func TestImportEndsWithItsContext(t *testing.T) {
 
 // TestGetImport reads what servers of all ages say.
 func TestGetImport(t *testing.T) {
+	t.Parallel()
 	const masked = "Ask a maintainer to check the import status for more details."
 	for _, version := range []string{"10.7", "12.10", "13.0", "14.6", "16.3", "16.4", "18.9"} {
 		t.Run(version, func(t *testing.T) {
@@ -677,7 +681,7 @@ func TestGetImport(t *testing.T) {
 			s.AddMember("acme", "rea", portertest.Reporter)
 			s.ScriptImport("", portertest.ImportScript{Error: "It broke", FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 7, ExceptionMessage: "why"}}})
 			c := connect(t, s)
-			imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			var failed *porter.ImportError
 			if !errors.As(err, &failed) || imp.Error != "It broke" {
 				t.Fatalf("got %+v, %v", imp, err)

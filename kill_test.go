@@ -12,7 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +44,8 @@ func TestKillChild(t *testing.T) {
 type killChild struct {
 	cmd    *exec.Cmd
 	output bytes.Buffer
+	ended  chan struct{}
+	err    error // how it ended
 }
 
 func killStart(t *testing.T, url, file string, env ...string) *killChild {
@@ -58,12 +60,16 @@ func killStartTest(t *testing.T, test string, env ...string) *killChild {
 	if err != nil {
 		t.Skip(err)
 	}
-	p := &killChild{cmd: exec.Command(exe, "-test.run=^"+test+"$", "-test.timeout=1m")}
+	p := &killChild{cmd: exec.Command(exe, "-test.run=^"+test+"$", "-test.timeout=1m"), ended: make(chan struct{})}
 	p.cmd.Env = append(append(os.Environ(), "GOCOVERDIR="+t.TempDir()), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
 	t.Cleanup(p.kill)
 	return p
 }
@@ -71,28 +77,38 @@ func killStartTest(t *testing.T, test string, env ...string) *killChild {
 // kill ends the process as the kernel does when memory is short.
 func (p *killChild) kill() {
 	p.cmd.Process.Kill()
-	p.cmd.Wait()
+	<-p.ended
 }
 
-func (p *killChild) wait(t *testing.T) {
+// wait returns how the process ends.
+func (p *killChild) wait() error {
+	<-p.ended
+	return p.err
+}
+
+func (p *killChild) mustEndWell(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Wait(); err != nil {
+	if err := p.wait(); err != nil {
 		t.Fatalf("%v\n%s", err, p.output.Bytes())
 	}
 }
 
-// killWhen kills the process once it has come so far.
-func (p *killChild) killWhen(t *testing.T, reached func() bool) {
-	t.Helper()
-	waitUntil(t, reached)
+// killWhen kills the process once it has come so far, if it does not end before.
+func (p *killChild) killWhen(reached func() bool) {
+	p.until(reached)
 	p.kill()
 }
 
-func waitUntil(t *testing.T, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !reached(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this takes too long")
+// until looks at what other processes have done, until it is enough or the
+// process has ended.
+func (p *killChild) until(reached func() bool) {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !reached() {
+		select {
+		case <-look.C:
+		case <-p.ended:
+			return
 		}
 	}
 }
@@ -116,7 +132,7 @@ func TestKilledDownloadContinues(t *testing.T) {
 			synced := int64(0)
 			for range 2 {
 				p := killStart(t, s.URL, file)
-				p.killWhen(t, func() bool {
+				p.killWhen(func() bool {
 					b, err := os.ReadFile(file + ".part.json")
 					var state struct{ State struct{ Synced int64 } }
 					return err == nil && json.Unmarshal(b, &state) == nil && state.State.Synced > synced
@@ -127,7 +143,7 @@ func TestKilledDownloadContinues(t *testing.T) {
 				}
 				want = append(want, fmt.Sprintf("bytes=%d-", synced))
 			}
-			killStart(t, s.URL, file).wait(t)
+			killStart(t, s.URL, file).mustEndWell(t)
 			saveCheck(t, file, archive)
 
 			asked := dlAsked(s, dlDeliverer(mode))
@@ -149,40 +165,68 @@ func TestKilledDownloadContinues(t *testing.T) {
 	}
 }
 
-// killServer serves an archive slowly, and counts what it sends.
-func killServer(t *testing.T, a *portertest.Archive, sent *atomic.Int64) *httptest.Server {
-	modified := time.Now()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(&killSlowWriter{w, sent}, r, "", modified, a.NewReader())
+// A killServer serves an archive, and counts what it sends.
+type killServer struct {
+	*httptest.Server
+	mu      sync.Mutex
+	sent    int64
+	enough  int64
+	reached chan struct{} // closed when enough was sent
+}
+
+func newKillServer(t *testing.T, a *portertest.Archive) *killServer {
+	s, modified := new(killServer), time.Now()
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(&countingWriter{w, s}, r, "", modified, a.NewReader())
 	}))
 	t.Cleanup(s.Close)
 	return s
 }
 
-type killSlowWriter struct {
-	http.ResponseWriter
-	sent *atomic.Int64
+// after returns a channel that is closed when n more bytes were sent.
+func (s *killServer) after(n int64) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enough, s.reached = s.sent+n, make(chan struct{})
+	return s.reached
 }
 
-func (w *killSlowWriter) Write(b []byte) (int, error) {
-	time.Sleep(time.Millisecond)
+func (s *killServer) count(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent += n; s.reached != nil && s.sent >= s.enough {
+		close(s.reached)
+		s.reached = nil
+	}
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	s *killServer
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
-	w.sent.Add(int64(n))
+	w.s.count(int64(n))
 	return n, err
 }
 
 // Killed at any moment, a download ends with the right bytes.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	archive := portertest.NewArchive(6 << 20)
-	var sent atomic.Int64
-	s := killServer(t, archive, &sent)
+	s := newKillServer(t, archive)
 	file := saveTarget(t)
 	for range 6 {
+		reached := s.after(rnd.Int64N(archive.Size()))
 		p := killStart(t, s.URL, file)
-		time.Sleep(time.Duration(20+rnd.IntN(120)) * time.Millisecond)
+		select {
+		case <-reached:
+		case <-p.ended:
+		}
 		p.kill()
 		if _, err := os.Stat(file); err == nil && p.cmd.ProcessState.Success() {
 			break // it was quicker
@@ -190,7 +234,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			saveIsWhole(t, file, archive) // killed between its last steps
 		}
 	}
-	killStart(t, s.URL, file).wait(t)
+	killStart(t, s.URL, file).mustEndWell(t)
 	saveCheck(t, file, archive)
 }
 
@@ -209,18 +253,19 @@ func saveIsWhole(t *testing.T, file string, a *portertest.Archive) {
 
 // Two processes that download to the same name both end well.
 func TestTwoProcessesDownload(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(4 << 20)
-	var sent atomic.Int64
-	s := killServer(t, archive, &sent)
+	s := newKillServer(t, archive)
 	file := saveTarget(t)
 	one := killStart(t, s.URL, file)
 	two := killStart(t, s.URL, file)
-	one.wait(t)
+	one.mustEndWell(t)
 	saveIsWhole(t, file, archive)
-	two.wait(t)
+	two.mustEndWell(t)
 	saveCheck(t, file, archive)
-	if n := sent.Load(); n != 2*archive.Size() {
-		t.Errorf("the two were sent %d bytes", n)
+	s.Close()
+	if s.sent != 2*archive.Size() {
+		t.Errorf("the two were sent %d bytes", s.sent)
 	}
 }
 
@@ -312,6 +357,16 @@ func (m *killMigration) count(s *portertest.Server, method, path string) int {
 	return n
 }
 
+// progress counts what the instances have done: requests, and half megabytes
+// of uploads.
+func (m *killMigration) progress() int64 {
+	n := int64(len(m.from.Requests()) + len(m.to.Requests()))
+	for _, post := range uploads(m.to) {
+		n += post.BodyBytes >> 19
+	}
+	return n
+}
+
 // answered reports whether the source has answered the process that was
 // started last. It may yet answer one that was killed.
 func (m *killMigration) answered() bool {
@@ -378,20 +433,20 @@ func TestKilledMigrateContinues(t *testing.T) {
 				if tt.prepare != nil {
 					tt.prepare(m)
 				}
-				m.start(t).killWhen(t, func() bool { return tt.killed(m) })
+				m.start(t).killWhen(func() bool { return tt.killed(m) })
 				if got := len(m.to.Projects()) > 0; got != tt.exists {
 					t.Errorf("project exists: %v", got)
 				}
 				again := m.start(t)
-				waitUntil(t, m.answered) // it has found what is under way
+				again.until(m.answered) // it has found what is under way
 				m.from.Advance(2 * time.Hour)
 				m.to.Advance(2 * time.Hour)
 				if tt.exists {
-					if err := again.cmd.Wait(); err == nil || !bytes.Contains(again.output.Bytes(), []byte(porter.ErrProjectExists.Error())) {
+					if err := again.wait(); err == nil || !bytes.Contains(again.output.Bytes(), []byte(porter.ErrProjectExists.Error())) {
 						t.Errorf("got %v\n%s", err, again.output.Bytes())
 					}
 				} else {
-					again.wait(t)
+					again.mustEndWell(t)
 				}
 				m.check(t)
 				if n := m.count(m.from, "POST", "/export"); n != tt.exports {
@@ -404,6 +459,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 
 // Killed at any moment and as often as it may be, a migration imports once.
 func TestKilledMigrateAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -411,11 +467,11 @@ func TestKilledMigrateAtAnyMoment(t *testing.T) {
 	m := newKillMigration(t, 8<<20, true, portertest.Timings{Assemble: some, ImportQueue: some, Import: some})
 	for range 8 {
 		p := m.start(t)
-		time.Sleep(time.Duration(20+rnd.IntN(300)) * time.Millisecond)
-		p.kill()
+		enough := m.progress() + rnd.Int64N(40)
+		p.killWhen(func() bool { return m.progress() > enough })
 	}
 	last := m.start(t)
-	err := last.cmd.Wait()
+	err := last.wait()
 	if err != nil && !bytes.Contains(last.output.Bytes(), []byte(porter.ErrProjectExists.Error())) {
 		t.Errorf("%v\n%s", err, last.output.Bytes())
 	}

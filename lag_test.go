@@ -19,7 +19,7 @@ func TestReplicaLags(t *testing.T) {
 	const missing = `{"message":"404 Project Not Found"}`
 	opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")}
 	start := func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-		imp, err := c.StartImport(ctx, importSource(), opts)
+		imp, err := c.StartImport(ctx, sourceOf(smallArchive), opts)
 		if err != nil {
 			return nil, err
 		}
@@ -33,13 +33,13 @@ func TestReplicaLags(t *testing.T) {
 		after time.Duration // at the earliest, if it ends in a 404
 	}{
 		{"import", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 20 * time.Second, true, 0},
 		{"import, for minutes", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 8 * time.Minute, true, 0},
 		{"import that is deleted", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
-			return c.Import(ctx, importSource(), opts)
+			return c.Import(ctx, sourceOf(smallArchive), opts)
 		}, 24 * time.Hour, false, 10 * time.Minute},
 		{"start and wait", start, 20 * time.Second, true, 0},
 		{"from a URL, and wait", func(ctx context.Context, c *porter.Client) (*porter.Import, error) {
@@ -84,6 +84,7 @@ func TestReplicaLags(t *testing.T) {
 // After a look that found the path free, what is there is the new project,
 // whatever the clocks say. Elsewhere they may be minutes apart.
 func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		looked bool
 		behind time.Duration // the clock that writes created_at
@@ -118,7 +119,7 @@ func TestClocksDiffer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				imp, err := c.Import(t.Context(), importSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
+				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
 				if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 					t.Errorf("got %+v, %v", imp, err)
 				}
@@ -134,7 +135,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	look := func(ctx context.Context, c *porter.Client) error { _, err := c.GetExport(ctx, app); return err }
 	wait := func(ctx context.Context, c *porter.Client) error { _, err := c.WaitForExport(ctx, app); return err }
 	lost := func(ctx context.Context, c *porter.Client) error {
-		_, err := c.Import(ctx, importSource(), opts)
+		_, err := c.Import(ctx, sourceOf(smallArchive), opts)
 		return err
 	}
 	download := func(ctx context.Context, c *porter.Client) error {
@@ -218,6 +219,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 // Sixty processes of one user, which know nothing of each other, all get their
 // turn.
 func TestTurnsAreLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory(), portertest.RealTiming())
 		defer s.Close()
@@ -270,6 +272,7 @@ func TestTokenFailureCostsNoTurn(t *testing.T) {
 
 // A damaged archive is told at once, also if the upload waits for its turn.
 func TestDamageIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, prepare := range map[string]func(*portertest.Server){
 		"no archive": func(s *portertest.Server) {},
 		"cut off": func(s *portertest.Server) {
@@ -291,7 +294,7 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				for i := range 6 * 30 { // others have the imports of the next half hour
-					go to.StartImport(ctx, importSource(), porter.ImportOptions{Path: fmt.Sprint("other", i)})
+					go to.StartImport(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprint("other", i)})
 				}
 				synctest.Wait()
 				begun := time.Now()

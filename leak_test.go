@@ -5,43 +5,45 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// TestNothingLeaks runs every operation to every kind of end, and counts the
-// goroutines and connections that are left.
-func TestNothingLeaks(t *testing.T) {
+// leakOperations are the operations of a client, each on the project team/app
+// or on an archive of it.
+func leakOperations(archive *portertest.Archive) map[string]func(ctx context.Context, dir string, c *porter.Client) error {
 	app := porter.ProjectPath("team/app")
-	archive := portertest.NewArchive(2 << 20)
 	into := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}
-	source := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
-	operations := map[string]func(ctx context.Context, t *testing.T, c *porter.Client) error{
-		"ScheduleExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+	source := func() porter.Source { return sourceOf(archive) }
+	return map[string]func(ctx context.Context, dir string, c *porter.Client) error{
+		"ScheduleExport": func(ctx context.Context, _ string, c *porter.Client) error {
 			return c.ScheduleExport(ctx, app, nil)
 		},
-		"GetExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"GetExport": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.GetExport(ctx, app)
 			return err
 		},
-		"WatchExport, left early": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"WatchExport, left early": func(ctx context.Context, _ string, c *porter.Client) error {
 			for _, err := range c.WatchExport(ctx, app) {
 				return err
 			}
 			return nil
 		},
-		"WaitForExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"WaitForExport": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.WaitForExport(ctx, app)
 			return err
 		},
-		"OpenExport, read in part": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"OpenExport, read in part": func(ctx context.Context, _ string, c *porter.Client) error {
 			r, err := c.OpenExport(ctx, app)
 			if err != nil {
 				return err
@@ -50,154 +52,146 @@ func TestNothingLeaks(t *testing.T) {
 			_, err = io.CopyN(io.Discard, r, 100<<10)
 			return err
 		},
-		"DownloadExport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"DownloadExport": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.DownloadExport(ctx, app, io.Discard)
 			return err
 		},
-		"ExportTo": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"ExportTo": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.ExportTo(ctx, app, new(bytes.Buffer), nil)
 			return err
 		},
-		"ExportToFile": func(ctx context.Context, t *testing.T, c *porter.Client) error {
-			_, err := c.ExportToFile(ctx, app, filepath.Join(t.TempDir(), "app.tar.gz"), nil)
+		"ExportToFile": func(ctx context.Context, dir string, c *porter.Client) error {
+			_, err := c.ExportToFile(ctx, app, filepath.Join(dir, "app.tar.gz"), nil)
 			return err
 		},
-		"StartImport": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"StartImport": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.StartImport(ctx, source(), into)
 			return err
 		},
-		"StartImport, read once": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"StartImport, read once": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.StartImport(ctx, porter.ReaderSource(io.MultiReader(archive.NewReader()), -1), into)
 			return err
 		},
-		"Import": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"Import": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.Import(ctx, source(), into)
 			return err
 		},
-		"Import of an export": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"Import of an export": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := c.Import(ctx, c.ExportSource(app), into)
 			return err
 		},
-		"Migrate": func(ctx context.Context, t *testing.T, c *porter.Client) error {
-			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: into, SpoolDir: t.TempDir()})
+		"Migrate": func(ctx context.Context, dir string, c *porter.Client) error {
+			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: into, SpoolDir: dir})
 			return err
 		},
-		"Migrate without spool": func(ctx context.Context, t *testing.T, c *porter.Client) error {
+		"Migrate without spool": func(ctx context.Context, _ string, c *porter.Client) error {
 			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: into, NoSpool: true})
 			return err
 		},
+	}
+}
+
+// TestNothingLeaks runs every operation to every kind of end, and counts the
+// goroutines and connections that are left. The bubble ends with a failure if
+// a goroutine stays for ever.
+func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
+	always := func(do portertest.Action) portertest.Fault { return portertest.Fault{Times: -1, Do: do} }
+	posts := func(do portertest.Action) portertest.Fault {
+		return portertest.Fault{Method: "POST", Times: -1, Do: do}
 	}
 	ends := []struct {
 		name    string
 		fault   portertest.Fault
 		timeout time.Duration
-		prepare func(*portertest.Server)
+		opts    []portertest.Option
 	}{
 		{name: "well"},
-		{name: "refused", fault: portertest.Fault{Times: -1, Do: portertest.Respond(403, nil, "no")}},
-		{name: "refused early", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.RespondEarly(413, nil, "no")}},
-		{name: "answers cut", fault: portertest.Fault{Times: -1, Do: portertest.CutResponse(70 << 10)}},
-		{name: "every connection cut", fault: portertest.Fault{Times: -1, Do: portertest.LoseAnswer()}},
-		{name: "requests cut", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.CutRequest(70 << 10)}},
-		{name: "canceled in an answer", fault: portertest.Fault{Times: -1, Do: portertest.StallResponse(70<<10, 0)}, timeout: 100 * time.Millisecond},
-		{name: "canceled in a request", fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.StallRequest(70<<10, 0)}, timeout: 100 * time.Millisecond},
-		{name: "canceled before an answer", fault: portertest.Fault{Times: -1, Do: portertest.HoldAnswer(0)}, timeout: 50 * time.Millisecond},
-		{name: "canceled while it waits", timeout: 100 * time.Millisecond, prepare: func(s *portertest.Server) {
-			s.Configure(portertest.Timing(portertest.Timings{Assemble: time.Hour, Import: time.Hour}))
-		}},
-		{name: "garbage", fault: portertest.Fault{Times: -1, Do: portertest.Respond(200, nil, "<html>")}, timeout: 200 * time.Millisecond},
+		{name: "refused", fault: always(portertest.Respond(403, nil, "no"))},
+		{name: "refused early", fault: posts(portertest.RespondEarly(413, nil, "no"))},
+		{name: "with long pages", fault: always(portertest.Respond(502, nil, strings.Repeat("<html>", 100<<10)))},
+		{name: "redirected in a circle", fault: always(portertest.Respond(302, http.Header{"Location": {"/"}}, ""))},
+		{name: "answers cut", fault: always(portertest.CutResponse(70 << 10))},
+		{name: "every connection cut", fault: always(portertest.LoseAnswer())},
+		{name: "requests cut", fault: posts(portertest.CutRequest(70 << 10))},
+		{name: "unanswered", fault: always(portertest.HoldAnswer(0))},
+		{name: "canceled in an answer", fault: always(portertest.StallResponse(70<<10, 0)), timeout: 100 * time.Millisecond},
+		{name: "canceled in a request", fault: posts(portertest.StallRequest(70<<10, 0)), timeout: 100 * time.Millisecond},
+		{name: "canceled before an answer", fault: always(portertest.HoldAnswer(0)), timeout: 50 * time.Millisecond},
+		{name: "canceled while it waits", timeout: 100 * time.Millisecond,
+			opts: []portertest.Option{portertest.Timing(portertest.Timings{Assemble: time.Hour, Import: time.Hour})}},
+		{name: "garbage", fault: always(portertest.Respond(200, nil, "<html>")), timeout: 200 * time.Millisecond},
 	}
-	runtime.GC()
-	for name, operation := range operations {
+	archive := portertest.NewArchive(1 << 20)
+	for name, operation := range leakOperations(archive) {
 		for _, end := range ends {
 			t.Run(name+" ends "+end.name, func(t *testing.T) {
-				before := goroutines()
-				s := portertest.NewServer(portertest.NoLimits())
-				defer s.Close()
-				s.AddProject(portertest.Project{Path: "team/app", Archive: archive})
-				s.AddGroup("new")
-				s.AddExport("team/app", "owner")
-				if end.prepare != nil {
-					end.prepare(s)
-				}
-				if end.fault.Times != 0 {
-					s.Inject(end.fault)
-				}
-				tr := s.Transport().Clone()
-				var conns atomic.Int32
-				tr.DialContext = countConns(&conns)
-				grace := 50 * time.Millisecond
-				if end.name == "well" {
-					grace = time.Minute // or a slow machine could take a job for lost
-				}
-				c := connect(t, s, porter.WithTransport(tr), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)),
-					porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond), Patience: 20 * time.Millisecond, Grace: grace}))
-				ctx, cancel := t.Context(), context.CancelFunc(func() {})
-				if end.timeout > 0 {
-					ctx, cancel = context.WithTimeout(ctx, end.timeout)
-				}
-				start := time.Now()
-				err := operation(ctx, t, c)
-				took := time.Since(start)
-				cancel()
-				if end.name == "well" && err != nil {
-					t.Error(err)
-				}
-				if end.timeout > 0 && took > end.timeout+5*time.Second {
-					t.Errorf("returned after %v", took)
-				}
-				tr.CloseIdleConnections()
-				s.Close()
-				if !settles(func() bool { return conns.Load() == 0 }) {
-					t.Errorf("%d connections are open", conns.Load())
-				}
-				var left []string
-				if !settles(func() bool { left = newSince(before, goroutines()); return len(left) == 0 }) {
-					t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
-				}
+				dir := t.TempDir()
+				synctest.Test(t, func(t *testing.T) {
+					s := portertest.NewServer(append([]portertest.Option{portertest.InMemory(), portertest.NoLimits()}, end.opts...)...)
+					s.AddProject(portertest.Project{Path: "team/app", Archive: archive})
+					s.AddGroup("new")
+					s.AddExport("team/app", "owner")
+					if end.fault.Times != 0 {
+						s.Inject(end.fault)
+					}
+					tr := s.Transport().Clone()
+					var conns atomic.Int32
+					tr.DialContext = countConns(&conns, tr.DialContext)
+					c := connect(t, s, porter.WithTransport(tr), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)),
+						porter.WithStallTimeout(time.Second),
+						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond), Patience: 20 * time.Millisecond, Grace: time.Minute}))
+					ctx, cancel := t.Context(), context.CancelFunc(func() {})
+					if end.timeout > 0 {
+						ctx, cancel = context.WithTimeout(ctx, end.timeout)
+					}
+					start := time.Now()
+					err := operation(ctx, dir, c)
+					took := time.Since(start)
+					cancel()
+					if end.name == "well" && err != nil {
+						t.Error(err)
+					}
+					if end.timeout > 0 && took > end.timeout {
+						t.Errorf("returned after %v", took)
+					}
+					tr.CloseIdleConnections()
+					s.Close()
+					synctest.Wait()
+					if n := conns.Load(); n != 0 {
+						t.Errorf("%d connections are open", n)
+					}
+					if left := leftGoroutines(); len(left) > 0 {
+						t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+					}
+				})
 			})
 		}
 	}
 }
 
-// goroutines returns the stacks of all goroutines by their IDs.
-func goroutines() map[string]string {
-	buf := make([]byte, 4<<20)
-	stacks := map[string]string{}
-	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
-		stacks[id] = stack
-	}
-	return stacks
-}
-
-// newSince returns the stacks of goroutines of this module or of net/http that
-// were not there before.
-func newSince(before, now map[string]string) []string {
+// leftGoroutines returns the stacks of the goroutines of this module or of
+// net/http that run in the test's bubble, but for its own.
+func leftGoroutines() []string {
+	buf := make([]byte, 1<<20)
+	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") // its own is the first
+	bubble := regexp.MustCompile(`synctest bubble \d+\]`).FindString(all[0])
 	var left []string
-	for id, stack := range now {
-		if before[id] == "" && (strings.Contains(stack, "/porter.") || strings.Contains(stack, "net/http.(*persistConn)")) && !strings.Contains(stack, "porter_test.goroutines") {
+	for _, stack := range all[1:] {
+		head, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, bubble) && (strings.Contains(stack, "/porter.") || strings.Contains(stack, "net/http.(*persistConn)")) {
 			left = append(left, stack)
 		}
 	}
 	return left
 }
 
-// settles reports whether ok becomes true, for which it waits longer than any
-// machine takes.
-func settles(ok func() bool) bool {
-	for range 3000 {
-		if ok() {
-			return true
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return false
-}
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-func countConns(n *atomic.Int32) func(context.Context, string, string) (net.Conn, error) {
+// countConns counts the connections of dial that are open.
+func countConns(n *atomic.Int32, dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}

@@ -133,10 +133,6 @@ func (r release) archive(n int64) *portertest.Archive {
 	return portertest.NewArchive(40<<10, portertest.ArchiveSeed(n), portertest.ArchiveFormatVersion(format))
 }
 
-func matrixSource(a *portertest.Archive) porter.Source {
-	return porter.ReaderSource(a.NewReader(), a.Size())
-}
-
 // seldom returns a client that polls every five minutes, for jobs that take
 // hours to fail.
 func seldom(t *testing.T, c *porter.Client) *porter.Client {
@@ -310,7 +306,7 @@ func matrixPacing(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 		if err := c.ScheduleExport(t.Context(), porter.ProjectPath(path), nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.StartImport(t.Context(), matrixSource(r.archive(1)), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new/home")}); err != nil {
+		if _, err := c.StartImport(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new/home")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -424,7 +420,7 @@ func matrixImport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	archive := r.archive(4)
 	s.ScriptImport(string(matrixNew), portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 3, ExceptionClass: "RecordInvalid"}}})
 	timeout, daily := int64(3600), "1d"
-	imp, err := c.Import(t.Context(), matrixSource(archive), porter.ImportOptions{
+	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{
 		Path: "app", Name: "The App", Namespace: porter.NamespacePath("new/home"),
 		Override: &porter.ProjectOverrides{Visibility: porter.VisibilityPrivate, BuildTimeout: &timeout, Topics: []string{"a", "b"},
 			ContainerExpirationPolicy: &porter.ContainerExpirationPolicyOverrides{Cadence: &daily}},
@@ -447,10 +443,10 @@ func matrixImport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	if imp.Complete() == r.can["failed-relations"] || (imp.CorrelationID != "") != r.can["correlation"] {
 		t.Errorf("got %+v", imp)
 	}
-	if _, err := c.Import(t.Context(), matrixSource(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
+	if _, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
 		t.Errorf("imported again: %v", err)
 	}
-	if _, err := c.StartImport(t.Context(), matrixSource(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
+	if _, err := c.StartImport(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
 		t.Errorf("started again: %v", err)
 	}
 	if imp, err := c.GetImport(t.Context(), matrixApp); err != nil || imp.Status != porter.ImportNone {
@@ -478,7 +474,7 @@ func matrixImportFails(t *testing.T, r release, s *portertest.Server, c *porter.
 		{"canceled", good, "ImportError canceled", `status "canceled"`},
 		{"stuck", good, "ImportError failed", "Import timed out"},
 	} {
-		imp, err := c.Import(t.Context(), matrixSource(tt.archive), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("new/home")})
+		imp, err := c.Import(t.Context(), sourceOf(tt.archive), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("new/home")})
 		if got := ending(err); got != tt.want || !strings.Contains(err.Error(), tt.text) || imp == nil {
 			t.Errorf("%s: got %q, %v", tt.path, got, err)
 		}
@@ -491,7 +487,7 @@ func matrixImportFails(t *testing.T, r release, s *portertest.Server, c *porter.
 func matrixOverwrite(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	old := s.AddProject(portertest.Project{Path: string(matrixNew), Name: "Precious"})
 	archive := r.archive(6)
-	imp, err := c.Import(t.Context(), matrixSource(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home"), Overwrite: true})
+	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home"), Overwrite: true})
 	p := s.Project(string(matrixNew))
 	if !r.can["options"] { // it knows nothing of overwriting, and finds the path taken
 		if !errors.Is(err, porter.ErrProjectExists) || p.ID != old {
@@ -517,12 +513,12 @@ func matrixNamespaces(t *testing.T, r release, s *portertest.Server, c *porter.C
 		{porter.NamespacePath("owner"), "owner/"},
 	} {
 		name := fmt.Sprint("ns", i)
-		imp, err := c.Import(t.Context(), matrixSource(r.archive(1)), porter.ImportOptions{Path: name, Namespace: tt.ns})
+		imp, err := c.Import(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: name, Namespace: tt.ns})
 		if err != nil || imp.PathWithNamespace != porter.ProjectPath(tt.path+name) {
 			t.Errorf("namespace %v: %+v, %v", tt.ns, imp, err)
 		}
 	}
-	if _, err := c.Import(t.Context(), matrixSource(r.archive(1)), porter.ImportOptions{Path: "x", Namespace: porter.NamespacePath("nowhere")}); !errors.Is(err, porter.ErrNotFound) || !strings.Contains(err.Error(), "404 Namespace Not Found") {
+	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: "x", Namespace: porter.NamespacePath("nowhere")}); !errors.Is(err, porter.ErrNotFound) || !strings.Contains(err.Error(), "404 Namespace Not Found") {
 		t.Errorf("no namespace: %v", err)
 	}
 	for _, q := range s.Requests() {
@@ -535,17 +531,17 @@ func matrixNamespaces(t *testing.T, r release, s *portertest.Server, c *porter.C
 }
 
 func matrixImportsOff(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
-	_, err := c.StartImport(t.Context(), matrixSource(r.archive(1)), porter.ImportOptions{Path: "app"})
+	_, err := c.StartImport(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: "app"})
 	if !errors.Is(err, porter.ErrForbidden) || !strings.Contains(err.Error(), "is switched off on this instance") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Import(t.Context(), matrixSource(r.archive(1)), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrForbidden) {
+	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrForbidden) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func matrixTooLarge(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
-	_, err := c.StartImport(t.Context(), matrixSource(portertest.NewArchive(200<<10)), porter.ImportOptions{Path: "app"})
+	_, err := c.StartImport(t.Context(), sourceOf(portertest.NewArchive(200<<10)), porter.ImportOptions{Path: "app"})
 	if !errors.Is(err, porter.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
@@ -556,7 +552,7 @@ func matrixTooLarge(t *testing.T, r release, s *portertest.Server, c *porter.Cli
 func matrixLostImport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	s.Inject(portertest.Fault{Method: "POST", Do: portertest.LoseAnswer()})
 	archive := r.archive(7)
-	imp, err := c.Import(t.Context(), matrixSource(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")})
+	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")})
 	if err != nil || imp.Status != porter.ImportFinished || imp.PathWithNamespace != matrixNew {
 		t.Errorf("got %+v, %v", imp, err)
 	}
@@ -629,7 +625,7 @@ func matrixRemote(t *testing.T, can bool, s *portertest.Server, c *porter.Client
 }
 
 func matrixRelationImport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
-	rel, err := c.StartRelationImport(t.Context(), matrixSource(r.archive(11)), matrixApp, porter.RelationIssues)
+	rel, err := c.StartRelationImport(t.Context(), sourceOf(r.archive(11)), matrixApp, porter.RelationIssues)
 	if !r.can["relation-imports"] {
 		unavailable(t, err)
 		return

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	memorySize  = 256 << 20
-	memoryLimit = 2 << 20 // of everything that is allocated meanwhile, the server's included
+	memorySize  = 128 << 20
+	memoryLimit = 3 << 19 // of everything that is allocated meanwhile, the server's included
 )
 
 // memoryReader holds memorySize bytes that begin as a gzip does.

@@ -60,7 +60,13 @@ func checkFolder(t *testing.T, dir string) {
 	for _, f := range left {
 		t.Errorf("left %s", f.Name())
 	}
-	// A spool file has no name where that is possible, but can still be open.
+	checkNoneOpen(t, dir)
+}
+
+// checkNoneOpen makes sure that no file of the folder is open. A spool file
+// has no name where that is possible. Not every system tells.
+func checkNoneOpen(t *testing.T, dir string) {
+	t.Helper()
 	open, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +97,7 @@ var spoolWays = []struct {
 }{{"spool", false}, {"no spool", true}}
 
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	archives := map[string]*portertest.Archive{"made": portertest.NewArchive(3 << 20)}
 	if dir := os.Getenv("PORTER_ARCHIVES"); dir != "" {
 		names, err := filepath.Glob(filepath.Join(dir, "*.tar.gz"))
@@ -151,6 +158,7 @@ func TestMigrate(t *testing.T) {
 // TestMigrateOverlaps stops a download in the middle: the upload is by then as
 // far as it can be.
 func TestMigrateOverlaps(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		t.Run(way.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -180,6 +188,7 @@ func TestMigrateOverlaps(t *testing.T) {
 
 // TestMigrateDamaged makes sure that no damaged archive becomes a project.
 func TestMigrateDamaged(t *testing.T) {
+	t.Parallel()
 	sound := archiveBytes(t, portertest.NewArchive(300<<10))
 	changed := func(f func(b []byte) []byte) *portertest.Archive {
 		return portertest.BytesArchive(f(append([]byte(nil), sound...)))
@@ -230,6 +239,7 @@ func TestMigrateDamaged(t *testing.T) {
 
 // TestMigrateUnverified shows that only SkipVerify lets a damaged archive through.
 func TestMigrateUnverified(t *testing.T) {
+	t.Parallel()
 	b := archiveBytes(t, portertest.NewArchive(300<<10))
 	b[len(b)/2] ^= 1
 	src, dst := migratePair(t, portertest.BytesArchive(b))
@@ -243,6 +253,7 @@ func TestMigrateUnverified(t *testing.T) {
 // TestMigrateWithoutLength waits for the whole spool file, so that the upload
 // has a length, and streams without one if there is no spool.
 func TestMigrateWithoutLength(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		t.Run(way.name, func(t *testing.T) {
 			archive := portertest.NewArchive(500 << 10)
@@ -261,6 +272,7 @@ func TestMigrateWithoutLength(t *testing.T) {
 
 // TestMigrateTriesAgain breaks transfers that can be repeated.
 func TestMigrateTriesAgain(t *testing.T) {
+	t.Parallel()
 	json := http.Header{"Retry-After": {"60"}, "Content-Type": {"application/json"}}
 	throttled := portertest.Respond(429, json, `{"message":{"error":"This endpoint has been requested too many times."}}`)
 	tests := []struct {
@@ -323,6 +335,7 @@ func TestMigrateTriesAgain(t *testing.T) {
 
 // TestMigrateLosesAnswers loses the answer of each POST.
 func TestMigrateLosesAnswers(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		t.Run(way.name, func(t *testing.T) {
 			src, dst := migratePair(t, nil)
@@ -342,6 +355,7 @@ func TestMigrateLosesAnswers(t *testing.T) {
 // TestMigrateLooksFirst fails before an export is scheduled, which would cost
 // the previous archive and hours.
 func TestMigrateLooksFirst(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -414,6 +428,7 @@ func TestMigrateLooksFirst(t *testing.T) {
 // TestMigrateWithoutKnownPath cannot look whether the destination is free if
 // the namespace is known by its ID or not at all.
 func TestMigrateWithoutKnownPath(t *testing.T) {
+	t.Parallel()
 	for _, byID := range []bool{true, false} {
 		src, dst := migratePair(t, nil)
 		opts, where := porter.ImportOptions{}, "owner/app"
@@ -433,6 +448,7 @@ func TestMigrateWithoutKnownPath(t *testing.T) {
 
 // TestMigrateImportEnds goes through the ends of the import.
 func TestMigrateImportEnds(t *testing.T) {
+	t.Parallel()
 	relations := []portertest.FailedRelation{{RelationName: "issues", LineNumber: 7}}
 	tests := []struct {
 		name   string
@@ -465,6 +481,7 @@ func TestMigrateImportEnds(t *testing.T) {
 
 // TestMigrateExportEnds fails with what became of the export.
 func TestMigrateExportEnds(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []portertest.ExportFault{portertest.FailRelation, portertest.FailPacking} {
 		synctest.Test(t, func(t *testing.T) {
 			src, dst := migratePair(t, nil, portertest.InMemory(), portertest.RealTiming())
@@ -486,6 +503,7 @@ func TestMigrateExportEnds(t *testing.T) {
 // TestMigrateWithinOneInstance moves a project to another group of the same
 // instance, with one client, and not onto itself.
 func TestMigrateWithinOneInstance(t *testing.T) {
+	t.Parallel()
 	src, _ := migratePair(t, nil)
 	src.AddGroup("new")
 	c := connect(t, src)
@@ -556,6 +574,7 @@ func TestMigrateJoins(t *testing.T) {
 // TestMigrateCanceled ends a migration at every event it reports. It returns
 // promptly and says why; a project exists only if an import was accepted.
 func TestMigrateCanceled(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		t.Run(way.name, func(t *testing.T) {
 			why := errors.New("enough")
@@ -617,6 +636,7 @@ func TestMigrateCanceled(t *testing.T) {
 // TestMigrateRefused reports what the destination says while the archive is
 // still on its way.
 func TestMigrateRefused(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		for _, status := range []int{401, 403, 413, 422} {
 			t.Run(fmt.Sprintf("%s, %d", way.name, status), func(t *testing.T) {
@@ -639,6 +659,7 @@ func TestMigrateRefused(t *testing.T) {
 
 // TestMigrateDownloadLost fails if the rest of the archive cannot be had.
 func TestMigrateDownloadLost(t *testing.T) {
+	t.Parallel()
 	for _, way := range spoolWays {
 		t.Run(way.name, func(t *testing.T) {
 			src, dst := migratePair(t, portertest.NewArchive(2<<20))
@@ -658,6 +679,7 @@ func TestMigrateDownloadLost(t *testing.T) {
 // TestMigratePassesOptions makes sure that options of the export arrive, and
 // overrides.
 func TestMigratePassesOptions(t *testing.T) {
+	t.Parallel()
 	src, dst := migratePair(t, nil)
 	opts := intoNew
 	opts.Path, opts.Name = "moved", "Moved App"

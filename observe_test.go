@@ -92,7 +92,7 @@ func TestEventsNameTheProject(t *testing.T) {
 		}
 		var log eventLog
 		c := s.client(t, porter.WithObserver(log.observe))
-		if _, err := c.Import(t.Context(), smallSource(), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
+		if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ev := range log.events {
@@ -123,6 +123,7 @@ func checkProgress(t *testing.T, events []porter.Event, size int64) {
 }
 
 func TestEventsOfDownload(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	tests := []struct {
 		name   string
@@ -169,6 +170,7 @@ func TestEventsOfDownload(t *testing.T) {
 
 // An upload that is sent again takes its bytes back.
 func TestEventsOfUpload(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	source := func(announced int64) porter.Source {
 		return porter.Source{Name: "app.tar.gz", Size: announced, Open: func(context.Context) (io.ReadCloser, error) {
@@ -235,36 +237,34 @@ func TestEventsOfUpload(t *testing.T) {
 // A source that is still being read when its upload has been refused tells
 // nothing any more.
 func TestEventsEndWithTheUpload(t *testing.T) {
-	s := portertest.NewServer()
-	defer s.Close()
-	s.Inject(portertest.Fault{Path: "/import", Do: portertest.Delay(10 * time.Millisecond).And(portertest.RespondEarly(413, nil, ""))})
-	var log eventLog
-	c := connect(t, s, porter.WithObserver(log.observe))
-	refused, read := make(chan struct{}), make(chan struct{})
-	reads := 0
-	src := porter.Source{Name: "app.tar.gz", Size: 1 << 20, Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(readerFunc(func(b []byte) (int, error) {
-			if reads++; reads == 2 {
-				defer close(read)
-				<-refused
-			}
-			return len(b), nil
-		})), nil
-	}}
-	if _, err := c.StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
-		t.Fatal(err)
-	}
-	told := len(log.of(porter.EventProgress))
-	close(refused)
-	select {
-	case <-read:
-	case <-time.After(time.Second):
-		t.Skip("refused before the source was read")
-	}
-	time.Sleep(5 * time.Millisecond)
-	if n := len(log.of(porter.EventProgress)); n != told {
-		t.Errorf("%d more events", n-told)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		s.Inject(portertest.Fault{Path: "/import", Do: portertest.Delay(10 * time.Millisecond).And(portertest.RespondEarly(413, nil, ""))})
+		var log eventLog
+		c := connect(t, s, porter.WithObserver(log.observe))
+		refused, read := make(chan struct{}), make(chan struct{})
+		reads := 0
+		src := porter.Source{Name: "app.tar.gz", Size: 1 << 20, Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(readerFunc(func(b []byte) (int, error) {
+				if reads++; reads == 2 {
+					defer close(read)
+					<-refused
+				}
+				return len(b), nil
+			})), nil
+		}}
+		if _, err := c.StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		told := len(log.of(porter.EventProgress))
+		close(refused)
+		<-read
+		synctest.Wait()
+		if n := len(log.of(porter.EventProgress)); n != told {
+			t.Errorf("%d more events", n-told)
+		}
+	})
 }
 
 type readerFunc func([]byte) (int, error)
@@ -288,6 +288,7 @@ func oneAtATime(t *testing.T, count *atomic.Int64, pause func() time.Duration) f
 // Migrate downloads and uploads at the same time, and tells one thing at a
 // time, whatever goes wrong meanwhile.
 func TestEventsOfMigrateAreNeverConcurrent(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -329,6 +330,7 @@ func TestEventsOfMigrateAreNeverConcurrent(t *testing.T) {
 // The source of an upload may have something to tell, too, while the upload is
 // tried again.
 func TestEventsOfSourceAreNeverConcurrent(t *testing.T) {
+	t.Parallel()
 	for late := 5 * time.Second; late < 115*time.Second; late += 10 * time.Second {
 		synctest.Test(t, func(t *testing.T) {
 			src, dst := newPacedServer(t, 0, 0, portertest.NoLimits()), newPacedServer(t, 0, 0, portertest.NoLimits())
@@ -354,6 +356,7 @@ func TestEventsOfSourceAreNeverConcurrent(t *testing.T) {
 
 // An observer may use the client that calls it.
 func TestObserverCallsBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 8, 0, portertest.NoLimits())
 		s.AddGroup("new")
@@ -373,7 +376,7 @@ func TestObserverCallsBack(t *testing.T) {
 				t.Error(err)
 			}
 		}))
-		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 		if _, err := porter.Migrate(t.Context(), c, s.projects[0], c, porter.MigrateOptions{
 			Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
 			SpoolDir: t.TempDir(),
@@ -406,7 +409,7 @@ func TestObserverCancels(t *testing.T) {
 						cancel()
 					}
 				}))
-				s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+				s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 				_, err := c.ExportTo(ctx, s.projects[0], io.Discard, nil)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("error is %v", err)
@@ -462,7 +465,7 @@ func TestObserverClosesAtRetry(t *testing.T) {
 			inside = false
 		}))
 		s.AddExport(s.projects[0].String(), "owner")
-		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(30 << 10)})
+		s.Inject(portertest.Fault{Path: "/download", Do: portertest.CutResponse(10 << 10)})
 		var err error
 		if r, err = c.OpenExport(t.Context(), s.projects[0]); err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 // The network is gone for a while in the middle of everything. What has cost
 // hours is not lost by that, what has cost nothing is told soon.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	down := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("network is unreachable")}
 	noName := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "gitlab.test", IsNotFound: true}}
 	app := porter.ProjectPath("acme/app")
@@ -136,6 +137,7 @@ func TestNoSuchHost(t *testing.T) {
 // What object storage calls temporary, and what a proxy says of a request that
 // it has not got, does not end a download that has not begun yet.
 func TestStorageInTrouble(t *testing.T) {
+	t.Parallel()
 	busy := func(code string) string {
 		return `<?xml version="1.0" encoding="UTF-8"?><Error><Code>` + code + `</Code><Message>Please try again.</Message></Error>`
 	}
@@ -256,14 +258,10 @@ func TestCompressedAnswers(t *testing.T) {
 
 // What a bomb unpacks to is bounded.
 func TestCompressedBomb(t *testing.T) {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	for range 64 {
-		z.Write(make([]byte, 1<<20))
-	}
-	z.Close()
+	t.Parallel()
+	bomb := bytes.Repeat(gzipped(t, make([]byte, 1<<20)), 64) // members of one gzip file
 	for _, status := range []int{200, 404} {
-		c := retryClient(t, roundTripper(retryAnswer(status, nil, b.String())), 0, nil)
+		c := retryClient(t, roundTripper(retryAnswer(status, nil, string(bomb))), 0, nil)
 		_, err := c.GetExport(t.Context(), porter.ProjectID(7))
 		var api *porter.APIError
 		if !errors.As(err, &api) || len(api.Body) > 64<<10 {

@@ -35,7 +35,7 @@ func newPacedServer(t *testing.T, projects int, skew time.Duration, opts ...port
 	s.Advance(skew)
 	for i := range projects {
 		p := porter.ProjectPath(fmt.Sprintf("team%d/app", i))
-		s.AddProject(portertest.Project{Path: string(p)})
+		s.AddProject(portertest.Project{Path: string(p), Archive: smallArchive})
 		s.projects = append(s.projects, p)
 	}
 	return s
@@ -100,18 +100,12 @@ func delays(events []porter.Event) []time.Duration {
 	return d
 }
 
-// smallSource is an archive that can be opened again.
-func smallSource() porter.Source {
-	return porter.Source{Name: "app.tar.gz", Size: 64 << 10, Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(portertest.NewArchive(64 << 10).NewReader()), nil
-	}}
-}
-
 // skews are how far a server's clock may be ahead of the local one.
 var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time.Second + 500*time.Millisecond, 5*time.Hour + 13*time.Minute + 20*time.Second, -10 * time.Second, -3*time.Hour - 700*time.Millisecond}
 
 // One after the other, as the server's minutes allow it.
 func TestPaceExports(t *testing.T) {
+	t.Parallel()
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -148,6 +142,7 @@ func (s *pacedServer) checkPace(t *testing.T, limit, minutes int) {
 
 // All at once, when nothing is known of the server's clock yet.
 func TestPaceConcurrentExports(t *testing.T) {
+	t.Parallel()
 	for _, skew := range skews {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -174,6 +169,7 @@ func TestPaceConcurrentExports(t *testing.T) {
 
 // The obvious concurrent program is a correct one.
 func TestPaceWholeJobs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 50, 17*time.Second)
 		s.AddGroup("new")
@@ -206,6 +202,7 @@ func TestPaceWholeJobs(t *testing.T) {
 }
 
 func TestPaceOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 25, 3*time.Hour)
 		var events eventLog
@@ -290,7 +287,7 @@ func TestPaceCanceledWaiters(t *testing.T) {
 
 // What never reached GitLab is not counted.
 func TestPaceRequestsThatNeverArrived(t *testing.T) {
-	broken := smallSource()
+	broken := sourceOf(smallArchive)
 	broken.Open = func(context.Context) (io.ReadCloser, error) { return nil, errors.New("no such file") }
 	tests := []struct {
 		name string
@@ -382,6 +379,7 @@ func TestPaceDownloadAfterExport(t *testing.T) {
 
 // Imports of every kind share one budget, which is not that of exports.
 func TestPaceImports(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 6, 0)
 		s.AddGroup("new")
@@ -391,7 +389,7 @@ func TestPaceImports(t *testing.T) {
 			if err := c.ScheduleExport(t.Context(), p, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.StartImport(t.Context(), smallSource(), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
+			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -402,7 +400,7 @@ func TestPaceImports(t *testing.T) {
 		defer cancel()
 		for name, start := range map[string]func() error{
 			"file": func() error {
-				_, err := c.StartImport(ctx, smallSource(), porter.ImportOptions{Path: "more"})
+				_, err := c.StartImport(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "more"})
 				return err
 			},
 			"URL": func() error {
@@ -414,7 +412,7 @@ func TestPaceImports(t *testing.T) {
 				return err
 			},
 			"relation": func() error {
-				_, err := c.StartRelationImport(ctx, smallSource(), s.projects[0], porter.RelationIssues)
+				_, err := c.StartRelationImport(ctx, sourceOf(smallArchive), s.projects[0], porter.RelationIssues)
 				return err
 			},
 		} {
@@ -426,6 +424,7 @@ func TestPaceImports(t *testing.T) {
 }
 
 func TestPaceOptions(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		opts []porter.Option
@@ -481,6 +480,7 @@ func TestPaceShared(t *testing.T) {
 // Another client of the same user has used the minute up. One request of ours
 // finds that out; the others wait without asking.
 func TestPaceOthersUse(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"13.12", "18.4", "18.9"} { // Retry-After came with 18.5
 		t.Run(version, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -565,6 +565,7 @@ func TestPaceEdge(t *testing.T) {
 
 // What is on its way when the server's clock becomes known is not forgotten.
 func TestPaceClockBecomesKnown(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{-10 * time.Second, -5 * time.Hour, 5 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -603,12 +604,12 @@ func TestPaceLongUpload(t *testing.T) {
 		s.AddGroup("new")
 		var events eventLog
 		c := s.client(t, porter.WithObserver(events.observe), porter.WithPacing(porter.Pacing{Imports: 2}), porter.WithStallTimeout(0))
-		slow := smallSource()
+		slow := sourceOf(smallArchive)
 		slow.Open = func(ctx context.Context) (io.ReadCloser, error) {
 			time.Sleep(5*time.Minute + 10*time.Second)
-			return smallSource().Open(ctx)
+			return sourceOf(smallArchive).Open(ctx)
 		}
-		for i, src := range []porter.Source{slow, smallSource(), smallSource()} {
+		for i, src := range []porter.Source{slow, sourceOf(smallArchive), sourceOf(smallArchive)} {
 			opts := porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}
 			if _, err := c.StartImport(t.Context(), src, opts); err != nil {
 				t.Fatal(err)
@@ -623,6 +624,7 @@ func TestPaceLongUpload(t *testing.T) {
 
 // The server's clock jumps while exports wait for their turns.
 func TestPaceServerClockJumps(t *testing.T) {
+	t.Parallel()
 	for _, jump := range []time.Duration{7*time.Hour + 20*time.Second, -7*time.Hour - 20*time.Second, 25 * time.Second, -25 * time.Second} {
 		t.Run(jump.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -655,6 +657,7 @@ func TestPaceServerClockJumps(t *testing.T) {
 // From 14.10 to 17.9 GitLab counts the downloads of a namespace together. The
 // first refusals tell that, and from then on the client keeps to it.
 func TestPaceDownloadsOfNamespace(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		version string
 		refused int
@@ -669,7 +672,7 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 					var wg sync.WaitGroup
 					for i := range 30 {
 						path := porter.ProjectPath(fmt.Sprintf("team/app%d", i))
-						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path)}))
+						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path), Archive: smallArchive}))
 						if !byID {
 							p = path
 						}
@@ -718,6 +721,7 @@ func TestPaceDownloadsOthersUse(t *testing.T) {
 
 // An archive comes whole however its downloads are paced.
 func TestPaceDoesNotMixArchives(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPacedServer(t, 0, 0)
 		c := s.client(t)

@@ -17,6 +17,7 @@ import (
 // A server that refuses ranges, or answers with other bytes than it was asked
 // for, is asked for the whole: the archive has not changed.
 func TestRangeIsOfNoUse(t *testing.T) {
+	t.Parallel()
 	archive := append([]byte{0x1f, 0x8b, 8}, make([]byte, 30_000)...)
 	for i := range archive[3:] {
 		archive[3+i] = byte(i)

@@ -10,6 +10,7 @@ import (
 // TestReadme makes sure that the Go code in the README compiles and runs: all
 // of it is part of the examples.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -159,6 +159,7 @@ func relationTracker(id int, status string, created time.Time) string {
 }
 
 func TestWaitForRelationImport(t *testing.T) {
+	t.Parallel()
 	// at says what the list shows of import 31 so long after the start; "" is
 	// nothing, and a number is a status code.
 	tests := []struct {
@@ -330,8 +331,9 @@ func TestWaitForRelationImportByServerClock(t *testing.T) {
 
 // TestRelationImportOfServer imports relations into a project of a server.
 func TestRelationImportOfServer(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(64 << 10)
-	src := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	src := func() porter.Source { return sourceOf(archive) }
 	for _, version := range []string{"16.11", "17.1", "18.9"} {
 		t.Run(version, func(t *testing.T) {
 			inBubble(t, []portertest.Option{portertest.Version(version)}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
@@ -427,7 +429,7 @@ func TestRelationImportRefusedByServer(t *testing.T) {
 		{name: "too large", opts: []portertest.Option{portertest.MaxImportSize(1000)}, err: "413 entity is too large", is: porter.ErrTooLarge},
 		{name: "below Maintainer", token: "glpat-developer", err: "403 You are not authorized to perform this action", is: porter.ErrForbidden},
 		{name: "import scheduled", prepare: func(s *portertest.Server, c *porter.Client) error {
-			_, err := c.StartImport(context.Background(), porter.ReaderSource(archive.NewReader(), archive.Size()), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("team")})
+			_, err := c.StartImport(context.Background(), sourceOf(archive), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("team")})
 			return err
 		}, path: "team/new", err: "ongoing import", is: porter.ErrConflict},
 	}
@@ -446,7 +448,7 @@ func TestRelationImportRefusedByServer(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				imp, err := c.StartRelationImport(t.Context(), porter.ReaderSource(archive.NewReader(), archive.Size()),
+				imp, err := c.StartRelationImport(t.Context(), sourceOf(archive),
 					porter.ProjectPath(cmp.Or(string(tt.path), "team/app")), porter.Relation(cmp.Or(string(tt.rel), "issues")))
 				if imp != nil || err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) {
 					t.Errorf("got %+v, %v, want %s", imp, err, tt.err)

@@ -68,6 +68,7 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 }
 
 func TestRelationsErrors(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		status int
 		body   string
@@ -257,6 +258,7 @@ func (r relationRow) json(start time.Time) string {
 }
 
 func TestWaitForRelationExports(t *testing.T) {
+	t.Parallel()
 	const (
 		started, finished, failed = 0, 1, -1
 		s, m, h                   = time.Second, time.Minute, time.Hour
@@ -637,6 +639,7 @@ func relationsServer(s *portertest.Server) map[string]*portertest.Archive {
 // TestRelationsOfServer exports a project's relations whole and in batches,
 // in every release that can and every way of delivering files.
 func TestRelationsOfServer(t *testing.T) {
+	t.Parallel()
 	modes := map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied}
 	for _, version := range []string{"14.4", "14.8", "16.1", "16.2", "17.2", "18.9"} {
 		for mode, downloads := range modes {
@@ -750,6 +753,7 @@ func TestRelationsOfServer(t *testing.T) {
 }
 
 func TestRelationsRefusedByServer(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		opts []portertest.Option
@@ -797,6 +801,7 @@ func TestRelationsRefusedByServer(t *testing.T) {
 
 // TestRelationFileResumes breaks downloads of a relation off.
 func TestRelationFileResumes(t *testing.T) {
+	t.Parallel()
 	for mode, downloads := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
 		t.Run(mode, func(t *testing.T) {
 			inBubble(t, []portertest.Option{portertest.Downloads(downloads), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
@@ -873,6 +878,7 @@ func TestRelationFileResumes(t *testing.T) {
 }
 
 func TestRelationsFailOnServer(t *testing.T) {
+	t.Parallel()
 	for _, batched := range []bool{false, true} {
 		inBubble(t, []portertest.Option{portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
 			ctx, app := t.Context(), porter.ProjectPath("team/app")

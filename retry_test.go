@@ -167,6 +167,7 @@ var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connectio
 
 // TestRetry is the table of what is tried again.
 func TestRetry(t *testing.T) {
+	t.Parallel()
 	const (
 		again   = iota // and succeeds
 		turn           // again, as often as it takes
@@ -534,6 +535,7 @@ func TestRetryLostSchedule(t *testing.T) {
 
 // What a source gets from its own server is not the destination's answer.
 func TestRetrySourceFails(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{500, 503} { // a 429 is waited for
 		for _, way := range []string{"import", "migrate", "migrate without spool"} {
 			t.Run(fmt.Sprintf("%d, %s", status, way), func(t *testing.T) {

@@ -72,6 +72,7 @@ func saveBroken(t *testing.T, s *portertest.Server, mode portertest.DownloadMode
 }
 
 func TestDownloadFile(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
 	for name, mode := range dlModes {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +88,7 @@ func TestDownloadFile(t *testing.T) {
 }
 
 func TestDownloadFileContinues(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	size := archive.Size()
 	for name, mode := range dlModes {
@@ -126,6 +128,7 @@ func TestDownloadFileContinues(t *testing.T) {
 // A part that is whole was not renamed: its last byte is asked for again, so
 // that the server says whether it is still the same archive.
 func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	for name, mode := range dlModes {
 		t.Run(name, func(t *testing.T) {
@@ -148,6 +151,7 @@ func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
 }
 
 func TestDownloadFileArchiveReplaced(t *testing.T) {
+	t.Parallel()
 	for name, mode := range dlModes {
 		for _, size := range []int64{1 << 20, 600 << 10, 400 << 10, 2 << 20} {
 			t.Run(fmt.Sprintf("%s by one of %d", name, size), func(t *testing.T) {
@@ -222,6 +226,7 @@ func saveRandom(n int) []byte {
 
 // Whatever is wrong with a part file, or with its state, the download begins anew.
 func TestDownloadFileUnusablePart(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	edit := func(old, new string) func(t *testing.T, file string) {
 		return func(t *testing.T, file string) { saveEdit(t, file, old, new) }
@@ -271,6 +276,7 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 // Files of other programs with the names that a part file would have are left
 // alone, and the download is whole all the same.
 func TestDownloadFileLeavesOthersFiles(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	bytes := string(dlBytes(t, archive)[:1000])
 	tests := []struct {
@@ -332,6 +338,7 @@ func TestDownloadFileLeavesOthersFiles(t *testing.T) {
 // What a part file holds is believed only as far as it was synced, and what
 // came of it is verified before it gets its name.
 func TestDownloadFileAfterPowerCut(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	const reached = 500 << 10
 	zero := func(at, n int) func(t *testing.T, file string) {
@@ -451,6 +458,7 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 
 // A relation's file is no project export: what was continued must be sound gzip.
 func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
+	t.Parallel()
 	const etag = `ETag: "v1"`
 	b := dlZip(t, saveRandom(100_000))
 	rest := dlAnswer(206, b[50_000:], -1, etag, fmt.Sprintf("Content-Range: bytes 50000-%d/%d", len(b)-1, len(b)))
@@ -481,6 +489,7 @@ func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 // A whole archive that can't be given its name is kept, told of, and renamed
 // by the next call.
 func TestDownloadFileKeepsWhole(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	s := dlServer(t, archive)
 	file := saveTarget(t)
@@ -535,6 +544,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 
 // The part file may be read by those who may read the file that it replaces.
 func TestDownloadFileMode(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		t.Skip("modes are different here")
 	}
@@ -608,6 +618,7 @@ func TestDownloadFileModeChanges(t *testing.T) {
 
 // A name as long as the file system takes can be used, and continued.
 func TestDownloadFileLongName(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	for _, n := range []int{240, 245, 246, 250, 255} {
 		s := dlServer(t, archive)
@@ -690,6 +701,7 @@ func TestDownloadFileWithoutRoom(t *testing.T) {
 
 // What a server answers when it is asked to continue a part.
 func TestDownloadFileContinueAnswers(t *testing.T) {
+	t.Parallel()
 	const etag = `ETag: "v1"`
 	archive := portertest.NewArchive(30_000)
 	b := dlBytes(t, archive)
@@ -744,6 +756,7 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 
 // After a failure nothing stands under the file's name but what stood there.
 func TestDownloadFileFails(t *testing.T) {
+	t.Parallel()
 	const etag = `ETag: "v1"`
 	b := dlBytes(t, portertest.NewArchive(30_000))
 	first := dlAnswer(200, b, 10_000, etag)
@@ -795,6 +808,7 @@ const errDL500 = dlText("500")
 // What ExportToFile left is continued by the same reference to the project,
 // although it goes by the ID itself.
 func TestDownloadFileContinuesExportToFile(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(4 << 20)
 	s := dlServer(t, archive)
 	file := saveTarget(t)
@@ -815,6 +829,7 @@ func TestDownloadFileContinuesExportToFile(t *testing.T) {
 
 // A part of another archive is kept when this one turns out to be gone.
 func TestDownloadFileKeepsAnothersPart(t *testing.T) {
+	t.Parallel()
 	s := dlServer(t, portertest.NewArchive(4<<20))
 	s.AddProject(portertest.Project{Path: "team/other"})
 	file := saveTarget(t)
@@ -834,6 +849,7 @@ func TestDownloadFileKeepsAnothersPart(t *testing.T) {
 
 // A part that can't be continued for a while is kept, and then is.
 func TestDownloadFileKeepsPart(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	s := dlServer(t, archive)
 	file := saveTarget(t)
@@ -876,6 +892,7 @@ func TestDownloadFileKeepsPart(t *testing.T) {
 
 // A download that is canceled at any moment leaves a part that is continued.
 func TestDownloadFileCanceled(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(3 << 20)
 	for _, mode := range dlModes {
 		s := dlServer(t, archive, portertest.Downloads(mode))
@@ -1111,6 +1128,7 @@ func TestDownloadFileTargets(t *testing.T) {
 // Of several downloads to the same name one continues the part; each ends with
 // the whole file, and the last one to end gives its own the name.
 func TestDownloadFileAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
 	s := dlServer(t, archive)
 	file := saveTarget(t)
@@ -1134,6 +1152,7 @@ func TestDownloadFileAtTheSameTime(t *testing.T) {
 
 // One that fails beside another leaves the other's part alone, and none of its own.
 func TestDownloadFileFailsBesideAnother(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
 	b := dlBytes(t, archive)
 	started, release := make(chan bool), make(chan bool)

@@ -76,6 +76,7 @@ func TestScheduleExportGolden(t *testing.T) {
 // TestScheduleExportChecks refuses, without a request, what would cost the
 // previous archive.
 func TestScheduleExportChecks(t *testing.T) {
+	t.Parallel()
 	s := portertest.NewServer()
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "team/app"})
@@ -145,6 +146,7 @@ func TestScheduleExportChecks(t *testing.T) {
 // TestScheduleExportRefused tells the refusals apart, most of which are a 400
 // whose text may be in any language.
 func TestScheduleExportRefused(t *testing.T) {
+	t.Parallel()
 	json := http.Header{"Content-Type": {"application/json"}}
 	post := func(status int, body string) func(*portertest.Server) {
 		return func(s *portertest.Server) {
@@ -329,32 +331,34 @@ func TestUploadTargetIsUsed(t *testing.T) {
 	for _, version := range []string{"13.12", "18.9"} {
 		for _, method := range []string{"", "PUT", "POST"} {
 			t.Run(version+" "+method, func(t *testing.T) {
-				archive := portertest.NewArchive(100 << 10)
-				s := portertest.NewServer(portertest.Version(version))
-				defer s.Close()
-				s.AddProject(portertest.Project{Path: "team/app", Archive: archive})
-				verb := method
-				if verb == "" {
-					verb = "PUT"
-				}
-				target := &porter.UploadTarget{URL: s.SignedURL(verb, "/backups/app.tar.gz", time.Hour), Method: method}
-				c := connect(t, s)
-				if err := c.ScheduleExport(t.Context(), porter.ProjectPath("team/app"), &porter.ScheduleExportOptions{Upload: target, Description: "Backup"}); err != nil {
-					t.Fatal(err)
-				}
-				for len(s.Uploads()) == 0 {
-					time.Sleep(2 * time.Millisecond)
-				}
-				up, run := s.Uploads()[0], s.Exports("team/app")[0]
-				if !up.OK || up.Method != verb || up.SHA256 != archive.SHA256() {
-					t.Errorf("GitLab's upload: %+v", up)
-				}
-				if run.UploadURL != target.URL || run.UploadMethod != verb || run.Description != "Backup" {
-					t.Errorf("GitLab understood %+v", run)
-				}
-				if o := s.Object("/backups/app.tar.gz"); o == nil || o.SHA256 != archive.SHA256() || o.ContentType != "application/gzip" {
-					t.Errorf("stored %+v", o)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					archive := portertest.NewArchive(100 << 10)
+					s := portertest.NewServer(portertest.InMemory(), portertest.Version(version))
+					defer s.Close()
+					s.AddProject(portertest.Project{Path: "team/app", Archive: archive})
+					verb := method
+					if verb == "" {
+						verb = "PUT"
+					}
+					target := &porter.UploadTarget{URL: s.SignedURL(verb, "/backups/app.tar.gz", time.Hour), Method: method}
+					c := connect(t, s)
+					if err := c.ScheduleExport(t.Context(), porter.ProjectPath("team/app"), &porter.ScheduleExportOptions{Upload: target, Description: "Backup"}); err != nil {
+						t.Fatal(err)
+					}
+					for len(s.Uploads()) == 0 {
+						time.Sleep(time.Second)
+					}
+					up, run := s.Uploads()[0], s.Exports("team/app")[0]
+					if !up.OK || up.Method != verb || up.SHA256 != archive.SHA256() {
+						t.Errorf("GitLab's upload: %+v", up)
+					}
+					if run.UploadURL != target.URL || run.UploadMethod != verb || run.Description != "Backup" {
+						t.Errorf("GitLab understood %+v", run)
+					}
+					if o := s.Object("/backups/app.tar.gz"); o == nil || o.SHA256 != archive.SHA256() || o.ContentType != "application/gzip" {
+						t.Errorf("stored %+v", o)
+					}
+				})
 			})
 		}
 	}

@@ -26,6 +26,7 @@ type sentPart struct {
 // TestUploadGolden compares what goes over the wire with bodies that were
 // written by hand. The files hold them byte for byte, but for the boundary.
 func TestUploadGolden(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		golden   string
 		opts     ImportOptions

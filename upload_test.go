@@ -184,6 +184,7 @@ func TestFileSourceStaysWhereItWas(t *testing.T) {
 
 // TestFileSourceChanged changes a file in the middle of its upload.
 func TestFileSourceChanged(t *testing.T) {
+	t.Parallel()
 	content := archiveBytes(t, portertest.NewArchive(1<<20))
 	tests := []struct {
 		name   string
@@ -326,6 +327,7 @@ func TestFileSourceBetweenAttempts(t *testing.T) {
 // TestReaderSource sends what each kind of reader holds, and sends it again if
 // it can be had again.
 func TestReaderSource(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(200 << 10)
 	content := archiveBytes(t, archive)
 	fileAt := func(t *testing.T, before int) *os.File {
@@ -439,6 +441,7 @@ func TestReaderSourceBeforeReading(t *testing.T) {
 
 // TestSourceSize lets sources end too early or too late. None may become a project.
 func TestSourceSize(t *testing.T) {
+	t.Parallel()
 	content := archiveBytes(t, portertest.NewArchive(100<<10))
 	n := int64(len(content))
 	type closer struct {
@@ -619,7 +622,7 @@ func TestFileNames(t *testing.T) {
 		strings.Repeat("a", 500) + ".gz": strings.Repeat("a", 500) + ".gz",
 	} {
 		s := portertest.NewServer()
-		src := porter.ReaderSource(archive.NewReader(), archive.Size())
+		src := sourceOf(archive)
 		src.Name = name
 		if _, err := connect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "app"}); err != nil {
 			t.Errorf("%q: %v", name, err)
@@ -631,6 +634,7 @@ func TestFileNames(t *testing.T) {
 }
 
 func TestSourceOpen(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	tests := []struct {
 		name string
@@ -658,28 +662,30 @@ func TestSourceOpen(t *testing.T) {
 				if tt.name == "never yields" && size != 7 {
 					t.Skip("a reader that yields nothing for ever is the caller's")
 				}
-				s := portertest.NewServer()
-				defer s.Close()
-				ctx := t.Context()
-				if tt.is == context.DeadlineExceeded {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
-					defer cancel()
-				}
-				open := tt.open
-				if tt.name == "never yields" {
-					open = func(context.Context) (io.ReadCloser, error) {
-						return io.NopCloser(io.MultiReader(strings.NewReader("archive"), idleReader{})), nil
+				synctest.Test(t, func(t *testing.T) {
+					s := portertest.NewServer(portertest.InMemory())
+					defer s.Close()
+					ctx := t.Context()
+					if tt.is == context.DeadlineExceeded {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
+						defer cancel()
 					}
-				}
-				_, err := connect(t, s).StartImport(ctx, porter.Source{Size: size, Open: open}, porter.ImportOptions{Path: "app"})
-				if err == nil || !strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
-					t.Errorf("got %v, want %v and %q", err, tt.is, tt.text)
-				}
-				if errors.Is(err, porter.ErrOutcomeUnknown) {
-					t.Error("the outcome is known")
-				}
-				checkNothingImported(t, s)
+					open := tt.open
+					if tt.name == "never yields" {
+						open = func(context.Context) (io.ReadCloser, error) {
+							return io.NopCloser(io.MultiReader(strings.NewReader("archive"), idleReader{})), nil
+						}
+					}
+					_, err := connect(t, s).StartImport(ctx, porter.Source{Size: size, Open: open}, porter.ImportOptions{Path: "app"})
+					if err == nil || !strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
+						t.Errorf("got %v, want %v and %q", err, tt.is, tt.text)
+					}
+					if errors.Is(err, porter.ErrOutcomeUnknown) {
+						t.Error("the outcome is known")
+					}
+					checkNothingImported(t, s)
+				})
 			})
 		}
 	}
@@ -952,34 +958,27 @@ func startProxy(t *testing.T) *url.URL {
 
 // A source that hangs does not outlive the context, whatever its Close does.
 func TestSourceHangs(t *testing.T) {
-	s := portertest.NewServer(portertest.NoLimits())
-	defer s.Close()
-	release := make(chan struct{})
-	defer close(release)
-	hang := readerFunc(func([]byte) (int, error) {
-		<-release
-		return 0, io.EOF
-	})
-	for name, src := range map[string]porter.Source{
-		"source": {Size: 10, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(hang), nil }},
-		"reader": porter.ReaderSource(hang, 10),
-	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(10*time.Millisecond, cancel)
-		done := make(chan error, 1)
-		go func() {
+	synctest.Test(t, func(t *testing.T) { // which fails if an upload hangs
+		s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
+		defer s.Close()
+		release := make(chan struct{})
+		defer close(release)
+		hang := readerFunc(func([]byte) (int, error) {
+			<-release
+			return 0, io.EOF
+		})
+		for name, src := range map[string]porter.Source{
+			"source": {Size: 10, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(hang), nil }},
+			"reader": porter.ReaderSource(hang, 10),
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
 			_, err := connect(t, s).StartImport(ctx, src, porter.ImportOptions{Path: "app"})
-			done <- err
-		}()
-		select {
-		case err := <-done:
 			if !errors.Is(err, context.Canceled) || errors.Is(err, porter.ErrOutcomeUnknown) {
 				t.Errorf("%s: error is %v", name, err)
 			}
-		case <-time.After(30 * time.Second):
-			t.Errorf("%s: hangs", name)
 		}
-	}
+	})
 }
 
 // A source that brings neither bytes nor an error is broken.
@@ -1024,7 +1023,7 @@ func TestEarlyRefusal(t *testing.T) {
 		{"413 of nginx", early(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"), porter.ErrTooLarge, 413, "413 Request Entity Too Large"},
 		{"502", early(502, "GitLab is not responding"), nil, 502, "GitLab is not responding"},
 	}
-	runs := 25
+	runs := 10
 	if testing.Short() {
 		runs = 3
 	}
@@ -1086,8 +1085,9 @@ func TestEarlyRefusalInParts(t *testing.T) {
 
 // TestLateRefusal refuses an upload after all of it was read.
 func TestLateRefusal(t *testing.T) {
+	t.Parallel()
 	archive := portertest.NewArchive(100 << 10)
-	reopenable := func() porter.Source { return porter.ReaderSource(archive.NewReader(), archive.Size()) }
+	reopenable := func() porter.Source { return sourceOf(archive) }
 	once := func() porter.Source { return porter.ReaderSource(io.MultiReader(archive.NewReader()), archive.Size()) }
 	json := http.Header{"Content-Type": {"application/json"}}
 	answer := func(status int, body string) func(*portertest.Server) {
@@ -1188,7 +1188,7 @@ func TestRudeRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for run := range 25 {
+	for run := range 10 {
 		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
 			t.Fatalf("run %d: got %v", run, err)
 		}
@@ -1197,18 +1197,19 @@ func TestRudeRefusal(t *testing.T) {
 
 // TestReaderSourceIsGivenBack reads a source without an upload, and leaves nothing behind.
 func TestReaderSourceIsGivenBack(t *testing.T) {
-	before := goroutines()
-	r, err := porter.ReaderSource(zeros{}, -1).Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(r, make([]byte, 100<<10)); err != nil {
-		t.Error(err)
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
-	}
-	if left := newSince(before, goroutines()); len(left) > 0 {
-		t.Errorf("left %s", strings.Join(left, "\n\n"))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := porter.ReaderSource(zeros{}, -1).Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, make([]byte, 100<<10)); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := leftGoroutines(); len(left) > 0 {
+			t.Errorf("left %s", strings.Join(left, "\n\n"))
+		}
+	})
 }

@@ -38,37 +38,39 @@ func urlCheckError(t *testing.T, err, want error) {
 }
 
 func TestURLSource(t *testing.T) {
-	archive := portertest.NewArchive(300 << 10)
-	s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
-	t.Cleanup(s.Close)
-	s.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(100_000)})
-	src := porter.URLSource(s.AddObject("/backups/app.tar.gz", "application/gzip", archive)+"?secret=5ec2e75ec2e7", s.Client())
-	if src.Name != "app.tar.gz" || src.Size != -1 {
-		t.Errorf("source %q of %d bytes", src.Name, src.Size)
-	}
-	imp, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := s.Project(imp.ID.String())
-	if st.ArchiveSHA256 != archive.SHA256() || st.ArchiveName != "app.tar.gz" {
-		t.Errorf("imported %+v", st)
-	}
-	var ranges []string
-	for _, r := range dlAsked(s, portertest.Storage) {
-		ranges = append(ranges, r.Header.Get("Range"))
-		if r.Header.Get("Private-Token")+r.Header.Get("Authorization") != "" {
-			t.Error("the storage got credentials")
+	synctest.Test(t, func(t *testing.T) {
+		archive := portertest.NewArchive(300 << 10)
+		s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
+		defer s.Close()
+		s.Inject(portertest.Fault{Origin: portertest.Storage, Times: 2, Do: portertest.CutResponse(100_000)})
+		src := porter.URLSource(s.AddObject("/backups/app.tar.gz", "application/gzip", archive)+"?secret=5ec2e75ec2e7", s.Client())
+		if src.Name != "app.tar.gz" || src.Size != -1 {
+			t.Errorf("source %q of %d bytes", src.Name, src.Size)
 		}
-	}
-	if diff := cmp.Diff([]string{"", "bytes=100000-", "bytes=200000-"}, ranges); diff != "" {
-		t.Errorf("ranges asked for:\n%s", diff)
-	}
-	for _, r := range s.Requests() {
-		if r.Method == http.MethodPost && (r.ContentLength < archive.Size() || len(r.TransferEncoding) > 0) {
-			t.Errorf("uploaded %d bytes %v", r.ContentLength, r.TransferEncoding)
+		imp, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		st := s.Project(imp.ID.String())
+		if st.ArchiveSHA256 != archive.SHA256() || st.ArchiveName != "app.tar.gz" {
+			t.Errorf("imported %+v", st)
+		}
+		var ranges []string
+		for _, r := range dlAsked(s, portertest.Storage) {
+			ranges = append(ranges, r.Header.Get("Range"))
+			if r.Header.Get("Private-Token")+r.Header.Get("Authorization") != "" {
+				t.Error("the storage got credentials")
+			}
+		}
+		if diff := cmp.Diff([]string{"", "bytes=100000-", "bytes=200000-"}, ranges); diff != "" {
+			t.Errorf("ranges asked for:\n%s", diff)
+		}
+		for _, r := range s.Requests() {
+			if r.Method == http.MethodPost && (r.ContentLength < archive.Size() || len(r.TransferEncoding) > 0) {
+				t.Errorf("uploaded %d bytes %v", r.ContentLength, r.TransferEncoding)
+			}
+		}
+	})
 }
 
 // It waits as long as a transfer takes, whatever the Timeout of the client is.
@@ -97,6 +99,7 @@ func TestURLSourceTakesItsTime(t *testing.T) {
 }
 
 func TestURLSourceRefused(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	mux := http.NewServeMux()
 	hits := map[string]int{}
@@ -107,16 +110,12 @@ func TestURLSourceRefused(t *testing.T) {
 	handle("/404", dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1))
 	handle("/401", dlAnswer(401, nil, -1))
 	handle("/page", dlAnswer(200, []byte("<html>?"+urlSecret), -1))
-	handle("/503", dlAnswer(503, nil, -1))
 	handle("/loop", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/loop?"+urlSecret, http.StatusFound)
 	})
 	handle("/ftp", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "ftp://a/b?"+urlSecret)
 		w.WriteHeader(302)
-	})
-	handle("/nowhere", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://127.0.0.1:1/b?"+urlSecret, http.StatusFound)
 	})
 	handle("/cut", dlAnswer(200, archive, 5000))
 	s := httptest.NewServer(mux)
@@ -156,17 +155,34 @@ func TestURLSourceRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/503", "/nowhere"} { // tried again until the context ends
-		t.Run(path, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			_, err := porter.URLSource(s.URL+path+"?"+urlSecret, s.Client()).Open(ctx)
-			urlCheckError(t, err, context.DeadlineExceeded)
+}
+
+// What may pass is tried again until the context ends.
+func TestURLSourceUnavailable(t *testing.T) {
+	for name, do := range map[string]portertest.Action{
+		"503":     portertest.Respond(503, nil, ""),
+		"nowhere": portertest.Respond(302, http.Header{"Location": {"http://127.0.0.1:1/b?" + urlSecret}}, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := portertest.NewServer(portertest.InMemory())
+				defer s.Close()
+				u := s.AddObject("/app.tar.gz", "application/gzip", smallArchive)
+				fault := s.Inject(portertest.Fault{Times: -1, Do: do})
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				_, err := porter.URLSource(u+"?"+urlSecret, s.Client()).Open(ctx)
+				urlCheckError(t, err, context.DeadlineExceeded)
+				if fault.Hits() < 2 {
+					t.Errorf("asked %d times", fault.Hits())
+				}
+			})
 		})
 	}
 }
 
 func TestURLSourceMalformed(t *testing.T) {
+	t.Parallel()
 	for _, raw := range []string{
 		"", "app.tar.gz", "/tmp/app.tar.gz", "file:///tmp/app.tar.gz", "ftp://host/app.tar.gz", "https:///app.tar.gz", "https://:443/app.tar.gz",
 		"http://host:port/a?" + urlSecret, "http://host/\x00?" + urlSecret, "http://[::1/a?" + urlSecret, "://?" + urlSecret,
@@ -227,6 +243,7 @@ func TestURLSourceOnGitLab(t *testing.T) {
 
 // What the caller's client brings along is used, and stays as it is.
 func TestURLSourceClient(t *testing.T) {
+	t.Parallel()
 	archive := dlBytes(t, portertest.NewArchive(30_000))
 	var got http.Header
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -285,9 +302,11 @@ func TestURLSourceClient(t *testing.T) {
 	})
 	t.Run("redirect policy", func(t *testing.T) {
 		stay := errors.New("not there")
-		hc := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return stay }}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
+		ctx, cancel := context.WithCancel(t.Context())
+		hc := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+			cancel() // or it would be tried again
+			return stay
+		}}
 		_, err := porter.URLSource(s.URL+"/from?"+urlSecret, hc).Open(ctx)
 		if err == nil {
 			t.Fatal("no error")

@@ -69,7 +69,7 @@ func tarOf(tb testing.TB, headers ...tar.Header) []byte {
 func gzipOf(tb testing.TB, b []byte) []byte {
 	tb.Helper()
 	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed)
 	if _, err := w.Write(b); err != nil {
 		tb.Fatal(err)
 	}
@@ -85,6 +85,7 @@ func archiveOf(tb testing.TB, headers ...tar.Header) []byte {
 }
 
 func TestVerifyArchive(t *testing.T) {
+	t.Parallel()
 	small := &ArchiveInfo{
 		GitLabVersion: "18.9.0-ee",
 		Revision:      "7f796636358",
@@ -156,6 +157,7 @@ func TestVerifyArchiveGenerated(t *testing.T) {
 
 // TestVerifyArchiveReal reads archives that GitLab made, if there are any.
 func TestVerifyArchiveReal(t *testing.T) {
+	t.Parallel()
 	dir := os.Getenv("PORTER_ARCHIVES")
 	if dir == "" {
 		t.Skip("PORTER_ARCHIVES does not name a folder of real archives")
@@ -203,6 +205,7 @@ func wantDamaged(t *testing.T, what string, err error) {
 }
 
 func TestVerifyArchiveTruncated(t *testing.T) {
+	t.Parallel()
 	small := archiveOf(t, exportHeaders()...)
 	for n := 1; n < len(small); n++ {
 		_, err := VerifyArchive(bytes.NewReader(small[:n]))
@@ -231,6 +234,7 @@ func TestVerifyArchiveTruncated(t *testing.T) {
 // TestVerifyArchiveBitFlips flips every bit: what goes unnoticed must unpack to
 // the same bytes.
 func TestVerifyArchiveBitFlips(t *testing.T) {
+	t.Parallel()
 	archive := archiveOf(t, exportHeaders()...)
 	want, err := gunzip(archive)
 	if err != nil {
@@ -267,6 +271,7 @@ func TestVerifyArchiveBitFlips(t *testing.T) {
 // TestVerifyArchiveByteChanges changes single bytes of an archive that is too
 // large for trying each.
 func TestVerifyArchiveByteChanges(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -304,6 +309,7 @@ func mustGunzip(t *testing.T, a *portertest.Archive) []byte {
 }
 
 func TestVerifyArchiveDamaged(t *testing.T) {
+	t.Parallel()
 	contents := tarOf(t, exportHeaders()...)
 	archive := gzipOf(t, contents)
 	change := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(archive)) }
@@ -355,6 +361,7 @@ func TestVerifyArchiveDamaged(t *testing.T) {
 }
 
 func TestVerifyArchiveNotArchive(t *testing.T) {
+	t.Parallel()
 	with := func(h ...tar.Header) []byte { return archiveOf(t, append(exportHeaders(), h...)...) }
 	without := func(name string) []byte {
 		var kept []tar.Header
@@ -430,6 +437,7 @@ func TestVerifyArchiveNotArchive(t *testing.T) {
 // TestVerifyArchiveSparse builds what archive/tar cannot write: a file that
 // claims to be 1 EiB of holes.
 func TestVerifyArchiveSparse(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		headers []byte
@@ -565,6 +573,7 @@ func TestVerifyArchiveConstantMemory(t *testing.T) {
 // TestVerifyArchiveReadError fails the reader at every place of note: such an
 // error is the reader's and says nothing about the archive.
 func TestVerifyArchiveReadError(t *testing.T) {
+	t.Parallel()
 	archive := archiveOf(t, exportHeaders()...)
 	broken := errors.New("connection broken")
 	for _, cause := range []error{broken, io.ErrUnexpectedEOF, gzip.ErrChecksum, gzip.ErrHeader, tar.ErrHeader} {

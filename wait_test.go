@@ -149,6 +149,7 @@ func ending(err error) string {
 // A Grace of 10 minutes ends with the poll after 20 that are 30 seconds
 // apart, a Patience of 5 with the one after 10.
 func TestWatchExport(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		steps string
@@ -260,6 +261,7 @@ func TestWatchExport(t *testing.T) {
 }
 
 func TestWatchImport(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		steps string
@@ -330,6 +332,7 @@ func TestWaitForExportLastAnswer(t *testing.T) {
 }
 
 func TestWaitContext(t *testing.T) {
+	t.Parallel()
 	spent := errors.New("export budget spent")
 	tests := []struct {
 		name  string
@@ -577,6 +580,7 @@ func TestWaitPatienceEnds(t *testing.T) {
 }
 
 func TestWaitDefaultPolling(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()

@@ -271,11 +271,11 @@ func layOut(spec archiveSpec, noise noise, spare int64) *segments {
 	binary.LittleEndian.PutUint64(key[:], uint64(spec.seed))
 	rng := rand.New(rand.NewChaCha8(key))
 	hex := func(n int) string {
-		var b strings.Builder
-		for range n {
-			fmt.Fprintf(&b, "%x", rng.IntN(16))
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "0123456789abcdef"[rng.IntN(16)]
 		}
-		return b.String()
+		return string(b)
 	}
 	tree := func(name string) string {
 		return fmt.Sprintf("{\"iid\":%d,\"title\":%q,\"description\":%q}\n", 1+rng.IntN(9999), name+" "+hex(8), hex(64))
