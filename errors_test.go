@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +21,6 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/seed-5d77b939/porter/internal/redact"
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // sentinels are all Err variables.
@@ -490,47 +486,6 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 }
 
-func TestWithoutQuery(t *testing.T) {
-	tests := []struct{ url, want string }{
-		{"https://h/a?b=SECRET#SECRET", "https://h/a"},
-		{"https://u:SECRET@h:8443/a%2Fb?", "https://h:8443/a%2Fb"},
-		{"/a?b", "/a"},
-	}
-	for _, tt := range tests {
-		u, err := url.Parse(tt.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := redact.URL(u); got != tt.want {
-			t.Errorf("got %s, want %s", got, tt.want)
-		}
-		if u.String() != tt.url {
-			t.Errorf("changed the URL to %s", u)
-		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	tests := []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"", 5, ""},
-		{" a\tb\r\n", 5, "a b"},
-		{"12345", 5, "12345"},
-		{"123456", 5, "12345…"},
-		{"1234ö", 5, "1234…"},
-		{"öö", 1, "…"},
-		{"a\u00a0b", 9, "a b"},
-	}
-	for _, tt := range tests {
-		if got := redact.Line(tt.in, tt.n); got != tt.want {
-			t.Errorf("redact.Line(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
-		}
-	}
-}
-
 func TestDescribe(t *testing.T) {
 	tests := []struct{ contentType, body, want string }{
 		{"text/html", "<html><title>Sign in · GitLab</title></html>", "unexpected answer (text/html): HTML page “Sign in · GitLab”"},
@@ -599,56 +554,6 @@ func TestWaitErrorUnwraps(t *testing.T) {
 	var apiErr *APIError
 	if !errors.As(err, &waitErr) || !errors.As(err, &apiErr) {
 		t.Errorf("errors.As found %v and %v", waitErr, apiErr)
-	}
-}
-
-func TestContextError(t *testing.T) {
-	spent := errors.New("import budget spent")
-	tests := []struct {
-		name string
-		end  func(context.Context) (context.Context, context.CancelFunc)
-		want string
-		is   []error
-	}{
-		{"canceled", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return ctx, cancel
-		}, "context canceled", []error{context.Canceled}},
-		{"canceled with a cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			cancel(spent)
-			return ctx, func() {}
-		}, "import budget spent: context canceled", []error{context.Canceled}},
-		{"cause that says so itself", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			cancel(fmt.Errorf("stopped: %w", context.Canceled))
-			return ctx, func() {}
-		}, "stopped: context canceled", []error{context.Canceled}},
-		{"deadline with a cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithDeadlineCause(ctx, time.Now().Add(-time.Second), spent)
-		}, "import budget spent: context deadline exceeded", []error{context.DeadlineExceeded}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := tt.end(t.Context())
-			defer cancel()
-			err := wait.Ended(ctx)
-			if err == nil || err.Error() != tt.want {
-				t.Fatalf("got %v, want %s", err, tt.want)
-			}
-			for _, target := range tt.is {
-				if !errors.Is(err, target) {
-					t.Errorf("%v is not %v", err, target)
-				}
-			}
-			if errors.Is(err, spent) {
-				t.Error("the cause, which may be another operation's failure, is in the chain")
-			}
-		})
-	}
-	if err := wait.Ended(t.Context()); err != nil {
-		t.Errorf("got %v of a context that goes on", err)
 	}
 }
 
