@@ -713,27 +713,7 @@ func TestRelationsOfServer(t *testing.T) {
 					if err != nil || len(list) != 2 {
 						t.Fatalf("got %v, %v", list, err)
 					}
-					lines, files := 0, 0
-					for _, e := range list {
-						if e.Relation == porter.PortableSelf {
-							continue
-						}
-						batches := []int{0}
-						if e.Batched {
-							batches = nil
-							for _, b := range e.Batches {
-								batches = append(batches, b.Number)
-							}
-						}
-						for _, n := range batches {
-							var buf bytes.Buffer
-							if _, err := c.DownloadRelationExport(ctx, app, e.Relation, n, &buf); err != nil {
-								t.Fatal(err)
-							}
-							files++
-							lines += strings.Count(plainText(buf.Bytes()), "\n")
-						}
-					}
+					lines, files := countIssues(t, c, app, list)
 					wantFiles, missing := 3, porter.ErrNotFound
 					if version < "16.2" {
 						wantFiles = 1
@@ -750,6 +730,32 @@ func TestRelationsOfServer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// countIssues downloads the issues of finished exports, batch by batch.
+func countIssues(t *testing.T, c *porter.Client, app porter.ProjectRef, list []*porter.RelationExport) (lines, files int) {
+	t.Helper()
+	for _, e := range list {
+		if e.Relation == porter.PortableSelf {
+			continue
+		}
+		batches := []int{0}
+		if e.Batched {
+			batches = nil
+			for _, b := range e.Batches {
+				batches = append(batches, b.Number)
+			}
+		}
+		for _, n := range batches {
+			var buf bytes.Buffer
+			if _, err := c.DownloadRelationExport(t.Context(), app, e.Relation, n, &buf); err != nil {
+				t.Fatal(err)
+			}
+			files++
+			lines += strings.Count(plainText(buf.Bytes()), "\n")
+		}
+	}
+	return lines, files
 }
 
 func TestRelationsRefusedByServer(t *testing.T) {

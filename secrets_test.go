@@ -260,62 +260,66 @@ func jsonEcho(v any) (string, string) {
 	return "application/json", string(b)
 }
 
+// echoedAuths are the ways in which a request carries a secret.
+var echoedAuths = map[string]porter.Auth{
+	"private": porter.PrivateToken(secretToken),
+	"bearer":  porter.BearerToken(secretToken),
+	"basic": func(req *http.Request) error {
+		req.SetBasicAuth("user", secretToken)
+		return nil
+	},
+	"query": func(req *http.Request) error {
+		q := req.URL.Query()
+		q.Set("private_token", secretToken)
+		req.URL.RawQuery = q.Encode()
+		return nil
+	},
+	"cookie": func(req *http.Request) error {
+		req.AddCookie(&http.Cookie{Name: "_session", Value: secretToken})
+		return nil
+	},
+}
+
+// echoedCalls are those that carry one.
+var echoedCalls = map[string]func(context.Context, *porter.Client) error{
+	"schedule": func(ctx context.Context, c *porter.Client) error {
+		return c.ScheduleExport(ctx, porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
+	},
+	"status": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.GetExport(ctx, porter.ProjectID(42))
+		return err
+	},
+	"download": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard)
+		return err
+	},
+	"import": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImport(ctx, porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"from URL": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"from S3": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"wait": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.WaitForExport(ctx, porter.ProjectID(42))
+		return err
+	},
+	"URL source": func(ctx context.Context, c *porter.Client) error {
+		rc, err := porter.URLSource(signed(strings.TrimSuffix(c.BaseURL(), "/api/v4/")+"/a.tar.gz"), nil).Open(ctx)
+		if err == nil {
+			rc.Close()
+		}
+		return err
+	},
+}
+
 // TestEchoedSecrets lets servers repeat what they were sent, in every way.
 func TestEchoedSecrets(t *testing.T) {
-	auths := map[string]porter.Auth{
-		"private": porter.PrivateToken(secretToken),
-		"bearer":  porter.BearerToken(secretToken),
-		"basic": func(req *http.Request) error {
-			req.SetBasicAuth("user", secretToken)
-			return nil
-		},
-		"query": func(req *http.Request) error {
-			q := req.URL.Query()
-			q.Set("private_token", secretToken)
-			req.URL.RawQuery = q.Encode()
-			return nil
-		},
-		"cookie": func(req *http.Request) error {
-			req.AddCookie(&http.Cookie{Name: "_session", Value: secretToken})
-			return nil
-		},
-	}
-	calls := map[string]func(context.Context, *porter.Client) error{
-		"schedule": func(ctx context.Context, c *porter.Client) error {
-			return c.ScheduleExport(ctx, porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
-		},
-		"status": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.GetExport(ctx, porter.ProjectID(42))
-			return err
-		},
-		"download": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard)
-			return err
-		},
-		"import": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImport(ctx, porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"from URL": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"from S3": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"wait": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.WaitForExport(ctx, porter.ProjectID(42))
-			return err
-		},
-		"URL source": func(ctx context.Context, c *porter.Client) error {
-			rc, err := porter.URLSource(signed(strings.TrimSuffix(c.BaseURL(), "/api/v4/")+"/a.tar.gz"), nil).Open(ctx)
-			if err == nil {
-				rc.Close()
-			}
-			return err
-		},
-	}
 	for echo, say := range echoes {
 		t.Run(echo, func(t *testing.T) {
 			t.Parallel()
@@ -347,8 +351,8 @@ func TestEchoedSecrets(t *testing.T) {
 				answer(w, r)
 			}))
 			defer home.Close()
-			for kind, auth := range auths {
-				for name, call := range calls {
+			for kind, auth := range echoedAuths {
+				for name, call := range echoedCalls {
 					if kind != "private" && name != "status" && name != "import" {
 						continue // credentials are treated alike
 					}
