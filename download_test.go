@@ -399,12 +399,9 @@ func dlScripted(t *testing.T, opts []porter.Option, answers ...http.HandlerFunc)
 	script := &dlScript{answers: answers}
 	s := httptest.NewServer(script)
 	t.Cleanup(s.Close)
-	c, err := porter.NewClient(s.URL, porter.PrivateToken("secret"), append([]porter.Option{
+	c := newClient(t, s.URL, porter.PrivateToken("secret"), append([]porter.Option{
 		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithPolling(porter.Polling{Patience: time.Nanosecond}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c, script
 }
 

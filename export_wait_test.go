@@ -30,10 +30,7 @@ func exportingServer(t *testing.T, opts ...portertest.Option) (*portertest.Serve
 	s := portertest.NewServer(append([]portertest.Option{portertest.InMemory(), portertest.RealTiming()}, opts...)...)
 	t.Cleanup(s.Close)
 	s.AddProject(portertest.Project{Path: string(exportProject)})
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
 	return s, c
 }
 
@@ -401,13 +398,10 @@ func TestExportToLostAnswer(t *testing.T) {
 func TestExportToRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t)
-		rival, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		rival := newClient(t, s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
 		s.Inject(portertest.Fault{Method: http.MethodPost, Path: "/export", Skip: 1, Do: portertest.Delay(8 * time.Second)})
 		raced := false
-		c, err = c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		c, err := c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 			if req.Method == http.MethodPost && !raced {
 				raced = true
 				if err := rival.ScheduleExport(t.Context(), exportProject, nil); err != nil {

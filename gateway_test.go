@@ -107,10 +107,7 @@ func rawGateway(t *testing.T, serve func(n int32, conn net.Conn, body io.Reader)
 			}()
 		}
 	}()
-	c, err = porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c = newClient(t, "http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
 	return c, requests
 }
 

@@ -23,13 +23,10 @@ import (
 
 func handmadeClient(t *testing.T, answer roundTripper, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://git.test", porter.PrivateToken("secret"), append([]porter.Option{
+	c := newClient(t, "https://git.test", porter.PrivateToken("secret"), append([]porter.Option{
 		porter.WithTransport(answer), porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)),
 		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: time.Second}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 
@@ -86,10 +83,7 @@ func TestDownloadEndsByClosing(t *testing.T) {
 			buf.Flush()
 		}))
 		defer srv.Close()
-		c, err := porter.NewClient(srv.URL, nil, porter.WithRetry(0, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, srv.URL, nil, porter.WithRetry(0, nil))
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); !errors.Is(err, want) {
 			t.Errorf("error is %v, want %v", err, want)
 		}

@@ -15,13 +15,10 @@ import (
 // that are given win.
 func connect(t *testing.T, s *portertest.Server, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{
+	c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{
 		porter.WithTransport(s.Transport()),
 		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond), Grace: time.Minute}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 
@@ -39,10 +36,7 @@ func sum(b []byte) string {
 // a user's does.
 func connectAs(t *testing.T, s *portertest.Server, token string) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()))
 	return c
 }
 
@@ -63,4 +57,14 @@ var smallArchive = portertest.NewArchive(portertest.MinArchiveSize)
 // sourceOf is an archive that can be sent again.
 func sourceOf(a *portertest.Archive) porter.Source {
 	return porter.ReaderSource(a.NewReader(), a.Size())
+}
+
+// newClient returns a client, or ends the test.
+func newClient(t *testing.T, baseURL string, auth porter.Auth, opts ...porter.Option) *porter.Client {
+	t.Helper()
+	c, err := porter.NewClient(baseURL, auth, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

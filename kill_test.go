@@ -30,11 +30,8 @@ func TestKillChild(t *testing.T) {
 		t.Skip("is run by other tests, as a process of its own")
 	}
 	killChildSetup(t)
-	c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token),
+	c := newClient(t, url, porter.PrivateToken(portertest.Token),
 		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 		t.Fatal(err)
 	}
@@ -278,11 +275,8 @@ func TestKillMigrateChild(t *testing.T) {
 	}
 	client := func(url string) *porter.Client {
 		soon := porter.ConstantBackoff(5 * time.Millisecond)
-		c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+		c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
 			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
-		if err != nil {
-			t.Fatal(err)
-		}
 		return c
 	}
 	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")), porter.MigrateOptions{

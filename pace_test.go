@@ -44,10 +44,7 @@ func newPacedServer(t *testing.T, projects int, skew time.Duration, opts ...port
 // client returns a client that polls by default, and tells its events.
 func (s *pacedServer) client(t *testing.T, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{porter.WithTransport(s.Transport())}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{porter.WithTransport(s.Transport())}, opts...)...)
 	return c
 }
 
@@ -310,10 +307,7 @@ func TestPaceRequestsThatNeverArrived(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newPacedServer(t, 1, 0)
-				c, err := porter.NewClient(s.URL, tt.auth, porter.WithTransport(s.Transport()))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, s.URL, tt.auth, porter.WithTransport(s.Transport()))
 				start := time.Now()
 				for range 10 {
 					if err := tt.try(t.Context(), c, s.projects[0]); err == nil {

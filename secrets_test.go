@@ -185,12 +185,9 @@ func TestSecretsOfJobs(t *testing.T) {
 						s.Inject(f)
 					}
 					g := new(gossip)
-					c, err := porter.NewClient(s.URL, porter.PrivateToken(secretToken), append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
+					c := newClient(t, s.URL, porter.PrivateToken(secretToken), append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
 						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: 20 * time.Millisecond, Grace: 20 * time.Millisecond}),
 						porter.WithRetry(2, porter.ConstantBackoff(0)))...)
-					if err != nil {
-						t.Fatal(err)
-					}
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
 					result, err := run(ctx, t, s, c)
@@ -364,12 +361,9 @@ func TestEchoedSecrets(t *testing.T) {
 							continue // each takes its time
 						}
 						g := new(gossip)
-						c, err := porter.NewClient(home.URL, auth, append(g.options(), porter.WithRetry(0, nil), porter.WithoutPacing(),
+						c := newClient(t, home.URL, auth, append(g.options(), porter.WithRetry(0, nil), porter.WithoutPacing(),
 							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(0), Patience: time.Nanosecond}))...)
-						if err != nil {
-							t.Fatal(err)
-						}
-						err = call(t.Context(), c)
+						err := call(t.Context(), c)
 						if err == nil {
 							t.Errorf("%s, %s, %d: no error", name, kind, status)
 						}
@@ -399,11 +393,8 @@ func TestSecretsOfTransports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := new(gossip)
-			c, err := porter.NewClient("https://gitlab.example.com", auth, append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
+			c := newClient(t, "https://gitlab.example.com", auth, append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
+			_, err := c.GetExport(t.Context(), porter.ProjectID(42))
 			if err == nil || !errors.Is(err, porter.ErrNoAnswer) {
 				t.Fatalf("error is %v", err)
 			}
@@ -458,10 +449,7 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 		t.Errorf("%s, %v comes back as %+v", b, err, got)
 	}
 	// A client has nothing that could be marshaled.
-	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, "https://gitlab.example.com", porter.PrivateToken(secretToken))
 	for name, marshal := range codecs {
 		if b, err := marshal(client); strings.Contains(string(b)+fmt.Sprint(err), "SECRET") {
 			t.Errorf("%s of a client: %s, %v", name, b, err)
@@ -475,10 +463,7 @@ func TestSecretsOfValues(t *testing.T) {
 	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
 	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
 	options := porter.ScheduleExportOptions{Upload: &target}
-	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, "https://gitlab.example.com", porter.PrivateToken(secretToken))
 	for _, v := range []any{
 		target, &target, object, &object, options, &options, porter.MigrateOptions{Export: &options}, client, *client,
 		porter.URLSource(target.URL, nil), porter.PrivateToken(secretToken), client.ExportSource(porter.ProjectID(1)),

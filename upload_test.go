@@ -1036,10 +1036,7 @@ func TestEarlyRefusal(t *testing.T) {
 					s := portertest.NewServer(append(way.opts, portertest.NoLimits())...)
 					defer s.Close()
 					tt.prepare(s)
-					c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)))
-					if err != nil {
-						t.Fatal(err)
-					}
+					c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)))
 					if tt.name == "413 of nginx" {
 						runs = min(runs, 5)
 					}
@@ -1184,10 +1181,7 @@ func TestRudeRefusal(t *testing.T) {
 			conn.Close() // with bytes unread, so this is a reset
 		}
 	})
-	c, err := porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, "http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
 	for run := range 10 {
 		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
 			t.Fatalf("run %d: got %v", run, err)
