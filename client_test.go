@@ -295,11 +295,7 @@ func TestWith(t *testing.T) {
 // nowhere fails the test if anything is sent.
 func nowhere(t *testing.T) *porter.Client {
 	t.Helper()
-	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-client"), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-		t.Errorf("sent %s %s", req.Method, req.URL)
-		return nil, errors.New("nothing may be sent")
-	})), porter.WithRetry(0, nil))
-	return c
+	return mocked(t, noRequest(t), porter.WithRetry(0, nil))
 }
 
 // A project that cannot be is refused by every method before a request.

@@ -30,19 +30,8 @@ func exportingServer(t *testing.T, opts ...portertest.Option) (*portertest.Serve
 	s := portertest.NewServer(append([]portertest.Option{portertest.InMemory(), portertest.RealTiming()}, opts...)...)
 	t.Cleanup(s.Close)
 	s.AddProject(portertest.Project{Path: string(exportProject)})
-	c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
+	c := connectAs(t, s, portertest.Token)
 	return s, c
-}
-
-// methodCount counts the requests of a method to the end of a path.
-func methodCount(s *portertest.Server, method, suffix string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && strings.HasSuffix(r.Path, suffix) {
-			n++
-		}
-	}
-	return n
 }
 
 func TestExportTo(t *testing.T) {
@@ -99,7 +88,7 @@ func TestExportToJoins(t *testing.T) {
 					if _, err := c.ExportToFile(t.Context(), exportProject, file, nil); err != nil {
 						t.Fatal(err)
 					}
-					if n := methodCount(s, http.MethodPost, "/export"); n != tt.schedule {
+					if n := count(s, http.MethodPost, "/export"); n != tt.schedule {
 						t.Errorf("%d exports were scheduled, want %d", n, tt.schedule)
 					}
 				})
@@ -385,7 +374,7 @@ func TestExportToLostAnswer(t *testing.T) {
 				if strings.HasPrefix(tt.name, "because") {
 					posts = 2
 				}
-				if n := methodCount(s, http.MethodPost, "/export"); n != posts {
+				if n := count(s, http.MethodPost, "/export"); n != posts {
 					t.Errorf("%d requests to schedule", n)
 				}
 			})
@@ -398,7 +387,7 @@ func TestExportToLostAnswer(t *testing.T) {
 func TestExportToRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t)
-		rival := newClient(t, s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
+		rival := connectAs(t, s, portertest.Token)
 		s.Inject(portertest.Fault{Method: http.MethodPost, Path: "/export", Skip: 1, Do: portertest.Delay(8 * time.Second)})
 		raced := false
 		c, err := c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
@@ -427,10 +416,6 @@ func TestExportToRace(t *testing.T) {
 		}
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // An export that was seen running counts as seen, even if its end comes
 // before the first poll.

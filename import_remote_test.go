@@ -45,24 +45,6 @@ var remoteStarters = map[string]func(context.Context, *porter.Client, porter.Imp
 	},
 }
 
-// mocked returns a client whose requests rt answers.
-func mocked(t *testing.T, rt http.RoundTripper, opts ...porter.Option) *porter.Client {
-	t.Helper()
-	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-secret"),
-		append([]porter.Option{porter.WithTransport(rt), porter.WithRetry(3, porter.ConstantBackoff(time.Second))}, opts...)...)
-	return c
-}
-
-// noRequest fails the test if it is asked for anything.
-func noRequest(t *testing.T) *httpmock.MockTransport {
-	mock := httpmock.NewMockTransport()
-	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("asked for %s %s", r.Method, r.URL.Path)
-		return nil, errors.New("no request was expected")
-	})
-	return mock
-}
-
 func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 	c := mocked(t, noRequest(t))
 	here := porter.ImportOptions{Path: "app"}

@@ -341,16 +341,6 @@ func (m *killMigration) check(t *testing.T) {
 	}
 }
 
-func (m *killMigration) count(s *portertest.Server, method, path string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && strings.HasSuffix(r.Path, path) {
-			n++
-		}
-	}
-	return n
-}
-
 // progress counts what the instances have done: requests, and half megabytes
 // of uploads.
 func (m *killMigration) progress() int64 {
@@ -386,7 +376,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 		{
 			name:    "while it waits for the export",
 			timings: portertest.Timings{Assemble: time.Hour},
-			killed:  func(m *killMigration) bool { return m.count(m.from, "GET", "/export") > 1 },
+			killed:  func(m *killMigration) bool { return count(m.from, "GET", "/export") > 1 },
 			exports: 1,
 		},
 		{
@@ -413,7 +403,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 			name:    "while it waits for the import",
 			timings: portertest.Timings{Import: time.Hour},
 			killed: func(m *killMigration) bool {
-				return len(m.to.Projects()) > 0 && m.count(m.to, "GET", "/import") > 1
+				return len(m.to.Projects()) > 0 && count(m.to, "GET", "/import") > 1
 			},
 			exports: 1,
 			exists:  true,
@@ -443,7 +433,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 					again.mustEndWell(t)
 				}
 				m.check(t)
-				if n := m.count(m.from, "POST", "/export"); n != tt.exports {
+				if n := count(m.from, "POST", "/export"); n != tt.exports {
 					t.Errorf("exported %d times", n)
 				}
 			})

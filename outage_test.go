@@ -2,7 +2,6 @@ package porter_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,13 +197,7 @@ func TestStorageInTrouble(t *testing.T) {
 
 // A refusal that was compressed, whatever was asked for, is read all the same.
 func TestCompressedAnswers(t *testing.T) {
-	compressed := func(text string) string {
-		var b strings.Builder
-		z := gzip.NewWriter(&b)
-		io.WriteString(z, text)
-		z.Close()
-		return b.String()
-	}
+	compressed := func(text string) string { return string(gzipped(t, []byte(text))) }
 	answer := func(status int, encoding, body string) retryStep {
 		h := http.Header{"Content-Type": {"application/json"}}
 		if encoding != "" {

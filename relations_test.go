@@ -640,9 +640,8 @@ func relationsServer(s *portertest.Server) map[string]*portertest.Archive {
 // in every release that can and every way of delivering files.
 func TestRelationsOfServer(t *testing.T) {
 	t.Parallel()
-	modes := map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied}
 	for _, version := range []string{"14.4", "14.8", "16.1", "16.2", "17.2", "18.9"} {
-		for mode, downloads := range modes {
+		for mode, downloads := range dlModes {
 			if downloads != portertest.FromDisk && version != "14.4" && version != "18.9" {
 				continue
 			}
@@ -808,7 +807,7 @@ func TestRelationsRefusedByServer(t *testing.T) {
 // TestRelationFileResumes breaks downloads of a relation off.
 func TestRelationFileResumes(t *testing.T) {
 	t.Parallel()
-	for mode, downloads := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+	for mode, downloads := range dlModes {
 		t.Run(mode, func(t *testing.T) {
 			inBubble(t, []portertest.Option{portertest.Downloads(downloads), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
 				ctx, app := t.Context(), porter.ProjectPath("team/app")

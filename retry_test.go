@@ -304,7 +304,7 @@ func retryHung(name string) time.Duration {
 // again and collects its events about that.
 func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]porter.Event, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
+	return newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
 		porter.WithTransport(rt),
 		porter.WithoutPacing(),
 		porter.WithRetry(retries, porter.ConstantBackoff(7*time.Second)),
@@ -314,7 +314,6 @@ func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]port
 			}
 		}),
 	}, opts...)...)
-	return c
 }
 
 func TestRetryDelays(t *testing.T) {

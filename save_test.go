@@ -135,7 +135,7 @@ func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
 			s := dlServer(t, archive, portertest.Downloads(mode))
 			file := saveTarget(t)
 			saveBroken(t, s, mode, file, archive.Size()-1)
-			if err := os.WriteFile(file+".part", dlBytes(t, archive), 0o666); err != nil {
+			if err := os.WriteFile(file+".part", archiveBytes(t, archive), 0o666); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
@@ -278,7 +278,7 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 func TestDownloadFileLeavesOthersFiles(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
-	bytes := string(dlBytes(t, archive)[:1000])
+	bytes := string(archiveBytes(t, archive)[:1000])
 	tests := []struct {
 		name  string
 		files map[string]string // by suffix
@@ -353,7 +353,7 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 		}, []string{"bytes=507000-"}},
 		{"the end is lost, and was not noted", saveZero(saveReached-5000, 5000), []string{from, ""}},
 		{"a byte in the middle is another", func(t *testing.T, file string) {
-			b := dlBytes(t, archive)[:saveReached]
+			b := archiveBytes(t, archive)[:saveReached]
 			b[10_000] ^= 1
 			saveWrite(t, file+".part", string(b))
 		}, []string{from, ""}},
@@ -363,7 +363,7 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 			saveEdit(t, file, `"synced":512000`, `"synced":1000000`)
 		}, []string{"bytes=1000000-", ""}},
 		{"more than there ever was", func(t *testing.T, file string) {
-			saveWrite(t, file+".part", string(dlBytes(t, archive)[:saveReached])+strings.Repeat("more", 1<<20))
+			saveWrite(t, file+".part", string(archiveBytes(t, archive)[:saveReached])+strings.Repeat("more", 1<<20))
 		}, []string{from}},
 	}
 	for _, tt := range tests {
@@ -427,7 +427,7 @@ func TestDownloadFileLostAndBrokenOffAgain(t *testing.T) {
 // have been the first time.
 func TestDownloadFileIsNoProjectExport(t *testing.T) {
 	const etag = `ETag: "v1"`
-	b := dlZip(t, saveRandom(10_000))
+	b := gzipped(t, saveRandom(10_000))
 	rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
 	c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest, dlAnswer(200, b, -1, etag))
 	file := saveTarget(t)
@@ -466,7 +466,7 @@ func TestDownloadFileCanceledWhileVerified(t *testing.T) {
 func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
-	b := dlZip(t, saveRandom(100_000))
+	b := gzipped(t, saveRandom(100_000))
 	rest := dlAnswer(206, b[50_000:], -1, etag, fmt.Sprintf("Content-Range: bytes 50000-%d/%d", len(b)-1, len(b)))
 	for _, torn := range []bool{false, true} {
 		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest, dlAnswer(200, b, -1, etag))
@@ -529,7 +529,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 			t.Errorf("%s: left %q", name, left)
 		}
 	}
-	other := string(dlBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
+	other := string(archiveBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
 	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.Respond(200, nil, other)})
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 		t.Fatal(err)
@@ -686,7 +686,7 @@ func TestDownloadFileWithoutRoom(t *testing.T) {
 	const size = 1 << 60
 	c, _ := dlScripted(t, nil, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(size))
-		w.Write(dlZip(t, saveRandom(1000)))
+		w.Write(gzipped(t, saveRandom(1000)))
 	})
 	file := saveTarget(t)
 	n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
@@ -710,7 +710,7 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
 	archive := portertest.NewArchive(30_000)
-	b := dlBytes(t, archive)
+	b := archiveBytes(t, archive)
 	first := dlAnswer(200, b, 10_000, etag)
 	whole := dlAnswer(200, b, -1, etag)
 	part := func(from int, contentRange string, headers ...string) http.HandlerFunc {
@@ -764,7 +764,7 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 func TestDownloadFileFails(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
-	b := dlBytes(t, portertest.NewArchive(30_000))
+	b := archiveBytes(t, portertest.NewArchive(30_000))
 	first := dlAnswer(200, b, 10_000, etag)
 	both := []string{"app.tar.gz.part", "app.tar.gz.part.json"}
 	tests := []struct {
@@ -860,7 +860,7 @@ func TestDownloadFileKeepsPart(t *testing.T) {
 	s := dlServer(t, archive)
 	file := saveTarget(t)
 	saveBroken(t, s, portertest.FromDisk, file, 500<<10)
-	part := dlBytes(t, archive)[:500<<10]
+	part := archiveBytes(t, archive)[:500<<10]
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := []struct {
@@ -1169,7 +1169,7 @@ func TestDownloadFileAtTheSameTime(t *testing.T) {
 func TestDownloadFileFailsBesideAnother(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
-	b := dlBytes(t, archive)
+	b := archiveBytes(t, archive)
 	started, release := make(chan bool), make(chan bool)
 	slow := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(b)))

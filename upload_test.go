@@ -28,17 +28,6 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// uploads returns the requests for an import that reached s.
-func uploads(s *portertest.Server) []portertest.Request {
-	var posts []portertest.Request
-	for _, r := range s.Requests() {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/projects/import") {
-			posts = append(posts, r)
-		}
-	}
-	return posts
-}
-
 // checkNothingImported makes sure that no upload was whole and no project exists.
 func checkNothingImported(t *testing.T, s *portertest.Server) {
 	t.Helper()
@@ -59,15 +48,6 @@ func writeFile(t *testing.T, b []byte) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-func archiveBytes(t *testing.T, a *portertest.Archive) []byte {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestFileSource(t *testing.T) {
