@@ -111,16 +111,13 @@ func TestCauseIsNotTheOutcome(t *testing.T) {
 func TestCauseDoesNotPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		posts := 0
-		c, err := porter.NewClient("https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 			if posts++; posts > 1 {
 				return retryAnswer(202, nil, "{}")(req)
 			}
 			<-req.Context().Done()
 			return nil, context.Cause(req.Context())
 		})))
-		if err != nil {
-			t.Fatal(err)
-		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(&porter.APIError{StatusCode: 429}) })
 		c.ScheduleExport(ctx, porter.ProjectID(1), nil)

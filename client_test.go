@@ -167,11 +167,8 @@ func TestTokens(t *testing.T) {
 				sent = append(sent, req.Header.Get(kind.header))
 				return retryAnswer(200, nil, `{"id":42,"export_status":"none"}`)(req)
 			})
-			c, err := porter.NewClient("https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
+			c := newClient(t, "https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
+			_, err := c.GetExport(t.Context(), porter.ProjectID(42))
 			switch {
 			case tt.err == "":
 				if err != nil || len(sent) != 1 || sent[0] != kind.before+tt.token {
@@ -192,10 +189,7 @@ func TestRelativeRoot(t *testing.T) {
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "acme/app"})
 	for _, base := range []string{s.URL, s.URL + "/", s.URL + "/api/v4", s.URL + "/api/v4/"} {
-		c, err := porter.NewClient(base, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, base, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
 		if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
@@ -232,10 +226,7 @@ func TestOptions(t *testing.T) {
 		{"product", porter.WithUserAgent("backup/1.0"), ""},
 		{"header in a product", porter.WithUserAgent("backup\r\nX: y"), "control character"},
 	}
-	base, err := porter.NewClient("https://gitlab.example.com", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := newClient(t, "https://gitlab.example.com", nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := porter.NewClient("https://gitlab.example.com", nil, tt.opt)
@@ -304,14 +295,7 @@ func TestWith(t *testing.T) {
 // nowhere fails the test if anything is sent.
 func nowhere(t *testing.T) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-client"), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-		t.Errorf("sent %s %s", req.Method, req.URL)
-		return nil, errors.New("nothing may be sent")
-	})), porter.WithRetry(0, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return mocked(t, noRequest(t), porter.WithRetry(0, nil))
 }
 
 // A project that cannot be is refused by every method before a request.
@@ -468,10 +452,7 @@ func TestNamespaceRefs(t *testing.T) {
 }
 
 func TestClientIsPrintable(t *testing.T) {
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("SECRET"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("SECRET"))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(verb, c); got != "porter client of https://gitlab.example.com/api/v4/" {
 			t.Errorf("%s: %s", verb, got)

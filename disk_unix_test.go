@@ -55,7 +55,7 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Errorf("the file holds %q", b)
 	}
 	part, err := os.ReadFile(file + ".part")
-	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, dlBytes(t, archive)[:len(part)]) {
+	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, archiveBytes(t, archive)[:len(part)]) {
 		t.Errorf("the part has %d bytes: %v", len(part), err)
 	}
 	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {

@@ -2,7 +2,6 @@ package porter_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +25,6 @@ import (
 )
 
 const dlPath = "/api/v4/projects/7/export/download"
-
-var dlModes = map[string]portertest.DownloadMode{
-	"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied,
-}
 
 // dlServer returns a simulator with a finished export of project 7.
 func dlServer(t *testing.T, a *portertest.Archive, opts ...portertest.Option) *portertest.Server {
@@ -72,15 +67,6 @@ func dlRanges(requests []portertest.Request) []string {
 		ranges = append(ranges, r.Header.Get("Range"))
 	}
 	return ranges
-}
-
-func dlBytes(t *testing.T, a *portertest.Archive) []byte {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestDownloadResumes(t *testing.T) {
@@ -177,7 +163,7 @@ func TestDownloadRetriesEnd(t *testing.T) {
 			if want := "download export of 7: broken off at byte 5000"; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("error %q does not begin with %q", err, want)
 			}
-			if n != 5000 || !bytes.Equal(buf.Bytes(), dlBytes(t, archive)[:5000]) {
+			if n != 5000 || !bytes.Equal(buf.Bytes(), archiveBytes(t, archive)[:5000]) {
 				t.Errorf("wrote %d bytes", n)
 			}
 			if got := len(dlAsked(s, portertest.GitLab)); got != retries+1 {
@@ -367,7 +353,7 @@ func TestDownloadArchiveReplaced(t *testing.T) {
 					if !errors.Is(err, porter.ErrArchiveChanged) {
 						t.Errorf("error: %v", err)
 					}
-					if !bytes.Equal(got, dlBytes(t, old)[:len(got)]) {
+					if !bytes.Equal(got, archiveBytes(t, old)[:len(got)]) {
 						t.Error("bytes of both archives")
 					}
 					r.Close()
@@ -399,12 +385,9 @@ func dlScripted(t *testing.T, opts []porter.Option, answers ...http.HandlerFunc)
 	script := &dlScript{answers: answers}
 	s := httptest.NewServer(script)
 	t.Cleanup(s.Close)
-	c, err := porter.NewClient(s.URL, porter.PrivateToken("secret"), append([]porter.Option{
+	c := newClient(t, s.URL, porter.PrivateToken("secret"), append([]porter.Option{
 		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithPolling(porter.Polling{Patience: time.Nanosecond}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c, script
 }
 
@@ -464,7 +447,7 @@ func TestDownloadGluesNothing(t *testing.T) {
 		later   = "Last-Modified: Wed, 01 May 2024 09:42:00 GMT"
 		chunked = "Chunked: yes"
 	)
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	const size, cut = 30_000, 10_000
 	first := func(headers ...string) http.HandlerFunc { return dlAnswer(200, archive, cut, headers...) }
 	part := func(from, to int, headers ...string) http.HandlerFunc {
@@ -585,20 +568,9 @@ const (
 	errDLPartial = dlText("206")
 )
 
-func dlZip(t *testing.T, b []byte) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	zw.Write(b)
-	if err := zw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 func TestDownloadOfNoArchive(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	const message = `{"message":"404 Not found or has expired"}`
 	tests := []struct {
 		name   string
@@ -612,7 +584,7 @@ func TestDownloadOfNoArchive(t *testing.T) {
 		{"half a magic", dlAnswer(200, []byte{0x1f}, -1), "begins with"},
 		{"zip", dlAnswer(200, []byte("PK\x03\x04, and so on"), -1), "PK"},
 		{"signed URL", dlAnswer(200, []byte("see https://s3.test/a?X-Amz-Signature=secret"), -1), "see https://s3.test/a"},
-		{"compressed once more", dlAnswer(200, dlZip(t, archive), -1, "Content-Encoding: gzip"), "compressed it once more"},
+		{"compressed once more", dlAnswer(200, gzipped(t, archive), -1, "Content-Encoding: gzip"), "compressed it once more"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -646,8 +618,8 @@ func TestDownloadOfNoArchive(t *testing.T) {
 
 // A Content-Encoding that only repeats what an archive is does no harm.
 func TestDownloadMislabelledEncoding(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
-	for _, body := range [][]byte{archive, dlZip(t, []byte("tiny"))} {
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
+	for _, body := range [][]byte{archive, gzipped(t, []byte("tiny"))} {
 		c, _ := dlScripted(t, nil, dlAnswer(200, body, -1, "Content-Encoding: gzip", "Content-Type: application/x-gzip"))
 		var buf bytes.Buffer
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
@@ -766,7 +738,7 @@ func TestExportReader(t *testing.T) {
 		}
 	})
 	t.Run("unknown size", func(t *testing.T) {
-		c, _ := dlScripted(t, nil, dlAnswer(200, dlBytes(t, archive), -1, "Chunked: yes"))
+		c, _ := dlScripted(t, nil, dlAnswer(200, archiveBytes(t, archive), -1, "Chunked: yes"))
 		r, err := c.OpenExport(t.Context(), porter.ProjectID(7))
 		if err != nil {
 			t.Fatal(err)

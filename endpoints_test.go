@@ -304,10 +304,7 @@ func TestEndpoints(t *testing.T) {
 					playAnswer(t, w, a.file)
 				}))
 				defer srv.Close()
-				c, err := porter.NewClient(srv.URL, porter.PrivateToken("glpat-secret"))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, srv.URL, porter.PrivateToken("glpat-secret"))
 				got, err := tt.call(t.Context(), c)
 				if err != nil {
 					t.Fatal(err)

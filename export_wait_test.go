@@ -30,22 +30,8 @@ func exportingServer(t *testing.T, opts ...portertest.Option) (*portertest.Serve
 	s := portertest.NewServer(append([]portertest.Option{portertest.InMemory(), portertest.RealTiming()}, opts...)...)
 	t.Cleanup(s.Close)
 	s.AddProject(portertest.Project{Path: string(exportProject)})
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := connectAs(t, s, portertest.Token)
 	return s, c
-}
-
-// methodCount counts the requests of a method to the end of a path.
-func methodCount(s *portertest.Server, method, suffix string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && strings.HasSuffix(r.Path, suffix) {
-			n++
-		}
-	}
-	return n
 }
 
 func TestExportTo(t *testing.T) {
@@ -102,7 +88,7 @@ func TestExportToJoins(t *testing.T) {
 					if _, err := c.ExportToFile(t.Context(), exportProject, file, nil); err != nil {
 						t.Fatal(err)
 					}
-					if n := methodCount(s, http.MethodPost, "/export"); n != tt.schedule {
+					if n := count(s, http.MethodPost, "/export"); n != tt.schedule {
 						t.Errorf("%d exports were scheduled, want %d", n, tt.schedule)
 					}
 				})
@@ -388,7 +374,7 @@ func TestExportToLostAnswer(t *testing.T) {
 				if strings.HasPrefix(tt.name, "because") {
 					posts = 2
 				}
-				if n := methodCount(s, http.MethodPost, "/export"); n != posts {
+				if n := count(s, http.MethodPost, "/export"); n != posts {
 					t.Errorf("%d requests to schedule", n)
 				}
 			})
@@ -401,13 +387,10 @@ func TestExportToLostAnswer(t *testing.T) {
 func TestExportToRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t)
-		rival, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		rival := connectAs(t, s, portertest.Token)
 		s.Inject(portertest.Fault{Method: http.MethodPost, Path: "/export", Skip: 1, Do: portertest.Delay(8 * time.Second)})
 		raced := false
-		c, err = c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		c, err := c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 			if req.Method == http.MethodPost && !raced {
 				raced = true
 				if err := rival.ScheduleExport(t.Context(), exportProject, nil); err != nil {
@@ -433,10 +416,6 @@ func TestExportToRace(t *testing.T) {
 		}
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // An export that was seen running counts as seen, even if its end comes
 // before the first poll.

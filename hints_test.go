@@ -171,10 +171,7 @@ func TestHints(t *testing.T) {
 			if root, ok := strings.CutPrefix(tt.root, "/.."); ok {
 				base = base[:strings.LastIndex(base, "/")] + root
 			}
-			c, err := porter.NewClient(base, auth, porter.WithTransport(s.Transport()), porter.WithoutPacing())
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, base, auth, porter.WithTransport(s.Transport()), porter.WithoutPacing())
 			for _, call := range tt.calls {
 				err := hintCalls[call](t.Context(), c)
 				var api *porter.APIError

@@ -109,10 +109,7 @@ func TestRefusedStream(t *testing.T) {
 	for _, tt := range tests {
 		for name, call := range calls {
 			addr, tr, streams := refusingServer(t, tt.refuse)
-			c, err := porter.NewClient(addr, nil, porter.WithTransport(tr), porter.WithRetry(2, porter.ConstantBackoff(0)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, addr, nil, porter.WithTransport(tr), porter.WithRetry(2, porter.ConstantBackoff(0)))
 			imp, err := call(c)
 			if (err == nil) != tt.again || (imp != nil) != tt.again {
 				t.Errorf("%s of a %s: got %+v, %v", tt.name, name, imp, err)

@@ -45,27 +45,6 @@ var remoteStarters = map[string]func(context.Context, *porter.Client, porter.Imp
 	},
 }
 
-// mocked returns a client whose requests rt answers.
-func mocked(t *testing.T, rt http.RoundTripper, opts ...porter.Option) *porter.Client {
-	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-secret"),
-		append([]porter.Option{porter.WithTransport(rt), porter.WithRetry(3, porter.ConstantBackoff(time.Second))}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// noRequest fails the test if it is asked for anything.
-func noRequest(t *testing.T) *httpmock.MockTransport {
-	mock := httpmock.NewMockTransport()
-	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("asked for %s %s", r.Method, r.URL.Path)
-		return nil, errors.New("no request was expected")
-	})
-	return mock
-}
-
 func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 	c := mocked(t, noRequest(t))
 	here := porter.ImportOptions{Path: "app"}
@@ -387,17 +366,14 @@ func TestRemoteImportSecrets(t *testing.T) {
 				defer srv.Close()
 				var out bytes.Buffer
 				var mu sync.Mutex
-				c, err := porter.NewClient(srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+				c := newClient(t, srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 					porter.WithRetry(1, porter.ConstantBackoff(0)),
 					porter.WithObserver(func(e porter.Event) {
 						mu.Lock()
 						defer mu.Unlock()
 						remoteLeak(t, e)
 					}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = start(t.Context(), c, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+				_, err := start(t.Context(), c, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
 				if (err == nil) != (name == "success") {
 					t.Errorf("error %v", err)
 				}

@@ -156,10 +156,7 @@ func TestWrongNamespace(t *testing.T) {
 		t.Run(fmt.Sprintf("%v is %s", tt.asked, tt.path), func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
 			mock.RegisterResponder("POST", "https://git.test/api/v4/projects/import", drained(201, `{"id":7,"path_with_namespace":"`+tt.path+`","import_status":"scheduled"}`))
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(mock))
 			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: tt.asked})
 			if imp == nil || imp.ID != 7 {
 				t.Fatalf("got %+v, %v", imp, err)
@@ -245,10 +242,7 @@ func TestStartImportAnswers(t *testing.T) {
 				}
 				return resp, err
 			})
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock), porter.WithRetry(3, porter.ConstantBackoff(0)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(mock), porter.WithRetry(3, porter.ConstantBackoff(0)))
 			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 			if n := mock.GetTotalCallCount(); n != 1 {
 				t.Errorf("%d requests", n)
@@ -497,7 +491,7 @@ func TestImportByServersClock(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			posted := false
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 				if req.Method == http.MethodPost {
 					io.Copy(io.Discard, req.Body)
 					posted = true
@@ -510,9 +504,6 @@ func TestImportByServersClock(t *testing.T) {
 				return retryAnswer(200, http.Header{"Date": {now.Format(http.TimeFormat)}}, fmt.Sprintf(
 					`{"id":9,"path_with_namespace":"acme/app","created_at":%q,"import_status":"finished"}`, now.Add(-tt.age).Format(time.RFC3339)))(req)
 			})))
-			if err != nil {
-				t.Fatal(err)
-			}
 			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 				t.Errorf("%v ahead: got %+v, %v", tt.ahead, imp, err)
@@ -560,10 +551,7 @@ func TestImportOverwrite(t *testing.T) {
 			old := s.AddProject(portertest.Project{Path: "acme/app"})
 			s.AddUser(portertest.User{Username: "mia", Token: "mias"})
 			s.AddMember("acme", "mia", tt.role)
-			c, err := porter.NewClient(s.URL, porter.PrivateToken("mias"), porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, s.URL, porter.PrivateToken("mias"), porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
 			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true})
 			if imp == nil || int64(imp.ID) == old {
 				t.Fatalf("got %+v, %v", imp, err)
@@ -686,10 +674,7 @@ func TestGetImport(t *testing.T) {
 			if !errors.As(err, &failed) || imp.Error != "It broke" {
 				t.Fatalf("got %+v, %v", imp, err)
 			}
-			rea, err := porter.NewClient(s.URL, porter.PrivateToken("reas"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			rea := newClient(t, s.URL, porter.PrivateToken("reas"))
 			got, err := rea.GetImport(t.Context(), porter.ProjectPath("acme/app"))
 			if err != nil {
 				t.Fatal(err)

@@ -144,17 +144,6 @@ func seldom(t *testing.T, c *porter.Client) *porter.Client {
 	return c
 }
 
-// refusals counts the answers with a status.
-func refusals(s *portertest.Server, status int) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Status == status {
-			n++
-		}
-	}
-	return n
-}
-
 // matrixExport makes two exports, the second of a changed project: what is
 // downloaded must be the second archive.
 func matrixExport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
@@ -556,7 +545,7 @@ func matrixLostImport(t *testing.T, r release, s *portertest.Server, c *porter.C
 	if err != nil || imp.Status != porter.ImportFinished || imp.PathWithNamespace != matrixNew {
 		t.Errorf("got %+v, %v", imp, err)
 	}
-	if n := methodCount(s, "POST", "/import"); n != 1 {
+	if n := count(s, "POST", "/import"); n != 1 {
 		t.Errorf("sent %d times", n)
 	}
 }

@@ -1,8 +1,6 @@
 package porter_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -39,17 +37,6 @@ func migratePair(t *testing.T, archive *portertest.Archive, opts ...portertest.O
 	return src, dst
 }
 
-// count returns how many requests of a kind s has seen.
-func count(s *portertest.Server, method, suffix string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Origin == portertest.GitLab && r.Method == method && strings.HasSuffix(r.Path, suffix) {
-			n++
-		}
-	}
-	return n
-}
-
 // checkFolder makes sure that nothing is left in a folder, and that no file of it is open.
 func checkFolder(t *testing.T, dir string) {
 	t.Helper()
@@ -78,19 +65,6 @@ func checkNoneOpen(t *testing.T, dir string) {
 	}
 }
 
-func gzipped(t *testing.T, b []byte) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	z := gzip.NewWriter(&buf)
-	if _, err := z.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 var spoolWays = []struct {
 	name    string
 	noSpool bool
@@ -114,7 +88,7 @@ func TestMigrate(t *testing.T) {
 		}
 	}
 	for name, archive := range archives {
-		for mode, m := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+		for mode, m := range dlModes {
 			for _, way := range spoolWays {
 				for _, skip := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s, %s, %s, unverified %v", name, mode, way.name, skip), func(t *testing.T) {

@@ -44,11 +44,7 @@ func newPacedServer(t *testing.T, projects int, skew time.Duration, opts ...port
 // client returns a client that polls by default, and tells its events.
 func (s *pacedServer) client(t *testing.T, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{porter.WithTransport(s.Transport())}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return connectAs(t, s.Server, portertest.Token, opts...)
 }
 
 // limited returns the requests that count against a limit, by the server's minute.
@@ -60,17 +56,6 @@ func (s *pacedServer) limited(method, suffix string) map[string]int {
 		}
 	}
 	return m
-}
-
-// refused counts the answers that were a 429.
-func (s *pacedServer) refused() int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Status == http.StatusTooManyRequests {
-			n++
-		}
-	}
-	return n
 }
 
 // eventLog is an observer that keeps what it is told.
@@ -131,7 +116,7 @@ func (s *pacedServer) checkPace(t *testing.T, limit, minutes int) {
 			t.Errorf("%d exports in minute %s", n, minute)
 		}
 	}
-	if n := s.refused(); n > 0 {
+	if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 		t.Errorf("%d requests were refused", n)
 	}
 	// The minute in which an edge is kept free counts for nothing.
@@ -195,7 +180,7 @@ func TestPaceWholeJobs(t *testing.T) {
 		}
 		wg.Wait()
 		s.checkPace(t, 6, 50)
-		if n := s.refused() + to.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests) + refusals(to.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 	})
@@ -279,7 +264,7 @@ func TestPaceCanceledWaiters(t *testing.T) {
 		if len(paced) != 7 || paced[6] > 51*time.Second {
 			t.Errorf("delays are %v", paced)
 		}
-		if n := methodCount(s.Server, http.MethodPost, "/export"); n != 7 {
+		if n := count(s.Server, http.MethodPost, "/export"); n != 7 {
 			t.Errorf("%d requests, want 7", n)
 		}
 	})
@@ -310,10 +295,7 @@ func TestPaceRequestsThatNeverArrived(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newPacedServer(t, 1, 0)
-				c, err := porter.NewClient(s.URL, tt.auth, porter.WithTransport(s.Transport()))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, s.URL, tt.auth, porter.WithTransport(s.Transport()))
 				start := time.Now()
 				for range 10 {
 					if err := tt.try(t.Context(), c, s.projects[0]); err == nil {
@@ -351,7 +333,7 @@ func TestPaceDownloads(t *testing.T) {
 		if d := time.Since(start).Round(time.Second); d != 35*time.Second {
 			t.Errorf("the second download of a project came after %v", d)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 		if n := len(events.of(porter.EventPaced)); n != 1 {
@@ -371,7 +353,7 @@ func TestPaceDownloadAfterExport(t *testing.T) {
 		if _, err := c.DownloadExport(t.Context(), s.projects[0], io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 	})
@@ -471,7 +453,7 @@ func TestPaceShared(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, refused := len(events.of(porter.EventPaced)), s.refused(); n != 1 || refused != 0 {
+		if n, refused := len(events.of(porter.EventPaced)), refusals(s.Server, http.StatusTooManyRequests); n != 1 || refused != 0 {
 			t.Errorf("%d waited, %d were refused", n, refused)
 		}
 	})
@@ -506,7 +488,7 @@ func TestPaceOthersUse(t *testing.T) {
 					}
 				}
 				wg.Wait()
-				if n := s.refused(); n != 1 {
+				if n := refusals(s.Server, http.StatusTooManyRequests); n != 1 {
 					t.Errorf("%d were refused, want 1", n)
 				}
 				want := 41 * time.Second // until the server's next minute, known to a second
@@ -557,7 +539,7 @@ func TestPaceEdge(t *testing.T) {
 		if diff := cmp.Diff(want, s.limited(http.MethodPost, "/export")); diff != "" {
 			t.Errorf("exports by minute (-want +got):\n%s", diff)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d were refused", n)
 		}
 	})
@@ -683,7 +665,7 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 						})
 					}
 					wg.Wait()
-					if n := s.refused(); n > tt.refused {
+					if n := refusals(s.Server, http.StatusTooManyRequests); n > tt.refused {
 						t.Errorf("%d were refused, want at most %d", n, tt.refused)
 					}
 				})
@@ -713,7 +695,7 @@ func TestPaceDownloadsOthersUse(t *testing.T) {
 				t.Errorf("%s took %v", p, d)
 			}
 		}
-		if n := s.refused(); n != 1 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n != 1 {
 			t.Errorf("%d were refused", n)
 		}
 	})

@@ -640,9 +640,8 @@ func relationsServer(s *portertest.Server) map[string]*portertest.Archive {
 // in every release that can and every way of delivering files.
 func TestRelationsOfServer(t *testing.T) {
 	t.Parallel()
-	modes := map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied}
 	for _, version := range []string{"14.4", "14.8", "16.1", "16.2", "17.2", "18.9"} {
-		for mode, downloads := range modes {
+		for mode, downloads := range dlModes {
 			if downloads != portertest.FromDisk && version != "14.4" && version != "18.9" {
 				continue
 			}
@@ -713,27 +712,7 @@ func TestRelationsOfServer(t *testing.T) {
 					if err != nil || len(list) != 2 {
 						t.Fatalf("got %v, %v", list, err)
 					}
-					lines, files := 0, 0
-					for _, e := range list {
-						if e.Relation == porter.PortableSelf {
-							continue
-						}
-						batches := []int{0}
-						if e.Batched {
-							batches = nil
-							for _, b := range e.Batches {
-								batches = append(batches, b.Number)
-							}
-						}
-						for _, n := range batches {
-							var buf bytes.Buffer
-							if _, err := c.DownloadRelationExport(ctx, app, e.Relation, n, &buf); err != nil {
-								t.Fatal(err)
-							}
-							files++
-							lines += strings.Count(plainText(buf.Bytes()), "\n")
-						}
-					}
+					lines, files := countIssues(t, c, app, list)
 					wantFiles, missing := 3, porter.ErrNotFound
 					if version < "16.2" {
 						wantFiles = 1
@@ -750,6 +729,32 @@ func TestRelationsOfServer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// countIssues downloads the issues of finished exports, batch by batch.
+func countIssues(t *testing.T, c *porter.Client, app porter.ProjectRef, list []*porter.RelationExport) (lines, files int) {
+	t.Helper()
+	for _, e := range list {
+		if e.Relation == porter.PortableSelf {
+			continue
+		}
+		batches := []int{0}
+		if e.Batched {
+			batches = nil
+			for _, b := range e.Batches {
+				batches = append(batches, b.Number)
+			}
+		}
+		for _, n := range batches {
+			var buf bytes.Buffer
+			if _, err := c.DownloadRelationExport(t.Context(), app, e.Relation, n, &buf); err != nil {
+				t.Fatal(err)
+			}
+			files++
+			lines += strings.Count(plainText(buf.Bytes()), "\n")
+		}
+	}
+	return lines, files
 }
 
 func TestRelationsRefusedByServer(t *testing.T) {
@@ -802,7 +807,7 @@ func TestRelationsRefusedByServer(t *testing.T) {
 // TestRelationFileResumes breaks downloads of a relation off.
 func TestRelationFileResumes(t *testing.T) {
 	t.Parallel()
-	for mode, downloads := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+	for mode, downloads := range dlModes {
 		t.Run(mode, func(t *testing.T) {
 			inBubble(t, []portertest.Option{portertest.Downloads(downloads), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
 				ctx, app := t.Context(), porter.ProjectPath("team/app")

@@ -304,7 +304,7 @@ func retryHung(name string) time.Duration {
 // again and collects its events about that.
 func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]porter.Event, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
+	return newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
 		porter.WithTransport(rt),
 		porter.WithoutPacing(),
 		porter.WithRetry(retries, porter.ConstantBackoff(7*time.Second)),
@@ -314,10 +314,6 @@ func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]port
 			}
 		}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestRetryDelays(t *testing.T) {
@@ -472,13 +468,10 @@ func TestDownloadCanceledInPause(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			script := &retryScript{method: http.MethodGet, steps: []retryStep{tt.step}}
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(script))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(script))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			_, err = c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
 			var api *porter.APIError
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &api) || tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("%s: error is %v", name, err)

@@ -236,12 +236,9 @@ func TestScheduleExportRefused(t *testing.T) {
 			if project == "" {
 				project = "team/app"
 			}
-			c, err := porter.NewClient(s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()), porter.WithRetry(0, nil))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()), porter.WithRetry(0, nil))
 			before := len(s.Exports("team/app"))
-			err = c.ScheduleExport(t.Context(), project, nil)
+			err := c.ScheduleExport(t.Context(), project, nil)
 			if tt.status == 0 {
 				if err != nil || len(s.Exports("team/app")) != before+1 {
 					t.Errorf("got %v", err)
@@ -436,10 +433,7 @@ func TestGetExportDecodes(t *testing.T) {
 	for _, tt := range tests {
 		mock := httpmock.NewMockTransport()
 		mock.RegisterResponder("GET", "https://git.test/api/v4/projects/1/export", drained(200, tt.body))
-		c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, "https://git.test", nil, porter.WithTransport(mock))
 		got, err := c.GetExport(t.Context(), porter.ProjectID(1))
 		if tt.want == nil {
 			var api *porter.APIError

@@ -28,17 +28,6 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// uploads returns the requests for an import that reached s.
-func uploads(s *portertest.Server) []portertest.Request {
-	var posts []portertest.Request
-	for _, r := range s.Requests() {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/projects/import") {
-			posts = append(posts, r)
-		}
-	}
-	return posts
-}
-
 // checkNothingImported makes sure that no upload was whole and no project exists.
 func checkNothingImported(t *testing.T, s *portertest.Server) {
 	t.Helper()
@@ -59,15 +48,6 @@ func writeFile(t *testing.T, b []byte) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-func archiveBytes(t *testing.T, a *portertest.Archive) []byte {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestFileSource(t *testing.T) {
@@ -1036,10 +1016,7 @@ func TestEarlyRefusal(t *testing.T) {
 					s := portertest.NewServer(append(way.opts, portertest.NoLimits())...)
 					defer s.Close()
 					tt.prepare(s)
-					c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)))
-					if err != nil {
-						t.Fatal(err)
-					}
+					c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)))
 					if tt.name == "413 of nginx" {
 						runs = min(runs, 5)
 					}
@@ -1184,10 +1161,7 @@ func TestRudeRefusal(t *testing.T) {
 			conn.Close() // with bytes unread, so this is a reset
 		}
 	})
-	c, err := porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, "http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
 	for run := range 10 {
 		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
 			t.Fatalf("run %d: got %v", run, err)

@@ -100,7 +100,7 @@ func TestURLSourceTakesItsTime(t *testing.T) {
 
 func TestURLSourceRefused(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	mux := http.NewServeMux()
 	hits := map[string]int{}
 	handle := func(path string, h http.HandlerFunc) {
@@ -244,7 +244,7 @@ func TestURLSourceOnGitLab(t *testing.T) {
 // What the caller's client brings along is used, and stays as it is.
 func TestURLSourceClient(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	var got http.Header
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/from" {

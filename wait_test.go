@@ -102,13 +102,10 @@ func pollSteps(t *testing.T, steps string, opts ...porter.Option) (*porter.Clien
 		p.mu.Unlock()
 		return pollStep(req, all[min(n, len(all)-1)])
 	})
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("token"), append([]porter.Option{
+	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("token"), append([]porter.Option{
 		porter.WithTransport(mock),
 		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(30 * time.Second)}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c, p
 }
 
@@ -593,10 +590,7 @@ func TestWaitDefaultPolling(t *testing.T) {
 				}
 				return pollStep(req, "finished")
 			})
-			c, err := porter.NewClient("https://gitlab.example.com", nil, porter.WithTransport(mock))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://gitlab.example.com", nil, porter.WithTransport(mock))
 			if _, err := c.WaitForExport(t.Context(), porter.ProjectID(42)); err != nil {
 				t.Fatal(err)
 			}
@@ -664,12 +658,9 @@ func TestWaitTokenSource(t *testing.T) {
 					}
 					return time.Since(start).String(), nil
 				})
-				c, err := porter.NewClient("https://gitlab.example.com", auth, porter.WithTransport(mock),
+				c := newClient(t, "https://gitlab.example.com", auth, porter.WithTransport(mock),
 					porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(20 * time.Second)}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = c.WaitForExport(t.Context(), porter.ProjectID(42))
+				_, err := c.WaitForExport(t.Context(), porter.ProjectID(42))
 				if got := ending(err); got != tt.want {
 					t.Errorf("ended with %q: %v", got, err)
 				}
