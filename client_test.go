@@ -250,7 +250,8 @@ func TestOptions(t *testing.T) {
 // A negative backoff waits no longer than none.
 func TestNegativeBackoff(t *testing.T) {
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryFail(0, errRefused)}}
-	if err := retryKinds[0].send(t.Context(), retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
+	if err := retryKinds[0].send(t.Context(),
+		retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
 		t.Error(err)
 	}
 }
@@ -437,7 +438,8 @@ func TestNamespaceRefs(t *testing.T) {
 		}
 	}
 	for ns, want := range map[porter.NamespaceRef]string{
-		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42", porter.NamespacePath("4a"): "4a",
+		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42",
+		porter.NamespacePath("4a"): "4a",
 	} {
 		s := portertest.NewServer()
 		s.AddGroup("group/42")
@@ -467,7 +469,8 @@ func TestOddAnswers(t *testing.T) {
 		step retryStep
 		want string // "" if it is a fine answer
 	}{
-		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"), "unexpected answer (text/html): HTML page “Sign in”"},
+		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"),
+			"unexpected answer (text/html): HTML page “Sign in”"},
 		{"empty", retryAnswer(200, nil, ""), "unexpected answer (no content type, 0 bytes)"},
 		{"204", retryAnswer(204, nil, ""), "204 unexpected answer"},
 		{"another object", retryAnswer(200, nil, `{"version":"18.9.0"}`), "unexpected answer"},
@@ -506,10 +509,13 @@ func TestOddAnswers(t *testing.T) {
 // Old servers leave keys out of an import, and newer ones send null.
 func TestLenientImports(t *testing.T) {
 	for name, body := range map[string]string{
-		"11.8":  `{"id":42,"description":"","name":"app","name_with_namespace":"acme / app","path":"app","path_with_namespace":"acme/app","created_at":"2019-02-14T08:15:30.123+02:00","import_status":"finished"}`,
-		"13.12": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","correlation_id":"x","failed_relations":[],"import_error":null}`,
-		"18.9":  `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","import_type":null,"correlation_id":null,"failed_relations":[],"import_error":null,"stats":null}`,
-		"line":  `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","failed_relations":null}`,
+		"11.8": `{"id":42,"description":"","name":"app","name_with_namespace":"acme / app","path":"app","path_with_namespace":"acme/app",` +
+			`"created_at":"2019-02-14T08:15:30.123+02:00","import_status":"finished"}`,
+		"13.12": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","correlation_id":"x","failed_relations":[],` +
+			`"import_error":null}`,
+		"18.9": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","import_type":null,"correlation_id":null,` +
+			`"failed_relations":[],"import_error":null,"stats":null}`,
+		"line": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","failed_relations":null}`,
 	} {
 		script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil, body)}}
 		imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42))
@@ -530,7 +536,8 @@ func TestLenientImports(t *testing.T) {
 		}
 	}
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil,
-		`{"id":42,"import_status":"finished","failed_relations":[{"id":77,"created_at":"2024-05-01T09:44:10.001Z","exception_class":"E","source":"s","exception_message":null,"relation_name":"issues","line_number":null}]}`)}}
+		`{"id":42,"import_status":"finished","failed_relations":[{"id":77,"created_at":"2024-05-01T09:44:10.001Z","exception_class":"E",`+
+			`"source":"s","exception_message":null,"relation_name":"issues","line_number":null}]}`)}}
 	imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42))
 	if err != nil || imp.Complete() || imp.FailedRelations[0].RelationName != "issues" {
 		t.Errorf("%+v, %v", imp, err)
@@ -559,7 +566,8 @@ func TestEndlessAnswers(t *testing.T) {
 		piece  string
 		most   int64
 	}{
-		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10}, {302, "x", 65 << 10},
+		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10},
+		{302, "x", 65 << 10},
 	} {
 		for _, kind := range retryKinds[:3] {
 			body := &endless{piece: bytes.Repeat([]byte(tt.piece), 4096)}

@@ -45,7 +45,8 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 	if err := p.wait(); err == nil {
 		t.Fatal("no error")
 	}
-	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") || !strings.Contains(out, syscall.EFBIG.Error()) {
+	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") ||
+		!strings.Contains(out, syscall.EFBIG.Error()) {
 		t.Errorf("error: %s", out)
 	}
 	if diff := cmp.Diff([]string{"app.tar.gz", "app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {

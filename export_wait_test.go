@@ -78,7 +78,8 @@ func TestExportToJoins(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(version+" after "+tt.after.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					timing := portertest.Timings{Queue: 3 * time.Second, Start: 2 * time.Second, Assemble: 70 * time.Second, FirstCheck: 10 * time.Second, Check: time.Minute, Store: 5 * time.Second, AfterExport: 2 * time.Second}
+					timing := portertest.Timings{Queue: 3 * time.Second, Start: 2 * time.Second, Assemble: 70 * time.Second,
+						FirstCheck: 10 * time.Second, Check: time.Minute, Store: 5 * time.Second, AfterExport: 2 * time.Second}
 					s, c := exportingServer(t, portertest.Version(version), portertest.Timing(timing))
 					if err := c.ScheduleExport(t.Context(), exportProject, nil); err != nil {
 						t.Fatal(err)
@@ -107,7 +108,8 @@ func TestExportToOlderArchive(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s, c := exportingServer(t, portertest.Version(version))
 					old, latest := portertest.NewArchive(70<<10), portertest.NewArchive(80<<10)
-					slow := portertest.Timings{Queue: queue, Start: time.Second, Assemble: 40 * time.Second, FirstCheck: 10 * time.Second, Check: time.Minute}
+					slow := portertest.Timings{Queue: queue, Start: time.Second, Assemble: 40 * time.Second, FirstCheck: 10 * time.Second,
+						Check: time.Minute}
 					s.ScriptExport("team/app", portertest.ExportScript{Archive: old}, portertest.ExportScript{Archive: latest, Timing: &slow})
 					for _, want := range []*portertest.Archive{old, latest} {
 						var buf bytes.Buffer
@@ -313,7 +315,8 @@ func TestExportToUploadTarget(t *testing.T) {
 func TestWaitForExportUploadTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t, portertest.Version("13.12"))
-		err := c.ScheduleExport(t.Context(), exportProject, &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: s.StorageURL + "/app.tar.gz"}})
+		err := c.ScheduleExport(t.Context(), exportProject,
+			&porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: s.StorageURL + "/app.tar.gz"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +332,8 @@ func TestWaitForExportUploadTarget(t *testing.T) {
 func TestExportToLostAnswer(t *testing.T) {
 	t.Parallel()
 	lost := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.LoseAnswer()}
-	gateway := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.Respond(http.StatusBadGateway, nil, "GitLab is not responding\n")}
+	gateway := portertest.Fault{Method: http.MethodPost, Path: "/export",
+		Do: portertest.Respond(http.StatusBadGateway, nil, "GitLab is not responding\n")}
 	twice := gateway
 	twice.Times = 2
 	tests := []struct {
@@ -357,7 +361,8 @@ func TestExportToLostAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, c := exportingServer(t, portertest.Version(tt.version))
 				latest := portertest.NewArchive(80 << 10)
-				s.ScriptExport("team/app", portertest.ExportScript{Archive: latest, Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
+				s.ScriptExport("team/app",
+					portertest.ExportScript{Archive: latest, Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
 				if tt.before {
 					s.AddExport("team/app", "owner")
 				}

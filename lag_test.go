@@ -107,7 +107,8 @@ func TestClocksDiffer(t *testing.T) {
 						return retryAnswer(502, h, "")(req)
 					case posted:
 						made := time.Now().Add(-tt.behind).UTC().Format(time.RFC3339Nano)
-						return retryAnswer(200, h, fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`, made))(req)
+						return retryAnswer(200, h,
+							fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`, made))(req)
 					case tt.looked:
 						return retryAnswer(404, h, `{"message":"404 Project Not Found"}`)(req)
 					}
@@ -165,23 +166,24 @@ func TestRetryAfterIsKept(t *testing.T) {
 				begun := time.Now()
 				posted, asked := false, 0
 				var looks []time.Duration
-				c := newClient(t, "https://gitlab.test", nil, porter.WithoutPacing(), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-					if req.Method == http.MethodPost {
-						posted = true
-						return retryAnswer(502, nil, "")(req)
-					}
-					if tt.name[:min(len(tt.name), 12)] == "a look after" && !posted {
-						return retryAnswer(404, nil, `{"message":"404 Project Not Found"}`)(req)
-					}
-					if asked++; asked == 1 {
-						return retryAnswer(tt.status, http.Header{"Retry-After": {tt.after}}, "later")(req)
-					}
-					looks = append(looks, time.Since(begun))
-					if req.URL.Path == "/api/v4/projects/g/app/export/download" {
-						return retryAnswer(200, nil, "\x1f\x8b\x08 an archive")(req)
-					}
-					return retryAnswer(200, nil, `{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
-				})))
+				c := newClient(t, "https://gitlab.test", nil, porter.WithoutPacing(),
+					porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+						if req.Method == http.MethodPost {
+							posted = true
+							return retryAnswer(502, nil, "")(req)
+						}
+						if tt.name[:min(len(tt.name), 12)] == "a look after" && !posted {
+							return retryAnswer(404, nil, `{"message":"404 Project Not Found"}`)(req)
+						}
+						if asked++; asked == 1 {
+							return retryAnswer(tt.status, http.Header{"Retry-After": {tt.after}}, "later")(req)
+						}
+						looks = append(looks, time.Since(begun))
+						if req.URL.Path == "/api/v4/projects/g/app/export/download" {
+							return retryAnswer(200, nil, "\x1f\x8b\x08 an archive")(req)
+						}
+						return retryAnswer(200, nil, `{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
+					})))
 				ctx := t.Context()
 				if tt.deadline > 0 {
 					var cancel context.CancelFunc
@@ -274,7 +276,8 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				src, dst := portertest.NewServer(real...), portertest.NewServer(real...)
 				defer src.Close()
 				defer dst.Close()
-				src.AddProject(portertest.Project{Path: "g/app", Archive: portertest.BytesArchive([]byte("\x1f\x8bnot an archive, but it begins like one"))})
+				src.AddProject(portertest.Project{Path: "g/app",
+					Archive: portertest.BytesArchive([]byte("\x1f\x8bnot an archive, but it begins like one"))})
 				src.AddExport("g/app", "owner")
 				dst.AddGroup("g")
 				prepare(src)
@@ -286,7 +289,8 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				}
 				synctest.Wait()
 				begun := time.Now()
-				m, err := porter.Migrate(ctx, connectAs(t, src, portertest.Token), porter.ProjectPath("g/app"), to, porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("g")}})
+				m, err := porter.Migrate(ctx, connectAs(t, src, portertest.Token), porter.ProjectPath("g/app"), to,
+					porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("g")}})
 				want := porter.ErrNotArchive
 				if name == "cut off" {
 					want = porter.ErrForbidden

@@ -34,7 +34,8 @@ func TestOutage(t *testing.T) {
 			return err
 		},
 		"migrate": func(ctx context.Context, c *porter.Client) error {
-			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
+			_, err := porter.Migrate(ctx, c, app, c,
+				porter.MigrateOptions{Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
 			return err
 		},
 	}

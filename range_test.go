@@ -123,7 +123,9 @@ func TestLocationIsEscaped(t *testing.T) {
 // A redirect without a place says why in its body, if it is object storage's.
 // One of GitLab's repeats the place, and nothing of that is told.
 func TestRedirectWithoutPlace(t *testing.T) {
-	moved := `<?xml version="1.0" encoding="UTF-8"?><Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using the specified endpoint.</Message><Endpoint>exports.s3.eu-west-1.amazonaws.com</Endpoint><Signature>SECRET</Signature></Error>`
+	moved := `<?xml version="1.0" encoding="UTF-8"?><Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access ` +
+		`must be addressed using the specified endpoint.</Message>` +
+		`<Endpoint>exports.s3.eu-west-1.amazonaws.com</Endpoint><Signature>SECRET</Signature></Error>`
 	for _, status := range []int{301, 307} {
 		store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)

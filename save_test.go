@@ -778,7 +778,8 @@ func TestDownloadFileFails(t *testing.T) {
 		{"no archive", []http.HandlerFunc{dlAnswer(200, []byte("hello"), -1)}, porter.ErrNotArchive, nil},
 		{"broken off for good", []http.HandlerFunc{first, dlAnswer(500, nil, -1)}, errDL500, both},
 		{"changed meanwhile", []http.HandlerFunc{first, dlAnswer(200, b, -1, `ETag: "v2"`)}, porter.ErrArchiveChanged, both},
-		{"expired meanwhile", []http.HandlerFunc{first, dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired, nil},
+		{"expired meanwhile", []http.HandlerFunc{first, dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)},
+			porter.ErrExportExpired, nil},
 		{"without validator", []http.HandlerFunc{dlAnswer(200, b, 10_000)}, io.ErrUnexpectedEOF, nil},
 		{"without length", []http.HandlerFunc{dlAnswer(200, b, 10_000, etag, "Chunked: yes"), dlAnswer(500, nil, -1)}, errDL500, nil},
 	}
@@ -1003,10 +1004,12 @@ func TestDownloadFileTargets(t *testing.T) {
 		} {
 			s := dlServer(t, archive)
 			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
-			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" || !strings.HasPrefix(err.Error(), "download export of 7: ") {
+			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" ||
+				!strings.HasPrefix(err.Error(), "download export of 7: ") {
 				t.Errorf("%q: error: %v", name, err)
 			}
-			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil || !strings.HasPrefix(err.Error(), "export to file: ") {
+			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil ||
+				!strings.HasPrefix(err.Error(), "export to file: ") {
 				t.Errorf("%q: ExportToFile: error: %v", name, err)
 			}
 			if n := len(s.Requests()); n != 0 {

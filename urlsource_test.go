@@ -106,7 +106,8 @@ func TestURLSourceRefused(t *testing.T) {
 	handle := func(path string, h http.HandlerFunc) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { hits[path]++; h(w, r) })
 	}
-	handle("/403", dlAnswer(403, []byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"), -1))
+	handle("/403", dlAnswer(403,
+		[]byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"), -1))
 	handle("/404", dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1))
 	handle("/401", dlAnswer(401, nil, -1))
 	handle("/page", dlAnswer(200, []byte("<html>?"+urlSecret), -1))

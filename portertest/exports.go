@@ -11,13 +11,14 @@ type exports struct {
 	*settings
 	*projects
 	jobs    map[*project][]*exportJob
-	files   map[string]*exportJob // by their key in the object storage
-	all     int                   // how many there were
+	files   map[string]*exportJob    // by their key in the object storage
+	all     int                      // how many there were
 	scripts map[int64][]ExportScript // by project ID
 }
 
 func newExports(s *settings, p *projects) exports {
-	return exports{settings: s, projects: p, jobs: map[*project][]*exportJob{}, files: map[string]*exportJob{}, scripts: map[int64][]ExportScript{}}
+	return exports{settings: s, projects: p, jobs: map[*project][]*exportJob{}, files: map[string]*exportJob{},
+		scripts: map[int64][]ExportScript{}}
 }
 
 // ScriptExport sets how the next exports of a project go, one script each. The

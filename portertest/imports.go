@@ -16,7 +16,7 @@ type imports struct {
 	*settings
 	*projects
 	jobs        map[*project]*importJob
-	pending     []*importJob // those that have not settled
+	pending     []*importJob              // those that have not settled
 	scripts     map[string][]ImportScript // by lower-case path
 	lastFailure int64
 	// fetch reads an archive from a URL, up to a limit.
