@@ -250,7 +250,8 @@ func TestOptions(t *testing.T) {
 // A negative backoff waits no longer than none.
 func TestNegativeBackoff(t *testing.T) {
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryFail(0, errRefused)}}
-	if err := retryKinds[0].send(t.Context(), retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
+	if err := retryKinds[0].send(t.Context(),
+		retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
 		t.Error(err)
 	}
 }
@@ -415,7 +416,8 @@ func TestProjectPathIsEscaped(t *testing.T) {
 func TestNamespaceRefs(t *testing.T) {
 	valid := porter.NamespacePath("group") // only its pointer is no reference
 	bad := []porter.NamespaceRef{
-		porter.NamespaceID(0), porter.NamespaceID(-7), porter.NamespacePath(""), porter.NamespacePath("/group"), porter.NamespacePath("group/"),
+		porter.NamespaceID(0), porter.NamespaceID(-7), porter.NamespacePath(""), porter.NamespacePath("/group"),
+		porter.NamespacePath("group/"),
 		porter.NamespacePath("a//b"), porter.NamespacePath(".."), porter.NamespacePath("a/../b"), porter.NamespacePath("a%2Fb"),
 		porter.NamespacePath("a b"), porter.NamespacePath("a\r\nb"), porter.NamespacePath("1234"), porter.NamespacePath("\xff"),
 		&valid, (*porter.NamespaceID)(nil), (*porter.NamespacePath)(nil),
@@ -437,11 +439,13 @@ func TestNamespaceRefs(t *testing.T) {
 		}
 	}
 	for ns, want := range map[porter.NamespaceRef]string{
-		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42", porter.NamespacePath("4a"): "4a",
+		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42",
+		porter.NamespacePath("4a"): "4a",
 	} {
 		s := portertest.NewServer()
 		s.AddGroup("group/42")
-		connect(t, s).StartImport(t.Context(), porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "app", Namespace: ns})
+		connect(t, s).StartImport(t.Context(), porter.ReaderSource(strings.NewReader("x"), 1),
+			porter.ImportOptions{Path: "app", Namespace: ns})
 		for _, r := range s.Requests() {
 			if got := r.Field("namespace"); got != want || r.Field("namespace_id")+r.Field("namespace_path") != "" {
 				t.Errorf("%#v: sent %v", ns, r.Fields)
@@ -467,7 +471,8 @@ func TestOddAnswers(t *testing.T) {
 		step retryStep
 		want string // "" if it is a fine answer
 	}{
-		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"), "unexpected answer (text/html): HTML page “Sign in”"},
+		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"),
+			"unexpected answer (text/html): HTML page “Sign in”"},
 		{"empty", retryAnswer(200, nil, ""), "unexpected answer (no content type, 0 bytes)"},
 		{"204", retryAnswer(204, nil, ""), "204 unexpected answer"},
 		{"another object", retryAnswer(200, nil, `{"version":"18.9.0"}`), "unexpected answer"},
@@ -481,7 +486,8 @@ func TestOddAnswers(t *testing.T) {
 		{"no status", retryAnswer(200, nil, `{"id":42}`), "unexpected answer"},
 		{"null status", retryAnswer(200, nil, `{"id":42,"export_status":null}`), "unexpected answer"},
 		{"unknown fields", retryAnswer(200, nil, `{"id":42,"export_status":"none","new":{"a":[1]}}`), ""},
-		{"nulls", retryAnswer(200, nil, `{"id":42,"description":null,"name":null,"created_at":null,"_links":null,"export_status":"none"}`), ""},
+		{"nulls", retryAnswer(200, nil, `{"id":42,"description":null,"name":null,"created_at":null,"_links":null,"export_status":"none"}`),
+			""},
 		{"unknown status", retryAnswer(200, nil, `{"id":42,"export_status":"after_export_action"}`), ""},
 		{"203 of a proxy", retryAnswer(203, nil, `{"id":42,"export_status":"none"}`), ""},
 	}
@@ -525,7 +531,8 @@ func TestLenientImports(t *testing.T) {
 		`{"id":42,"import_status":"finished","import_error":null,"failed_relations":[{"relation_name":"issues"}]}`: false,
 	} {
 		script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil, body)}}
-		if imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42)); err != nil || imp.Complete() != complete {
+		if imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42)); err != nil ||
+			imp.Complete() != complete {
 			t.Errorf("%s: complete %v, %v", body, !complete, err)
 		}
 	}
@@ -559,7 +566,8 @@ func TestEndlessAnswers(t *testing.T) {
 		piece  string
 		most   int64
 	}{
-		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10}, {302, "x", 65 << 10},
+		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10},
+		{302, "x", 65 << 10},
 	} {
 		for _, kind := range retryKinds[:3] {
 			body := &endless{piece: bytes.Repeat([]byte(tt.piece), 4096)}

@@ -40,7 +40,8 @@ var handmadeAnswers = map[string]func(body []byte) *http.Response{
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body))}
 	},
 	"HTTP/1.1": func(body []byte) *http.Response {
-		return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Header: make(http.Header), Body: io.NopCloser(bytes.NewReader(body))}
+		return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Header: make(http.Header),
+			Body: io.NopCloser(bytes.NewReader(body))}
 	},
 	"httpmock": func(body []byte) *http.Response { return httpmock.NewBytesResponse(200, body) },
 }
@@ -160,9 +161,11 @@ func TestHandmadeSample(t *testing.T) {
 		if status == "" {
 			status = "finished"
 		}
-		return httpmock.NewStringResponse(200, `{"id":1,"path":"gitlab-test","path_with_namespace":"gitlab-org/gitlab-test","export_status":"`+status+`"}`), nil
+		return httpmock.NewStringResponse(200,
+			`{"id":1,"path":"gitlab-test","path_with_namespace":"gitlab-org/gitlab-test","export_status":"`+status+`"}`), nil
 	})
-	mock.RegisterResponder("POST", "https://gitlab.example.com/api/v4/projects/42/export", httpmock.NewStringResponder(202, `{"message":"202 Accepted"}`))
+	mock.RegisterResponder("POST", "https://gitlab.example.com/api/v4/projects/42/export",
+		httpmock.NewStringResponder(202, `{"message":"202 Accepted"}`))
 	mock.RegisterResponder("GET", "https://gitlab.example.com/api/v4/projects/42/export/download", httpmock.NewBytesResponder(200, archive))
 	c := handmadeClient(t, mock.RoundTrip)
 	var got bytes.Buffer

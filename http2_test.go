@@ -24,7 +24,8 @@ const (
 // refusingServer speaks just enough HTTP/2 to refuse the first stream it has
 // received whole and to answer the others with the project of an import. It
 // returns its address, a transport for it, and how many streams came.
-func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uint32, payload []byte)) (string, http.RoundTripper, *atomic.Int32) {
+func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uint32, payload []byte)) (string, http.RoundTripper,
+	*atomic.Int32) {
 	ts := httptest.NewUnstartedServer(nil)
 	ts.EnableHTTP2 = true
 	ts.StartTLS()

@@ -276,14 +276,16 @@ func TestKillMigrateChild(t *testing.T) {
 	client := func(url string) *porter.Client {
 		soon := porter.ConstantBackoff(5 * time.Millisecond)
 		c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
+			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon),
+			porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
 		return c
 	}
-	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")), porter.MigrateOptions{
-		Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
-		SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
-		NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
-	})
+	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")),
+		porter.MigrateOptions{
+			Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
+			SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
+			NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

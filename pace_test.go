@@ -86,7 +86,8 @@ func delays(events []porter.Event) []time.Duration {
 }
 
 // skews are how far a server's clock may be ahead of the local one.
-var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time.Second + 500*time.Millisecond, 5*time.Hour + 13*time.Minute + 20*time.Second, -10 * time.Second, -3*time.Hour - 700*time.Millisecond}
+var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time.Second + 500*time.Millisecond,
+	5*time.Hour + 13*time.Minute + 20*time.Second, -10 * time.Second, -3*time.Hour - 700*time.Millisecond}
 
 // One after the other, as the server's minutes allow it.
 func TestPaceExports(t *testing.T) {
@@ -371,7 +372,8 @@ func TestPaceImports(t *testing.T) {
 			if err := c.ScheduleExport(t.Context(), p, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
+			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -390,7 +392,8 @@ func TestPaceImports(t *testing.T) {
 				return err
 			},
 			"S3": func() error {
-				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i", SecretAccessKey: "s"}, porter.ImportOptions{Path: "more"})
+				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i",
+					SecretAccessKey: "s"}, porter.ImportOptions{Path: "more"})
 				return err
 			},
 			"relation": func() error {
@@ -416,7 +419,8 @@ func TestPaceOptions(t *testing.T) {
 		{"zero", []porter.Option{porter.WithPacing(porter.Pacing{})}, []time.Duration{60 * time.Second}},
 		{"three", []porter.Option{porter.WithPacing(porter.Pacing{Exports: 3})}, []time.Duration{60 * time.Second, 60 * time.Second}},
 		{"none", []porter.Option{porter.WithoutPacing()}, nil},
-		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})}, []time.Duration{60 * time.Second}},
+		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})},
+			[]time.Duration{60 * time.Second}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -469,7 +473,8 @@ func TestPaceOthersUse(t *testing.T) {
 				s := newPacedServer(t, 10, 0, portertest.Version(version))
 				other := s.client(t, porter.WithoutPacing())
 				for range 6 {
-					if err := other.ScheduleExport(t.Context(), s.projects[0], nil); err != nil && !errors.Is(err, porter.ErrExportInProgress) {
+					if err := other.ScheduleExport(t.Context(), s.projects[0], nil); err != nil &&
+						!errors.Is(err, porter.ErrExportInProgress) {
 						t.Fatal(err)
 					}
 				}
@@ -496,7 +501,8 @@ func TestPaceOthersUse(t *testing.T) {
 					want = time.Minute
 				}
 				retry := events.of(porter.EventRetry)
-				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second || !errors.Is(retry[0].Err, porter.ErrRateLimited) || retry[0].Attempt != 1 {
+				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second ||
+					!errors.Is(retry[0].Err, porter.ErrRateLimited) || retry[0].Attempt != 1 {
 					t.Errorf("retries: %+v, want one after %v", retry, want)
 				}
 				byMinute := s.limited(http.MethodPost, "/export")
@@ -654,7 +660,8 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 					var wg sync.WaitGroup
 					for i := range 30 {
 						path := porter.ProjectPath(fmt.Sprintf("team/app%d", i))
-						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path), Archive: smallArchive}))
+						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path),
+							Archive: smallArchive}))
 						if !byID {
 							p = path
 						}

@@ -150,27 +150,34 @@ func TestSecretsOfJobs(t *testing.T) {
 			return c.Import(ctx, source(), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		},
 		"import of a URL": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return c.Import(ctx, porter.URLSource(signed(s.AddObject("/a.tar.gz", "application/gzip", archive)), s.Client()), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
+			return c.Import(ctx, porter.URLSource(signed(s.AddObject("/a.tar.gz", "application/gzip", archive)), s.Client()),
+				porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		},
 		"migrate": func(ctx context.Context, t *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Export: export(s), SpoolDir: t.TempDir(), Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
+			return porter.Migrate(ctx, c, app, c,
+				porter.MigrateOptions{Export: export(s), SpoolDir: t.TempDir(),
+					Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
 		},
 		"from URL": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
 			return c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "copy"})
 		},
 		"from S3": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "copy"})
+			return c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE",
+				SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "copy"})
 		},
 	}
 	faults := map[string][]portertest.Fault{
-		"well":            nil,
-		"refused":         {{Times: -1, Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)}},
-		"storage refuses": {{Origin: portertest.Storage, Times: -1, Do: portertest.Respond(403, nil, "<Error><Code>SignatureDoesNotMatch</Code></Error>")}},
-		"broken":          {{Skip: 1, Times: -1, Do: portertest.CutResponse(5)}},
-		"lost":            {{Times: -1, Do: portertest.LoseAnswer()}},
-		"busy":            {{Times: 2, Do: portertest.Respond(429, http.Header{"Retry-After": {"0"}}, "Retry later\n")}, {Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")}},
-		"pages":           {{Times: -1, Do: portertest.Respond(200, nil, "<title>Sign in</title>")}},
-		"elsewhere":       {{Times: -1, Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}}, signed("http://127.0.0.1:1/sign_in"))}},
+		"well":    nil,
+		"refused": {{Times: -1, Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)}},
+		"storage refuses": {{Origin: portertest.Storage, Times: -1,
+			Do: portertest.Respond(403, nil, "<Error><Code>SignatureDoesNotMatch</Code></Error>")}},
+		"broken": {{Skip: 1, Times: -1, Do: portertest.CutResponse(5)}},
+		"lost":   {{Times: -1, Do: portertest.LoseAnswer()}},
+		"busy": {{Times: 2, Do: portertest.Respond(429, http.Header{"Retry-After": {"0"}}, "Retry later\n")},
+			{Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")}},
+		"pages": {{Times: -1, Do: portertest.Respond(200, nil, "<title>Sign in</title>")}},
+		"elsewhere": {{Times: -1, Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}},
+			signed("http://127.0.0.1:1/sign_in"))}},
 	}
 	for job, run := range jobs {
 		for fault, all := range faults {
@@ -185,9 +192,11 @@ func TestSecretsOfJobs(t *testing.T) {
 						s.Inject(f)
 					}
 					g := new(gossip)
-					c := newClient(t, s.URL, porter.PrivateToken(secretToken), append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
-						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: 20 * time.Millisecond, Grace: 20 * time.Millisecond}),
-						porter.WithRetry(2, porter.ConstantBackoff(0)))...)
+					c := newClient(t, s.URL, porter.PrivateToken(secretToken),
+						append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
+							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond),
+								Patience: 20 * time.Millisecond, Grace: 20 * time.Millisecond}),
+							porter.WithRetry(2, porter.ConstantBackoff(0)))...)
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
 					result, err := run(ctx, t, s, c)
@@ -241,7 +250,8 @@ var echoes = map[string]func(string) (contentType, body string){
 		if !strings.Contains(s, key) {
 			key = ""
 		}
-		return "application/xml", `<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() + `</Message><AWSAccessKeyId>` + key + `</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
+		return "application/xml", `<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() +
+			`</Message><AWSAccessKeyId>` + key + `</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
 	},
 	"HTML": func(s string) (string, string) {
 		return "text/html", "<html><title>bad " + html.EscapeString(s) + "</title><a href='" + html.EscapeString(s) + "'>"
@@ -280,7 +290,8 @@ var echoedAuths = map[string]porter.Auth{
 // echoedCalls are those that carry one.
 var echoedCalls = map[string]func(context.Context, *porter.Client) error{
 	"schedule": func(ctx context.Context, c *porter.Client) error {
-		return c.ScheduleExport(ctx, porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
+		return c.ScheduleExport(ctx, porter.ProjectID(42),
+			&porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
 	},
 	"status": func(ctx context.Context, c *porter.Client) error {
 		_, err := c.GetExport(ctx, porter.ProjectID(42))
@@ -299,7 +310,8 @@ var echoedCalls = map[string]func(context.Context, *porter.Client) error{
 		return err
 	},
 	"from S3": func(ctx context.Context, c *porter.Client) error {
-		_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
+		_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE",
+			SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
 		return err
 	},
 	"wait": func(ctx context.Context, c *porter.Client) error {
@@ -328,7 +340,8 @@ func TestEchoedSecrets(t *testing.T) {
 					Upload struct{ URL string } `json:"upload"`
 				}
 				json.Unmarshal(body, &sent)
-				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.URL.RawQuery, r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
+				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"),
+					r.URL.RawQuery, r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
 				if _, pass, ok := r.BasicAuth(); ok {
 					heard += " " + pass
 				}
@@ -393,7 +406,8 @@ func TestSecretsOfTransports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := new(gossip)
-			c := newClient(t, "https://gitlab.example.com", auth, append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
+			c := newClient(t, "https://gitlab.example.com", auth,
+				append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
 			_, err := c.GetExport(t.Context(), porter.ProjectID(42))
 			if err == nil || !errors.Is(err, porter.ErrNoAnswer) {
 				t.Fatalf("error is %v", err)
@@ -421,7 +435,8 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 		},
 	}
 	for name, marshal := range codecs {
-		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target}, []*porter.S3Object{&object},
+		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target},
+			[]*porter.S3Object{&object},
 			holder{object}, porter.MigrateOptions{Export: &options}} {
 			b, err := marshal(v)
 			if err == nil || !strings.Contains(err.Error(), "is not marshaled: it holds a secret") {

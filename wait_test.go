@@ -247,7 +247,8 @@ func TestWatchExport(t *testing.T) {
 				if errors.As(err, &wait) {
 					got := *wait
 					got.Err = nil
-					want := porter.WaitError{Op: "export", Project: "group/app", Status: wait.Status, Polls: tt.polls, Elapsed: time.Duration(tt.polls-1) * 30 * time.Second}
+					want := porter.WaitError{Op: "export", Project: "group/app", Status: wait.Status, Polls: tt.polls,
+						Elapsed: time.Duration(tt.polls-1) * 30 * time.Second}
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Errorf("WaitError (-want +got):\n%s", diff)
 					}
@@ -465,12 +466,16 @@ func TestWaitLastLook(t *testing.T) {
 		times    []time.Duration // of the polls, in seconds
 		want     string
 	}{
-		{"just before the end", porter.ConstantBackoff(30 * time.Second), "started", 70 * time.Second, []time.Duration{0, 30, 60, 69}, "WaitError started"},
-		{"finds the export finished", porter.ConstantBackoff(30 * time.Second), "started*3 finished", 70 * time.Second, []time.Duration{0, 30, 60, 69}, ""},
+		{"just before the end", porter.ConstantBackoff(30 * time.Second), "started", 70 * time.Second, []time.Duration{0, 30, 60, 69},
+			"WaitError started"},
+		{"finds the export finished", porter.ConstantBackoff(30 * time.Second), "started*3 finished", 70 * time.Second,
+			[]time.Duration{0, 30, 60, 69}, ""},
 		{"moved forward", porter.ConstantBackoff(time.Hour), "started finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
-		{"moved forward from within the last second", porter.ConstantBackoff(30 * time.Second), "started", 60*time.Second + 500*time.Millisecond, []time.Duration{0, 30, 59}, "WaitError started"},
+		{"moved forward from within the last second", porter.ConstantBackoff(30 * time.Second), "started",
+			60*time.Second + 500*time.Millisecond, []time.Duration{0, 30, 59}, "WaitError started"},
 		{"after a failure", porter.ConstantBackoff(time.Hour), "502 finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
-		{"not before Retry-After is over", porter.ConstantBackoff(time.Second), "429/3600 finished", 20 * time.Minute, []time.Duration{0}, "WaitError "},
+		{"not before Retry-After is over", porter.ConstantBackoff(time.Second), "429/3600 finished", 20 * time.Minute, []time.Duration{0},
+			"WaitError "},
 		{"after Retry-After", porter.ConstantBackoff(time.Hour), "503/60 finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
 		{"no room for one", porter.ConstantBackoff(30 * time.Second), "started", time.Second, []time.Duration{0}, "WaitError started"},
 	}
@@ -568,7 +573,8 @@ func TestWaitPatienceEnds(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				var wait *porter.WaitError
-				if _, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app")); !errors.As(err, &wait) || ctx.Err() != nil || wait.Polls > 2 {
+				if _, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app")); !errors.As(err, &wait) || ctx.Err() != nil ||
+					wait.Polls > 2 {
 					t.Errorf("error is %v", err)
 				}
 			})
