@@ -602,14 +602,8 @@ func TestRemoteImportOfServer(t *testing.T) {
 						if err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) || imp != nil {
 							t.Errorf("got %+v, %v, want %s", imp, err, tt.err)
 						}
-						posts := 0
-						for _, r := range s.Requests() {
-							if r.Origin == portertest.GitLab && r.Method == "POST" {
-								posts++
-							}
-						}
-						if posts != 1 {
-							t.Errorf("%d requests", posts)
+						if n := count(s, "POST", ""); n != 1 {
+							t.Errorf("%d requests", n)
 						}
 						return
 					}
