@@ -97,8 +97,8 @@ func TestHints(t *testing.T) {
 		text   string // of the answer, in the error
 		hint   string // "" for none
 	}{
-		{name: "garbled token", auth: porter.PrivateToken("garbled"), calls: append(on, "import", "import status"), is: porter.ErrUnauthorized,
-			status: 401, text: "401 Unauthorized", hint: noSuchToken},
+		{name: "garbled token", auth: porter.PrivateToken("garbled"), calls: append(on, "import", "import status"),
+			is: porter.ErrUnauthorized, status: 401, text: "401 Unauthorized", hint: noSuchToken},
 		{name: "no token, export", auth: func(*http.Request) error { return nil }, calls: on, is: porter.ErrNotFound, status: 404,
 			text: "404 Project Not Found", hint: orNoToken},
 		{name: "no token, import", auth: func(*http.Request) error { return nil }, calls: []string{"import", "import status"},
@@ -134,8 +134,8 @@ func TestHints(t *testing.T) {
 		{name: "developer, relations", answer: `{"message":"403 Forbidden"}`, calls: []string{"relations"}, is: porter.ErrForbidden,
 			status: 403, text: "403 Forbidden", hint: needsExport},
 		{name: "stranger, export", calls: on, is: porter.ErrNotFound, status: 404, text: "404 Project Not Found", hint: orNoToken},
-		{name: "stranger, import status", calls: []string{"import status"}, is: porter.ErrNotFound, status: 404, text: "404 Project Not Found",
-			hint: noProject},
+		{name: "stranger, import status", calls: []string{"import status"}, is: porter.ErrNotFound, status: 404,
+			text: "404 Project Not Found", hint: noProject},
 		{name: "stranger, import", calls: []string{"import"}, is: porter.ErrNotFound, status: 404, text: "404 Namespace Not Found",
 			hint: noNamespace},
 		{name: "no such project", role: portertest.Owner, lost: true, calls: on, is: porter.ErrNotFound, status: 404,
@@ -144,8 +144,8 @@ func TestHints(t *testing.T) {
 			is: porter.ErrNotFound, status: 404, text: "Project not found", hint: noProject},
 		{name: "exports disabled", server: []portertest.Option{portertest.ExportsDisabled()}, role: portertest.Owner, calls: on,
 			is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: exportOff},
-		{name: "imports disabled", server: []portertest.Option{portertest.ImportsDisabled()}, role: portertest.Owner, calls: []string{"import"},
-			is: porter.ErrForbidden, status: 403, text: "403 Forbidden", hint: sourceOff},
+		{name: "imports disabled", server: []portertest.Option{portertest.ImportsDisabled()}, role: portertest.Owner,
+			calls: []string{"import"}, is: porter.ErrForbidden, status: 403, text: "403 Forbidden", hint: sourceOff},
 		{name: "direct transfer disabled", answer: `{"message":"404 Not Found"}`, calls: []string{"relations"}, is: porter.ErrNotFound,
 			status: 404, text: "404 Not Found", hint: transferOff},
 		{name: "not made yet", role: portertest.Owner, calls: []string{"download"}, is: porter.ErrExportExpired, status: 404,
@@ -156,8 +156,8 @@ func TestHints(t *testing.T) {
 			status: 404, text: "404 Not Found", hint: "or the archive is gone from its object storage"},
 		{name: "wrong root", server: []portertest.Option{portertest.RelativeRoot("/gitlab")}, role: portertest.Owner, root: "/../gitlap",
 			calls: append(on, "import", "import status"), is: porter.ErrNotFound, status: 404, text: "Not found", hint: notGitLab},
-		{name: "too old", server: []portertest.Option{portertest.Version("13.12")}, role: portertest.Owner, calls: []string{"relation imports"},
-			is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: noRoute},
+		{name: "too old", server: []portertest.Option{portertest.Version("13.12")}, role: portertest.Owner,
+			calls: []string{"relation imports"}, is: porter.ErrNotFound, status: 404, text: "404 Not Found", hint: noRoute},
 		{name: "moved", role: portertest.Owner, moved: true, calls: []string{"schedule"}, status: 405,
 			text: "Non GET methods are not allowed for moved projects", hint: moved},
 		{name: "signed for GET", answer: `{"message":"Failed to retrieve headers: 403 \"Forbidden\""}`, calls: []string{"from URL"},
@@ -165,8 +165,8 @@ func TestHints(t *testing.T) {
 		{name: "own network", answer: `{"message":"File url is blocked: Requests to the local network are not allowed"}`,
 			calls: []string{"from URL"}, status: 400, text: "local network",
 			hint: "import the archive through this machine instead, with URLSource"},
-		{name: "no archive there", answer: `{"message":"Content length is too small (should be at least 1 B)"}`, calls: []string{"from URL"},
-			status: 400, text: "too small"},
+		{name: "no archive there", answer: `{"message":"Content length is too small (should be at least 1 B)"}`,
+			calls: []string{"from URL"}, status: 400, text: "too small"},
 		{name: "headers of an upload", answer: `{"message":"Failed to retrieve headers"}`, calls: []string{"schedule"}, status: 400,
 			text: "Failed to retrieve headers"},
 		{name: "proxy wants credentials", answer: "<h1>407 Proxy Authentication Required</h1>",
@@ -185,8 +185,7 @@ func TestHints(t *testing.T) {
 	operations := map[string]string{
 		"schedule": "schedule export of acme/app: ", "status": "get export of acme/app: ", "download": "download export of acme/app: ",
 		"import": "start import of acme/copy: ", "from URL": "start import of acme/copy: ", "import status": "get import of acme/app: ",
-		"relation import": "acme/app: ", "relation imports": "list relation imports of acme/app: ",
-		"relations": "list relation exports of acme/app: ",
+		"relation import": "acme/app: ", "relation imports": "list relation imports of acme/app: ", "relations": "list relation exports of acme/app: ",
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -256,9 +255,11 @@ func TestHintsOfOthers(t *testing.T) {
 	}{
 		{"storage refuses a signature", "download", portertest.Storage, 403, "<Error><Code>AccessDenied</Code></Error>", ""},
 		{"storage has no such object", "download", portertest.Storage, 404, "<Error><Code>NoSuchKey</Code></Error>", ""},
-		{"download redirected to GitLab's other name", "download", portertest.Storage, 404, `{"message":"404 Project Not Found"}`, elsewhere},
+		{"download redirected to GitLab's other name", "download", portertest.Storage, 404, `{"message":"404 Project Not Found"}`,
+			elsewhere},
 		{"firewall", "schedule", portertest.GitLab, 403, "<html><title>Forbidden</title>", ""},
-		{"proxy", "status by ID", portertest.GitLab, 404, "<html><title>404</title>", "this is no answer of GitLab's API: check the base URL"},
+		{"proxy", "status by ID", portertest.GitLab, 404, "<html><title>404</title>",
+			"this is no answer of GitLab's API: check the base URL"},
 		{"Apache without AllowEncodedSlashes", "status", portertest.GitLab, 404, "<html><title>404 Not Found</title>",
 			"AllowEncodedSlashes NoDecode: name the project by its ID"},
 		{"Apache without AllowEncodedSlashes, POST", "schedule", portertest.GitLab, 404, "<html><title>404 Not Found</title>",
@@ -266,7 +267,8 @@ func TestHintsOfOthers(t *testing.T) {
 		{"Apache without AllowEncodedSlashes, import", "import status", portertest.GitLab, 404, "<html><title>404 Not Found</title>",
 			"refuse the %2F in a path"},
 		{"other text", "status", portertest.GitLab, 404, "404 page not found\n", "this is no answer of GitLab's API: check the base URL"},
-		{"proxy before the storage", "download", portertest.Storage, 407, "<html><title>407</title>", "a proxy on the way wants credentials"},
+		{"proxy before the storage", "download", portertest.Storage, 407, "<html><title>407</title>",
+			"a proxy on the way wants credentials"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
