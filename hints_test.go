@@ -185,7 +185,8 @@ func TestHints(t *testing.T) {
 	operations := map[string]string{
 		"schedule": "schedule export of acme/app: ", "status": "get export of acme/app: ", "download": "download export of acme/app: ",
 		"import": "start import of acme/copy: ", "from URL": "start import of acme/copy: ", "import status": "get import of acme/app: ",
-		"relation import": "acme/app: ", "relation imports": "list relation imports of acme/app: ", "relations": "list relation exports of acme/app: ",
+		"relation import": "acme/app: ", "relation imports": "list relation imports of acme/app: ",
+		"relations": "list relation exports of acme/app: ",
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

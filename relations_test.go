@@ -107,23 +107,33 @@ func TestRelationsErrors(t *testing.T) {
 	}
 	app := porter.ProjectPath("team/app")
 	calls := map[string]func(context.Context, *porter.Client) error{
-		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(ctx context.Context, c *porter.Client) error {
+		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.StartRelationsExport(ctx, app, true)
 			return err
 		},
-		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.ListRelationExports(ctx, app)
 			return err
 		},
-		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.GetRelationExport(ctx, app, porter.PortableIssues)
 			return err
 		},
-		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{})
 			return err
 		},
-		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(ctx context.Context, c *porter.Client) error {
+		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.OpenRelationExport(ctx, app, porter.PortableIssues, 1)
 			return err
 		},
