@@ -262,7 +262,8 @@ func TestTargetOfNamespaceID(t *testing.T) {
 				if asked.Hits() != 1 || sent.Target != tt.target {
 					t.Errorf("asked %d times, and the target is %q", asked.Hits(), sent.Target)
 				}
-				if known := tt.target != ""; known != (err == nil) || !known && !errors.Is(err, porter.ErrOutcomeUnknown) || known != strings.HasSuffix(steps, "done") {
+				known := tt.target != ""
+				if known != (err == nil) || !known && !errors.Is(err, porter.ErrOutcomeUnknown) || known != strings.HasSuffix(steps, "done") {
 					t.Errorf("told %q, ended with %v", steps, err)
 				}
 				if err != nil { // and run again, it stays so

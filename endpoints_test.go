@@ -181,7 +181,8 @@ func endpointCases() []endpointCase {
 					Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
 				}},
 			})},
-			{"get-import-never-18.9", imported("widget", porter.Import{Status: porter.ImportNone, FailedRelations: []porter.FailedRelation{}})},
+			{"get-import-never-18.9", imported("widget",
+				porter.Import{Status: porter.ImportNone, FailedRelations: []porter.FailedRelation{}})},
 		}},
 		{"StartImportFromURL", "remote-import", func(ctx context.Context, c *porter.Client) (any, error) {
 			return c.StartImportFromURL(ctx, signed, withTopics)
@@ -202,9 +203,11 @@ func endpointCases() []endpointCase {
 			return c.StartRelationImport(ctx, archive(), widget, porter.RelationMergeRequests)
 		}, []endpointAnswer{
 			{"import-relation-16.11", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
-				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2024-05-01T10:00:00Z"), UpdatedAt: goldenTime("2024-05-01T10:00:00Z")}},
+				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2024-05-01T10:00:00Z"),
+				UpdatedAt: goldenTime("2024-05-01T10:00:00Z")}},
 			{"import-relation-18.9", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
-				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2026-02-01T10:00:00Z"), UpdatedAt: goldenTime("2026-02-01T10:00:00Z")}},
+				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2026-02-01T10:00:00Z"),
+				UpdatedAt: goldenTime("2026-02-01T10:00:00Z")}},
 			{"import-relation-as-documented", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
 				Status: porter.RelationImportFinished}},
 		}},
@@ -236,11 +239,14 @@ func endpointCases() []endpointCase {
 			{"export-relations-status-none", []*porter.RelationExport{}},
 			{"export-relations-status-14.4", []*porter.RelationExport{
 				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2021-10-22T10:05:00Z")},
-				{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "no space left on device", UpdatedAt: goldenTime("2021-10-22T10:05:02Z")},
+				{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "no space left on device",
+					UpdatedAt: goldenTime("2021-10-22T10:05:02Z")},
 			}},
 			{"export-relations-status-18.9", []*porter.RelationExport{
-				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:00Z"), TotalObjects: 7},
-				{Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate), Batched: true, TotalObjects: 1400,
+				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:00Z"),
+					TotalObjects: 7},
+				{Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate), Batched: true,
+					TotalObjects: 1400,
 					Batches: []porter.RelationBatch{
 						{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 1000},
 						{Number: 2, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate)},
@@ -257,8 +263,10 @@ func endpointCases() []endpointCase {
 			{"export-relations-status-one-14.4", &porter.RelationExport{
 				Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime("2021-10-22T10:05:02Z")}},
 			{"export-relations-status-one-18.9", &porter.RelationExport{
-				Relation: porter.PortableIssues, Status: porter.RelationExportFinished, UpdatedAt: goldenTime(lastUpdate), Batched: true, TotalObjects: 3,
-				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
+				Relation: porter.PortableIssues, Status: porter.RelationExportFinished, UpdatedAt: goldenTime(lastUpdate), Batched: true,
+				TotalObjects: 3,
+				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished,
+					UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
 		}},
 		{"OpenRelationExport", "export-relations-download", func(ctx context.Context, c *porter.Client) (any, error) {
 			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.PortableLabels, 0))
@@ -304,10 +312,7 @@ func TestEndpoints(t *testing.T) {
 					playAnswer(t, w, a.file)
 				}))
 				defer srv.Close()
-				c, err := porter.NewClient(srv.URL, porter.PrivateToken("glpat-secret"))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, srv.URL, porter.PrivateToken("glpat-secret"))
 				got, err := tt.call(t.Context(), c)
 				if err != nil {
 					t.Fatal(err)

@@ -83,7 +83,9 @@ func (c *Client) ScheduleExport(ctx context.Context, p ProjectRef, opts *Schedul
 
 // scheduleExport is ScheduleExport. It calls ahead, if that is not nil, before
 // each time that the request is sent, and sends none after an error of it.
-func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *ScheduleExportOptions, ahead func(context.Context) error) error {
+func (c *Client) scheduleExport(
+	ctx context.Context, id, label string, opts *ScheduleExportOptions, ahead func(context.Context) error,
+) error {
 	body, err := opts.encode()
 	if err != nil {
 		return fmt.Errorf("schedule export of %s: %w", label, err)

@@ -26,7 +26,8 @@ type ImportOptions struct {
 	// beginning.
 	Resume *Checkpoint
 	// Checkpoint is told by Import how far it has come, before and after what
-	// cannot be undone, and should keep it. An error of it ends the import there.
+	// cannot be undone, and keeps it. An error of it ends the import there. GitLab
+	// waits meanwhile for the end of the upload, so it should not take long.
 	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 

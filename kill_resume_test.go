@@ -44,9 +44,9 @@ func TestKilledMigrateIsTakenUp(t *testing.T) {
 			killed: func(m *killMigration) bool { return len(m.from.Exports("team/app")) > 0 }},
 		{name: "when the export is scheduled", timings: slowExport, hold: porter.StepExporting, step: porter.StepExporting},
 		{name: "while it waits for the export", timings: slowExport, step: porter.StepExporting,
-			killed: func(m *killMigration) bool { return m.count(m.from, "GET", "/export") > 3 }},
+			killed: func(m *killMigration) bool { return count(m.from, "GET", "/export") > 3 }},
 		{name: "and that ends meanwhile", timings: slowExport, step: porter.StepExporting, later: 2 * time.Hour,
-			killed: func(m *killMigration) bool { return m.count(m.from, "GET", "/export") > 3 }},
+			killed: func(m *killMigration) bool { return count(m.from, "GET", "/export") > 3 }},
 		{name: "in the middle of the archive", step: porter.StepExporting,
 			fault: func(m *killMigration) {
 				m.from.Inject(portertest.Fault{Path: "/export/download", Do: portertest.StallResponse(1_500_000, 0)})
@@ -69,7 +69,7 @@ func TestKilledMigrateIsTakenUp(t *testing.T) {
 		{name: "when the project is there", timings: slowImport, hold: porter.StepImporting, step: porter.StepImporting, exists: true},
 		{name: "while it waits for the import", timings: slowImport, step: porter.StepImporting, exists: true,
 			killed: func(m *killMigration) bool {
-				return len(m.to.Projects()) > 0 && m.count(m.to, "GET", "/import") > 4
+				return len(m.to.Projects()) > 0 && count(m.to, "GET", "/import") > 4
 			}},
 		{name: "at the end", hold: porter.StepDone, step: porter.StepDone, exists: true},
 	}
@@ -121,7 +121,7 @@ func TestKilledMigrateIsTakenUp(t *testing.T) {
 func (m *killMigration) checkOnce(t *testing.T) {
 	t.Helper()
 	m.check(t)
-	if n := len(m.from.Exports("team/app")); n != 1 || m.count(m.from, "POST", "/export") != 1 {
+	if n := len(m.from.Exports("team/app")); n != 1 || count(m.from, "POST", "/export") != 1 {
 		t.Errorf("exported %d times", n)
 	}
 	whole := 0

@@ -19,6 +19,10 @@ func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	const version, none = "18.9", -1
 	rewrite := func(header, value string) func(http.Header) { return func(h http.Header) { h.Set(header, value) } }
+	missing := func(times int, message string) *portertest.Fault {
+		return &portertest.Fault{Path: "/download", Times: times,
+			Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"`+message+`"}`)}
+	}
 	tests := []struct {
 		name   string
 		age    time.Duration // of the archive that is there; none for none
@@ -36,12 +40,23 @@ func TestMaxAge(t *testing.T) {
 		{name: "no age", age: time.Hour, max: 2 * time.Hour, change: func(h http.Header) { h.Del("Last-Modified") }},
 		{name: "age that is no date", age: time.Hour, max: 2 * time.Hour, change: rewrite("Last-Modified", "yesterday")},
 		{name: "from the future", age: time.Hour, max: 2 * time.Hour, change: rewrite("Last-Modified", "Fri, 01 Jan 2100 00:00:00 GMT")},
-		{name: "gone from the storage", age: time.Hour, max: 2 * time.Hour, fault: &portertest.Fault{Path: "/download",
-			Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"404 Not found or has expired"}`)}},
-		{name: "never stored", age: time.Hour, max: 2 * time.Hour, fault: &portertest.Fault{Path: "/download", Times: 6,
-			Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"The project export file is not available yet"}`)}},
+		{name: "gone from the storage", age: time.Hour, max: 2 * time.Hour, fault: missing(1, "404 Not found or has expired")},
+		{name: "never stored", age: time.Hour, max: 2 * time.Hour, fault: missing(6, "The project export file is not available yet")},
 	}
-	ways := map[string]func(*testing.T, *portertest.Server, *porter.Client, *porter.ExportOptions) string{
+	type way = func(*testing.T, *portertest.Server, *porter.Client, *porter.ExportOptions) (sum string)
+	migrate := func(opts porter.MigrateOptions) way {
+		opts.Import = intoNew
+		return func(t *testing.T, s *portertest.Server, c *porter.Client, export *porter.ExportOptions) string {
+			s.AddGroup("new")
+			opts := opts
+			opts.Export = export
+			if _, err := porter.Migrate(t.Context(), c, exportProject, c, opts); err != nil {
+				t.Fatal(err)
+			}
+			return s.Project("new/app").ArchiveSHA256
+		}
+	}
+	ways := map[string]way{
 		"ExportTo": func(t *testing.T, _ *portertest.Server, c *porter.Client, opts *porter.ExportOptions) string {
 			var buf bytes.Buffer
 			exp, err := c.ExportTo(t.Context(), exportProject, &buf, opts)
@@ -61,20 +76,8 @@ func TestMaxAge(t *testing.T) {
 			}
 			return sum(b)
 		},
-		"Migrate": func(t *testing.T, s *portertest.Server, c *porter.Client, opts *porter.ExportOptions) string {
-			s.AddGroup("new")
-			if _, err := porter.Migrate(t.Context(), c, exportProject, c, porter.MigrateOptions{Import: intoNew, Export: opts, SpoolDir: t.TempDir()}); err != nil {
-				t.Fatal(err)
-			}
-			return s.Project("new/app").ArchiveSHA256
-		},
-		"Migrate without spool": func(t *testing.T, s *portertest.Server, c *porter.Client, opts *porter.ExportOptions) string {
-			s.AddGroup("new")
-			if _, err := porter.Migrate(t.Context(), c, exportProject, c, porter.MigrateOptions{Import: intoNew, Export: opts, NoSpool: true}); err != nil {
-				t.Fatal(err)
-			}
-			return s.Project("new/app").ArchiveSHA256
-		},
+		"Migrate":               migrate(porter.MigrateOptions{SpoolDir: t.TempDir()}),
+		"Migrate without spool": migrate(porter.MigrateOptions{NoSpool: true}),
 	}
 	for _, tt := range tests {
 		for way, run := range ways {

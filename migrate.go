@@ -22,8 +22,8 @@ type MigrateOptions struct {
 	// Resume is where another process has left off; nil for the beginning.
 	Resume *Checkpoint
 	// Checkpoint is told how far the migration has come, before and after what
-	// cannot be undone, and should keep it. An error of it ends the migration
-	// there.
+	// cannot be undone, and keeps it. An error of it ends the migration there.
+	// GitLab waits meanwhile for the end of the upload, so it should not take long.
 	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 
@@ -196,7 +196,8 @@ func (m *migration) move(ctx context.Context, id string, before *Export, sp *dis
 		}
 		defer sp.Close() // the import may take hours yet
 	}
-	_, err = m.from.withArchive(ctx, before, m.project, m.opts.Export, m.trail, func(a archive) (err error) {
+	source := wholeExport{c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before}
+	_, err = source.archive(ctx, func(a archive) (err error) {
 		imp, err = m.transfer(ctx, a, sp)
 		return err
 	})

@@ -17,18 +17,26 @@ import (
 func TestOptionsAsJSON(t *testing.T) {
 	t.Parallel()
 	tell := func(context.Context, porter.Checkpoint) error { return nil }
-	checkpoint := &porter.Checkpoint{Step: porter.StepImporting, Time: time.Date(2026, 2, 13, 4, 5, 6, 7, time.UTC), Source: 7, Target: "new/app", Import: 9}
+	checkpoint := &porter.Checkpoint{
+		Step: porter.StepImporting, Time: time.Date(2026, 2, 13, 4, 5, 6, 7, time.UTC), Source: 7, Target: "new/app", Import: 9,
+	}
 	yes, text, number := true, "text", int64(3600)
 	overrides := &porter.ProjectOverrides{
-		Description: &text, Visibility: porter.VisibilityInternal, Topics: []string{}, Avatar: &porter.Avatar{Name: "logo.png", Data: []byte{0, 0xff}},
+		Description: &text, Visibility: porter.VisibilityInternal, Topics: []string{},
+		Avatar:            &porter.Avatar{Name: "logo.png", Data: []byte{0, 0xff}},
 		IssuesAccessLevel: porter.AccessPrivate, LFSEnabled: &yes, BuildTimeout: &number, MergeMethod: porter.MergeMethodFastForward,
 		ContainerExpirationPolicy: &porter.ContainerExpirationPolicyOverrides{Enabled: &yes},
 	}
-	opts := porter.ImportOptions{Path: "app", Name: "App", Namespace: porter.NamespacePath("new"), Overwrite: true, Override: overrides, Resume: checkpoint}
+	opts := porter.ImportOptions{
+		Path: "app", Name: "App", Namespace: porter.NamespacePath("new"), Overwrite: true, Override: overrides, Resume: checkpoint,
+	}
 	byID := opts
 	byID.Namespace = porter.NamespaceID(12)
 	migrate := porter.MigrateOptions{
-		Import: opts, Export: &porter.ExportOptions{ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute},
+		Import: opts,
+		Export: &porter.ExportOptions{
+			ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute,
+		},
 		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, Resume: checkpoint,
 	}
 	for name, v := range map[string]any{
@@ -70,7 +78,8 @@ func TestOptionsAsJSON(t *testing.T) {
 			t.Errorf("%s, %v", b, err)
 		}
 	}
-	if b, err := json.Marshal(checkpoint); err != nil || string(b) != `{"step":"importing","time":"2026-02-13T04:05:06.000000007Z","source":7,"target":"new/app","import":9}` {
+	const want = `{"step":"importing","time":"2026-02-13T04:05:06.000000007Z","source":7,"target":"new/app","import":9}`
+	if b, err := json.Marshal(checkpoint); err != nil || string(b) != want {
 		t.Errorf("%s, %v", b, err)
 	}
 }
@@ -80,7 +89,8 @@ func roundTrip[T any](b []byte, want T) string {
 	if err := json.Unmarshal(b, &got); err != nil {
 		return err.Error()
 	}
-	return cmp.Diff(want, got, cmpopts.IgnoreFields(porter.ImportOptions{}, "Checkpoint"), cmpopts.IgnoreFields(porter.MigrateOptions{}, "Checkpoint"))
+	return cmp.Diff(want, got, cmpopts.IgnoreFields(porter.ImportOptions{}, "Checkpoint"),
+		cmpopts.IgnoreFields(porter.MigrateOptions{}, "Checkpoint"))
 }
 
 // What no options hold is an error, and what JSON leaves out stays as it was.

@@ -35,7 +35,9 @@ func newResumePair(t *testing.T, opts ...portertest.Option) *resumePair {
 }
 
 // migrate takes up a migration and returns the steps it tells.
-func (p *resumePair) migrate(t *testing.T, from *porter.Checkpoint, change func(*porter.MigrateOptions)) (m *porter.Migration, steps string, err error) {
+func (p *resumePair) migrate(
+	t *testing.T, from *porter.Checkpoint, change func(*porter.MigrateOptions),
+) (m *porter.Migration, steps string, err error) {
 	t.Helper()
 	opts := porter.MigrateOptions{Import: intoNew, Resume: from, SpoolDir: t.TempDir()}
 	opts.Checkpoint = func(_ context.Context, p porter.Checkpoint) error {
@@ -96,8 +98,9 @@ func TestResume(t *testing.T) {
 		is      error
 		text    string // of the error
 	}{
-		{name: "scheduling, and never sent", before: func(*testing.T, *resumePair) *porter.Checkpoint { return at(porter.StepScheduling, time.Second) },
-			steps: all, exports: 1, uploads: 1, at: 150 * time.Second},
+		{name: "scheduling, and never sent", before: func(*testing.T, *resumePair) *porter.Checkpoint {
+			return at(porter.StepScheduling, time.Second)
+		}, steps: all, exports: 1, uploads: 1, at: 150 * time.Second},
 		{name: "scheduling, long ago", before: func(*testing.T, *resumePair) *porter.Checkpoint { return at(porter.StepScheduling, time.Hour) },
 			steps: all, exports: 1, uploads: 1, most: 4 * time.Minute},
 		{name: "scheduling, and it waits in the queue", before: func(t *testing.T, p *resumePair) *porter.Checkpoint {
@@ -264,7 +267,8 @@ func TestResume(t *testing.T) {
 		{name: "importing elsewhere", before: func(t *testing.T, p *resumePair) *porter.Checkpoint {
 			c := at(porter.StepImporting, time.Second)
 			p.dst.AddGroup("other")
-			imp, err := p.to.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("other")})
+			imp, err := p.to.StartImport(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("other")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -296,7 +300,8 @@ func TestResume(t *testing.T) {
 						}
 					})
 					took := time.Since(began)
-					if (err != nil) != (tt.is != nil || tt.text != "") || tt.is != nil && !errors.Is(err, tt.is) || err != nil && !strings.Contains(err.Error(), tt.text) {
+					if (err != nil) != (tt.is != nil || tt.text != "") || tt.is != nil && !errors.Is(err, tt.is) ||
+						err != nil && !strings.Contains(err.Error(), tt.text) {
 						t.Errorf("ended with %v", err)
 					}
 					if err == nil && (m.Source.ID != 7 || m.Import.PathWithNamespace != "new/app" || m.Import.Status != porter.ImportFinished) {
@@ -340,8 +345,10 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 		{"done, and no import", porter.Checkpoint{Step: porter.StepDone, Time: now, Source: 7}, "which project was created"},
 		{"of an import", porter.Checkpoint{Step: porter.StepUploading, Time: now, Target: "new/app"}, "not of a migration"},
 		{"another source", porter.Checkpoint{Step: porter.StepExporting, Time: now, Source: 8}, "it is of project 8, not of "},
-		{"another path", porter.Checkpoint{Step: porter.StepExporting, Time: now, Source: 7, Target: "new/other"}, "to new/other, not to new/app"},
-		{"another namespace", porter.Checkpoint{Step: porter.StepExporting, Time: now, Source: 7, Target: "old/app"}, "to old/app, not to new/app"},
+		{"another path", porter.Checkpoint{Step: porter.StepExporting, Time: now, Source: 7, Target: "new/other"},
+			"to new/other, not to new/app"},
+		{"another namespace", porter.Checkpoint{Step: porter.StepExporting, Time: now, Source: 7, Target: "old/app"},
+			"to old/app, not to new/app"},
 	}
 	for _, tt := range tests {
 		for _, ref := range []porter.ProjectRef{porter.ProjectID(7), migrateApp} {
@@ -377,7 +384,8 @@ func TestCheckpointThatDoesNotFit(t *testing.T) {
 				pair := newResumePair(t)
 				opts := intoNew
 				opts.Path, opts.Resume = "app", &p
-				if _, err := pair.to.Import(t.Context(), sourceOf(smallArchive), opts); err == nil || !strings.Contains(err.Error(), "checkpoint does not fit: ") {
+				_, err := pair.to.Import(t.Context(), sourceOf(smallArchive), opts)
+				if err == nil || !strings.Contains(err.Error(), "checkpoint does not fit: ") {
 					t.Errorf("got %v", err)
 				}
 				if n := len(pair.dst.Requests()); n != 0 {

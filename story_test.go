@@ -14,11 +14,12 @@ import (
 func TestStory(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"13.12", "18.9"} {
-		for name, mode := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+		for name, mode := range dlModes {
 			t.Run(version+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					archive := portertest.NewArchive(3 << 20)
-					src := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.Downloads(mode), portertest.NoLimits())
+					src := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.Downloads(mode),
+						portertest.NoLimits())
 					defer src.Close()
 					dst := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.NoLimits())
 					defer dst.Close()

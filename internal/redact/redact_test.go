@@ -53,7 +53,8 @@ func TestScrub(t *testing.T) {
 	ctx, s := WithSecrets(t.Context())
 	SecretsOf(ctx).Add("to/ken+<1>")
 	s.Add("short")
-	u, err := url.Parse("https://user:pass-word@store.test/a?X-Amz-Signature=0123456789abcdef&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261126")
+	u, err := url.Parse("https://user:pass-word@store.test/a?X-Amz-Signature=0123456789abcdef&" +
+		"X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261126")
 	if err != nil {
 		t.Fatal(err)
 	}
