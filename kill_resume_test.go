@@ -84,9 +84,6 @@ func TestKilledMigrateIsTakenUp(t *testing.T) {
 					tt.fault(m)
 				}
 				first := m.start(t, "PORTER_TEST_CHILD_HOLD="+string(tt.hold))
-				if tt.hold != "" && tt.exists { // the export is as slow
-					first.until(func() bool { return len(m.to.Projects()) > 0 })
-				}
 				first.killWhen(func() bool {
 					if tt.hold == "" {
 						return tt.killed(m)
