@@ -140,15 +140,7 @@ func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, e
 	if err != nil {
 		return nil, fmt.Errorf("open export: %w", err)
 	}
-	return c.openExportReader(ctx, id, p.String(), false)
-}
-
-func (c *Client) openExportReader(ctx context.Context, id, label string, outlasts bool) (*ExportReader, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return nil, err
-	}
-	return newExportReader(d)
+	return archive{c: c, id: id, label: p.String()}.reader(ctx)
 }
 
 // DownloadExport writes the finished archive to w and returns how many bytes
@@ -163,15 +155,7 @@ func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) 
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExport(ctx, id, p.String(), w, false)
-}
-
-func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer, outlasts bool) (int64, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return 0, err
-	}
-	return copyDownload(w, d)
+	return archive{c: c, id: id, label: p.String()}.downloadTo(ctx, w)
 }
 
 // copyDownload writes what d downloads to w and closes d.

@@ -155,7 +155,8 @@ func matrixExport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	first, second := r.archive(1), r.archive(2)
 	s.ScriptExport("team/app", portertest.ExportScript{Archive: first}, portertest.ExportScript{Archive: second})
 	var buf bytes.Buffer
-	exp, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ScheduleExportOptions{Description: "Nightly"})
+	nightly := porter.ScheduleExportOptions{Description: "Nightly"}
+	exp, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: nightly})
 	if err != nil || sum(buf.Bytes()) != first.SHA256() || exp.Status != porter.ExportFinished || exp.Links.API == "" {
 		t.Fatalf("got %d bytes, %+v, %v", buf.Len(), exp, err)
 	}
@@ -257,9 +258,9 @@ func matrixUploadTarget(t *testing.T, r release, s *portertest.Server, c *porter
 	archive := r.archive(3)
 	s.ScriptExport("team/app", portertest.ExportScript{Archive: archive})
 	var buf bytes.Buffer
-	_, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ScheduleExportOptions{
+	_, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: porter.ScheduleExportOptions{
 		Upload: &porter.UploadTarget{URL: s.SignedURL("PUT", "/backups/app.tar.gz", time.Hour)},
-	})
+	}})
 	object := s.Object("/backups/app.tar.gz")
 	if (object != nil) != r.can["options"] || object != nil && object.SHA256 != archive.SHA256() {
 		t.Errorf("uploaded %+v", object)
