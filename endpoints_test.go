@@ -220,14 +220,14 @@ func endpointCases() []endpointCase {
 			}},
 		}},
 		{"StartRelationsExport in batches", "export-relations", func(ctx context.Context, c *porter.Client) (any, error) {
-			since, err := c.StartRelationsExport(ctx, widget, true)
+			since, err := c.StartRelationsExport(ctx, widget, &porter.RelationsExportOptions{Batched: true})
 			return since.UTC().Round(5 * time.Second), err
 		}, []endpointAnswer{
 			{"export-relations-14.4", goldenTime("2021-10-22T10:05:00Z")},
 			{"export-relations-18.9", goldenTime("2026-02-01T10:05:00Z")},
 		}},
 		{"StartRelationsExport", "export-relations-whole", func(ctx context.Context, c *porter.Client) (any, error) {
-			_, err := c.StartRelationsExport(ctx, porter.ProjectID(4711), false)
+			_, err := c.StartRelationsExport(ctx, porter.ProjectID(4711), nil)
 			return none, err
 		}, []endpointAnswer{{"export-relations-14.4", none}, {"export-relations-18.9", none}}},
 		{"ListRelationExports", "export-relations-status", func(ctx context.Context, c *porter.Client) (any, error) {
@@ -261,14 +261,14 @@ func endpointCases() []endpointCase {
 				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
 		}},
 		{"OpenRelationExport", "export-relations-download", func(ctx context.Context, c *porter.Client) (any, error) {
-			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.PortableLabels, 0))
+			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableLabels}))
 		}, []endpointAnswer{
 			{"export-relations-download-14.4", endpointFile{"labels.ndjson.gz", 36, `{"title":"bug"}` + "\n"}},
 			{"export-relations-download-18.9", endpointFile{"labels.ndjson.gz", 36, `{"title":"bug"}` + "\n"}},
 		}},
 		{"DownloadRelationExport of a batch", "export-relations-download-batch", func(ctx context.Context, c *porter.Client) (any, error) {
 			var buf bytes.Buffer
-			n, err := c.DownloadRelationExport(ctx, porter.ProjectID(4711), porter.PortableIssues, 2, &buf)
+			n, err := c.DownloadRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableIssues, Batch: 2}, &buf)
 			return endpointFile{"", n, plainText(buf.Bytes())}, err
 		}, []endpointAnswer{
 			{"export-relations-download-batch-16.2", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},

@@ -466,7 +466,7 @@ func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest, dlAnswer(200, b, -1, etag))
 		file := saveTarget(t)
 		get := func() (int64, error) {
-			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.PortableIssues, 0, file)
+			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.RelationFile{Relation: porter.PortableIssues}, file)
 		}
 		if _, err := get(); err == nil {
 			t.Fatal("not broken off")
