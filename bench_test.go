@@ -37,7 +37,8 @@ const benchAnswer = `{"id":4711,"description":null,"name":"Widget","name_with_na
 	`"path_with_namespace":"acme/tools/widget","created_at":"2023-02-14T08:15:30.123Z",` +
 	`"export_status":"finished","_links":{"api_url":"https://git.example.test/api/v4/projects/4711/export/download",` +
 	`"web_url":"https://git.example.test/acme/tools/widget/download_export"},` +
-	`"import_status":"finished","import_type":"gitlab_project","correlation_id":"01HX2Z8Q4W6K0M","failed_relations":[],"import_error":null,"stats":null}`
+	`"import_status":"finished","import_type":"gitlab_project","correlation_id":"01HX2Z8Q4W6K0M","failed_relations":[],"import_error":null,` +
+	`"stats":null}`
 
 // benchPiece starts like an archive, which is all that a download looks at.
 var benchPiece = sync.OnceValue(func() []byte {
@@ -303,12 +304,13 @@ func exportAnswer(status ExportStatus) string {
 func BenchmarkWait(b *testing.B) {
 	const polls = 64
 	n := 0
-	c, err := NewClient("http://gitlab.test", nil, WithPolling(Polling{Backoff: ConstantBackoff(0)}), WithTransport(roundTripper(func(*http.Request) string {
-		if n++; n%polls == 0 {
-			return exportAnswer(ExportFinished)
-		}
-		return exportAnswer(ExportStarted)
-	})))
+	c, err := NewClient("http://gitlab.test", nil, WithPolling(Polling{Backoff: ConstantBackoff(0)}),
+		WithTransport(roundTripper(func(*http.Request) string {
+			if n++; n%polls == 0 {
+				return exportAnswer(ExportFinished)
+			}
+			return exportAnswer(ExportStarted)
+		})))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -22,15 +22,17 @@ import (
 // is taken for its own.
 func TestCauseIsNotTheOutcome(t *testing.T) {
 	t.Parallel()
-	refused := &porter.APIError{StatusCode: 404, Method: "GET", URL: "https://other.test/api/v4/projects/1/export", Message: "404 Project Not Found"}
+	refused := &porter.APIError{StatusCode: 404, Method: "GET", URL: "https://other.test/api/v4/projects/1/export",
+		Message: "404 Project Not Found"}
 	limited := &porter.APIError{StatusCode: 429, Method: "POST", URL: "https://other.test/"}
 	causes := map[string]error{
-		"an answer":       fmt.Errorf("project one: %w", refused),
-		"a lost turn":     limited,
-		"an outcome":      fmt.Errorf("import of project one: %w", porter.ErrOutcomeUnknown),
-		"a failed job":    &porter.ExportError{Export: &porter.Export{Status: porter.ExportFailed}},
-		"a wait":          &porter.WaitError{Op: "export", Project: "one", Err: porter.ErrExportExpired},
-		"a broken call":   fmt.Errorf("notify: %w", &url.Error{Op: "Post", URL: "http://hooks.test/?key=SECRET", Err: errors.New("connection refused")}),
+		"an answer":    fmt.Errorf("project one: %w", refused),
+		"a lost turn":  limited,
+		"an outcome":   fmt.Errorf("import of project one: %w", porter.ErrOutcomeUnknown),
+		"a failed job": &porter.ExportError{Export: &porter.Export{Status: porter.ExportFailed}},
+		"a wait":       &porter.WaitError{Op: "export", Project: "one", Err: porter.ErrExportExpired},
+		"a broken call": fmt.Errorf("notify: %w",
+			&url.Error{Op: "Post", URL: "http://hooks.test/?key=SECRET", Err: errors.New("connection refused")}),
 		"a used source":   porter.ErrSourceConsumed,
 		"several at once": errors.Join(refused, limited, porter.ErrArchiveDamaged),
 	}
@@ -111,16 +113,13 @@ func TestCauseIsNotTheOutcome(t *testing.T) {
 func TestCauseDoesNotPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		posts := 0
-		c, err := porter.NewClient("https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 			if posts++; posts > 1 {
 				return retryAnswer(202, nil, "{}")(req)
 			}
 			<-req.Context().Done()
 			return nil, context.Cause(req.Context())
 		})))
-		if err != nil {
-			t.Fatal(err)
-		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(&porter.APIError{StatusCode: 429}) })
 		c.ScheduleExport(ctx, porter.ProjectID(1), nil)

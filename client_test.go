@@ -167,11 +167,8 @@ func TestTokens(t *testing.T) {
 				sent = append(sent, req.Header.Get(kind.header))
 				return retryAnswer(200, nil, `{"id":42,"export_status":"none"}`)(req)
 			})
-			c, err := porter.NewClient("https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
+			c := newClient(t, "https://gitlab.example.com", kind.auth(tt.token), porter.WithTransport(answer))
+			_, err := c.GetExport(t.Context(), porter.ProjectID(42))
 			switch {
 			case tt.err == "":
 				if err != nil || len(sent) != 1 || sent[0] != kind.before+tt.token {
@@ -192,10 +189,7 @@ func TestRelativeRoot(t *testing.T) {
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "acme/app"})
 	for _, base := range []string{s.URL, s.URL + "/", s.URL + "/api/v4", s.URL + "/api/v4/"} {
-		c, err := porter.NewClient(base, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, base, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
 		if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
@@ -232,10 +226,7 @@ func TestOptions(t *testing.T) {
 		{"product", porter.WithUserAgent("backup/1.0"), ""},
 		{"header in a product", porter.WithUserAgent("backup\r\nX: y"), "control character"},
 	}
-	base, err := porter.NewClient("https://gitlab.example.com", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := newClient(t, "https://gitlab.example.com", nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := porter.NewClient("https://gitlab.example.com", nil, tt.opt)
@@ -259,7 +250,8 @@ func TestOptions(t *testing.T) {
 // A negative backoff waits no longer than none.
 func TestNegativeBackoff(t *testing.T) {
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryFail(0, errRefused)}}
-	if err := retryKinds[0].send(t.Context(), retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
+	if err := retryKinds[0].send(t.Context(),
+		retryClient(t, script, 1, nil, porter.WithRetry(1, porter.ConstantBackoff(-time.Hour)))); err != nil {
 		t.Error(err)
 	}
 }
@@ -304,14 +296,7 @@ func TestWith(t *testing.T) {
 // nowhere fails the test if anything is sent.
 func nowhere(t *testing.T) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-client"), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-		t.Errorf("sent %s %s", req.Method, req.URL)
-		return nil, errors.New("nothing may be sent")
-	})), porter.WithRetry(0, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return mocked(t, noRequest(t), porter.WithRetry(0, nil))
 }
 
 // A project that cannot be is refused by every method before a request.
@@ -465,7 +450,8 @@ func TestNamespaceRefs(t *testing.T) {
 		}
 	}
 	for ns, want := range map[porter.NamespaceRef]string{
-		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42", porter.NamespacePath("4a"): "4a",
+		porter.NamespaceID(7): "7", porter.NamespacePath("group"): "group", porter.NamespacePath("group/42"): "group/42",
+		porter.NamespacePath("4a"): "4a",
 	} {
 		s := portertest.NewServer()
 		s.AddGroup("group/42")
@@ -480,10 +466,7 @@ func TestNamespaceRefs(t *testing.T) {
 }
 
 func TestClientIsPrintable(t *testing.T) {
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("SECRET"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("SECRET"))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(verb, c); got != "porter client of https://gitlab.example.com/api/v4/" {
 			t.Errorf("%s: %s", verb, got)
@@ -498,7 +481,8 @@ func TestOddAnswers(t *testing.T) {
 		step retryStep
 		want string // "" if it is a fine answer
 	}{
-		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"), "unexpected answer (text/html): HTML page “Sign in”"},
+		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"),
+			"unexpected answer (text/html): HTML page “Sign in”"},
 		{"empty", retryAnswer(200, nil, ""), "unexpected answer (no content type, 0 bytes)"},
 		{"204", retryAnswer(204, nil, ""), "204 unexpected answer"},
 		{"another object", retryAnswer(200, nil, `{"version":"18.9.0"}`), "unexpected answer"},
@@ -537,10 +521,13 @@ func TestOddAnswers(t *testing.T) {
 // Old servers leave keys out of an import, and newer ones send null.
 func TestLenientImports(t *testing.T) {
 	for name, body := range map[string]string{
-		"11.8":  `{"id":42,"description":"","name":"app","name_with_namespace":"acme / app","path":"app","path_with_namespace":"acme/app","created_at":"2019-02-14T08:15:30.123+02:00","import_status":"finished"}`,
-		"13.12": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","correlation_id":"x","failed_relations":[],"import_error":null}`,
-		"18.9":  `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","import_type":null,"correlation_id":null,"failed_relations":[],"import_error":null,"stats":null}`,
-		"line":  `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","failed_relations":null}`,
+		"11.8": `{"id":42,"description":"","name":"app","name_with_namespace":"acme / app","path":"app","path_with_namespace":"acme/app",` +
+			`"created_at":"2019-02-14T08:15:30.123+02:00","import_status":"finished"}`,
+		"13.12": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","correlation_id":"x","failed_relations":[],` +
+			`"import_error":null}`,
+		"18.9": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","import_type":null,"correlation_id":null,` +
+			`"failed_relations":[],"import_error":null,"stats":null}`,
+		"line": `{"id":42,"path_with_namespace":"acme/app","import_status":"finished","failed_relations":null}`,
 	} {
 		script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil, body)}}
 		imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42))
@@ -561,7 +548,8 @@ func TestLenientImports(t *testing.T) {
 		}
 	}
 	script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil,
-		`{"id":42,"import_status":"finished","failed_relations":[{"id":77,"created_at":"2024-05-01T09:44:10.001Z","exception_class":"E","source":"s","exception_message":null,"relation_name":"issues","line_number":null}]}`)}}
+		`{"id":42,"import_status":"finished","failed_relations":[{"id":77,"created_at":"2024-05-01T09:44:10.001Z","exception_class":"E",`+
+			`"source":"s","exception_message":null,"relation_name":"issues","line_number":null}]}`)}}
 	imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42))
 	if err != nil || imp.Complete() || imp.FailedRelations[0].RelationName != "issues" {
 		t.Errorf("%+v, %v", imp, err)
@@ -590,7 +578,8 @@ func TestEndlessAnswers(t *testing.T) {
 		piece  string
 		most   int64
 	}{
-		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10}, {302, "x", 65 << 10},
+		{200, " ", 9 << 20}, {200, `{"a":`, 9 << 20}, {404, "x", 65 << 10}, {500, "<html>", 65 << 10}, {400, `{"message":"`, 65 << 10},
+		{302, "x", 65 << 10},
 	} {
 		for _, kind := range retryKinds[:3] {
 			body := &endless{piece: bytes.Repeat([]byte(tt.piece), 4096)}

@@ -45,7 +45,8 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 	if err := p.wait(); err == nil {
 		t.Fatal("no error")
 	}
-	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") || !strings.Contains(out, syscall.EFBIG.Error()) {
+	if out := p.output.String(); !strings.Contains(out, "download export of 7: write "+file+".part: ") ||
+		!strings.Contains(out, syscall.EFBIG.Error()) {
 		t.Errorf("error: %s", out)
 	}
 	if diff := cmp.Diff([]string{"app.tar.gz", "app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {
@@ -55,7 +56,7 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Errorf("the file holds %q", b)
 	}
 	part, err := os.ReadFile(file + ".part")
-	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, dlBytes(t, archive)[:len(part)]) {
+	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, archiveBytes(t, archive)[:len(part)]) {
 		t.Errorf("the part has %d bytes: %v", len(part), err)
 	}
 	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {

@@ -11,8 +11,9 @@ import (
 
 // dispositions are headers and the names they suggest.
 var dispositions = map[string]string{
-	`attachment; filename="2024-05-01_09-41-123_acme_tools_widget_export.tar.gz"; filename*=UTF-8''2024-05-01_09-41-123_acme_tools_widget_export.tar.gz`: "2024-05-01_09-41-123_acme_tools_widget_export.tar.gz",
-	`attachment; filename=2018-03-22_10-15-200_acme_widget_export.tar.gz`:                                                                                "2018-03-22_10-15-200_acme_widget_export.tar.gz",
+	`attachment; filename="2024-05-01_09-41-123_acme_tools_widget_export.tar.gz"; ` +
+		`filename*=UTF-8''2024-05-01_09-41-123_acme_tools_widget_export.tar.gz`: "2024-05-01_09-41-123_acme_tools_widget_export.tar.gz",
+	`attachment; filename=2018-03-22_10-15-200_acme_widget_export.tar.gz`: "2018-03-22_10-15-200_acme_widget_export.tar.gz",
 	``:                              "",
 	`attachment`:                    "",
 	`inline; filename=""`:           "",

@@ -2,7 +2,6 @@ package porter_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +25,6 @@ import (
 )
 
 const dlPath = "/api/v4/projects/7/export/download"
-
-var dlModes = map[string]portertest.DownloadMode{
-	"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied,
-}
 
 // dlServer returns a simulator with a finished export of project 7.
 func dlServer(t *testing.T, a *portertest.Archive, opts ...portertest.Option) *portertest.Server {
@@ -72,15 +67,6 @@ func dlRanges(requests []portertest.Request) []string {
 		ranges = append(ranges, r.Header.Get("Range"))
 	}
 	return ranges
-}
-
-func dlBytes(t *testing.T, a *portertest.Archive) []byte {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestDownloadResumes(t *testing.T) {
@@ -177,7 +163,7 @@ func TestDownloadRetriesEnd(t *testing.T) {
 			if want := "download export of 7: broken off at byte 5000"; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("error %q does not begin with %q", err, want)
 			}
-			if n != 5000 || !bytes.Equal(buf.Bytes(), dlBytes(t, archive)[:5000]) {
+			if n != 5000 || !bytes.Equal(buf.Bytes(), archiveBytes(t, archive)[:5000]) {
 				t.Errorf("wrote %d bytes", n)
 			}
 			if got := len(dlAsked(s, portertest.GitLab)); got != retries+1 {
@@ -207,15 +193,23 @@ func TestDownloadWaitsToResume(t *testing.T) {
 	}{
 		{"backoff", portertest.FromDisk, nil, time.Second, 2 * time.Second, 2},
 		{"503", portertest.FromDisk, []portertest.Action{portertest.Respond(503, nil, "")}, 2 * time.Second, 3 * time.Second, 3},
-		{"503 of storage", portertest.Redirected, []portertest.Action{portertest.Respond(503, nil, "<Error><Code>SlowDown</Code></Error>")}, 2 * time.Second, 3 * time.Second, 3},
-		{"503 with Retry-After", portertest.Redirected, []portertest.Action{portertest.Respond(503, header("Retry-After", "40"), "")}, 41 * time.Second, 42 * time.Second, 3},
-		{"429 with Retry-After", portertest.FromDisk, []portertest.Action{portertest.Respond(429, header("Retry-After", "60"), "{}")}, 61 * time.Second, 62 * time.Second, 3},
+		{"503 of storage", portertest.Redirected, []portertest.Action{portertest.Respond(503, nil, "<Error><Code>SlowDown</Code></Error>")},
+			2 * time.Second, 3 * time.Second, 3},
+		{"503 with Retry-After", portertest.Redirected, []portertest.Action{portertest.Respond(503, header("Retry-After", "40"), "")},
+			41 * time.Second, 42 * time.Second, 3},
+		{"429 with Retry-After", portertest.FromDisk, []portertest.Action{portertest.Respond(429, header("Retry-After", "60"), "{}")},
+			61 * time.Second, 62 * time.Second, 3},
 		{"429 without", portertest.FromDisk, []portertest.Action{portertest.Respond(429, nil, "{}")}, time.Second, 62 * time.Second, 3},
-		{"500, 502, 504", portertest.Proxied, []portertest.Action{portertest.Respond(500, nil, ""), portertest.Respond(502, nil, ""), portertest.Respond(504, nil, "")}, 4 * time.Second, 5 * time.Second, 5},
-		{"a page", portertest.FromDisk, []portertest.Action{portertest.Respond(200, nil, "<title>Back soon</title>")}, 2 * time.Second, 3 * time.Second, 3},
+		{"500, 502, 504", portertest.Proxied,
+			[]portertest.Action{portertest.Respond(500, nil, ""), portertest.Respond(502, nil, ""), portertest.Respond(504, nil, "")},
+			4 * time.Second, 5 * time.Second, 5},
+		{"a page", portertest.FromDisk, []portertest.Action{portertest.Respond(200, nil, "<title>Back soon</title>")}, 2 * time.Second,
+			3 * time.Second, 3},
 		{"no answer", portertest.FromDisk, []portertest.Action{portertest.LoseAnswer()}, time.Second, 3 * time.Second, 3},
-		{"stalled answer", portertest.Redirected, []portertest.Action{portertest.HoldAnswer(0)}, 2*time.Minute + 2*time.Second, 2*time.Minute + 3*time.Second, 3},
-		{"stalled body", portertest.Proxied, []portertest.Action{portertest.StallResponse(700, 0)}, 2*time.Minute + time.Second, 2*time.Minute + 3*time.Second, 3},
+		{"stalled answer", portertest.Redirected, []portertest.Action{portertest.HoldAnswer(0)}, 2*time.Minute + 2*time.Second,
+			2*time.Minute + 3*time.Second, 3},
+		{"stalled body", portertest.Proxied, []portertest.Action{portertest.StallResponse(700, 0)}, 2*time.Minute + time.Second,
+			2*time.Minute + 3*time.Second, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -287,7 +281,8 @@ func TestDownloadResumesNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := dlServer(t, archive)
 		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.CutResponse(30000)})
-		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: 2, Do: portertest.Respond(404, nil, `{"message":"The project export file is not available yet"}`)})
+		s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: 2,
+			Do: portertest.Respond(404, nil, `{"message":"The project export file is not available yet"}`)})
 		start := time.Now()
 		var buf bytes.Buffer
 		if _, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
@@ -367,7 +362,7 @@ func TestDownloadArchiveReplaced(t *testing.T) {
 					if !errors.Is(err, porter.ErrArchiveChanged) {
 						t.Errorf("error: %v", err)
 					}
-					if !bytes.Equal(got, dlBytes(t, old)[:len(got)]) {
+					if !bytes.Equal(got, archiveBytes(t, old)[:len(got)]) {
 						t.Error("bytes of both archives")
 					}
 					r.Close()
@@ -399,12 +394,9 @@ func dlScripted(t *testing.T, opts []porter.Option, answers ...http.HandlerFunc)
 	script := &dlScript{answers: answers}
 	s := httptest.NewServer(script)
 	t.Cleanup(s.Close)
-	c, err := porter.NewClient(s.URL, porter.PrivateToken("secret"), append([]porter.Option{
+	c := newClient(t, s.URL, porter.PrivateToken("secret"), append([]porter.Option{
 		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithPolling(porter.Polling{Patience: time.Nanosecond}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c, script
 }
 
@@ -464,11 +456,12 @@ func TestDownloadGluesNothing(t *testing.T) {
 		later   = "Last-Modified: Wed, 01 May 2024 09:42:00 GMT"
 		chunked = "Chunked: yes"
 	)
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	const size, cut = 30_000, 10_000
 	first := func(headers ...string) http.HandlerFunc { return dlAnswer(200, archive, cut, headers...) }
 	part := func(from, to int, headers ...string) http.HandlerFunc {
-		return dlAnswer(206, archive[from:to], -1, append([]string{fmt.Sprintf("Content-Range: bytes %d-%d/%d", from, to-1, size)}, headers...)...)
+		return dlAnswer(206, archive[from:to], -1,
+			append([]string{fmt.Sprintf("Content-Range: bytes %d-%d/%d", from, to-1, size)}, headers...)...)
 	}
 	whole := func(headers ...string) http.HandlerFunc { return dlAnswer(200, archive, -1, headers...) }
 	page := dlAnswer(200, []byte("<html><title>Back soon</title></html>"), -1, "Content-Type: text/html")
@@ -485,54 +478,85 @@ func TestDownloadGluesNothing(t *testing.T) {
 		asked   []string // "Range If-Range" of the requests after the first one
 	}{
 		{"same ETag", answers(first(etag), part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`}},
-		{"same date and size", answers(first(date, weak), part(cut, size, date, weak)), nil, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"same date and size", answers(first(date, weak), part(cut, size, date, weak)), nil,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
 		{"ETag goes before date", answers(first(date, etag), part(cut, size, etag, later)), nil, []string{`bytes=10000- "v1"`}},
 		{"206 without validators", answers(first(etag), part(cut, size)), nil, []string{`bytes=10000- "v1"`}},
 		{"206 with other ETag", answers(first(etag), part(cut, size, `ETag: "v2"`)), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"206 with other date", answers(first(date), part(cut, size, later)), porter.ErrArchiveChanged, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
-		{"206 with other size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29999/30001", etag)), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"206 of unknown size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29999/*", etag)), nil, []string{`bytes=10000- "v1"`}},
+		{"206 with other date", answers(first(date), part(cut, size, later)), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"206 with other size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29999/30001", etag)),
+			porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
+		{"206 of unknown size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29999/*", etag)), nil,
+			[]string{`bytes=10000- "v1"`}},
 		{"206 begins earlier", answers(first(etag), part(cut-5, size, etag)), nil, []string{`bytes=10000- "v1"`}},
 		{"206 begins later", answers(first(etag), part(cut+5, size, etag), whole(etag)), nil, []string{`bytes=10000- "v1"`, " "}},
-		{"206 begins later, and so does the next", answers(first(etag), part(cut+5, size, etag), part(cut+5, size, etag)), dlText("other bytes"), []string{`bytes=10000- "v1"`, " "}},
-		{"206 of another size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29998/29999", etag)), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
+		{"206 begins later, and so does the next", answers(first(etag), part(cut+5, size, etag), part(cut+5, size, etag)),
+			dlText("other bytes"), []string{`bytes=10000- "v1"`, " "}},
+		{"206 of another size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29998/29999", etag)),
+			porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
 		{"206 without range", answers(first(etag), dlAnswer(206, archive[cut:], -1, etag), whole(etag)), nil, []string{`bytes=10000- "v1"`, " "}},
-		{"206 with a garbled range", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes ten-", etag), whole(etag)), nil, []string{`bytes=10000- "v1"`, " "}},
-		{"206 of several ranges", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Type: multipart/byteranges; boundary=x", etag), whole(etag)), nil, []string{`bytes=10000- "v1"`, " "}},
-		{"206 shorter than asked for", answers(first(etag), part(cut, 20_000, etag), part(20_000, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=20000- "v1"`}},
-		{"206 longer than announced", answers(first(etag), dlAnswer(206, append(archive[cut:size:size], "more"...), -1, "Content-Range: bytes 10000-29999/30000", etag, chunked)), errDLMore, []string{`bytes=10000- "v1"`}},
+		{"206 with a garbled range", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes ten-", etag), whole(etag)),
+			nil, []string{`bytes=10000- "v1"`, " "}},
+		{"206 of several ranges",
+			answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Type: multipart/byteranges; boundary=x", etag), whole(etag)), nil,
+			[]string{`bytes=10000- "v1"`, " "}},
+		{"206 shorter than asked for", answers(first(etag), part(cut, 20_000, etag), part(20_000, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=20000- "v1"`}},
+		{"206 longer than announced",
+			answers(first(etag), dlAnswer(206, append(archive[cut:size:size], "more"...), -1, "Content-Range: bytes 10000-29999/30000", etag,
+				chunked)), errDLMore, []string{`bytes=10000- "v1"`}},
 		{"200 with same ETag", answers(first(etag), whole(etag)), nil, []string{`bytes=10000- "v1"`}},
-		{"200 with same date and size", answers(first(date, weak), whole(date, weak)), nil, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"200 with same date and size", answers(first(date, weak), whole(date, weak)), nil,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
 		{"200 with other ETag", answers(first(etag), whole(`ETag: "v2"`)), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"200 with other date", answers(first(date), whole(later)), porter.ErrArchiveChanged, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
-		{"200 with same date, other size", answers(first(date), dlAnswer(200, archive[:size-1], -1, date)), porter.ErrArchiveChanged, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
-		{"200 with same date, no size", answers(first(date), whole(date, chunked)), porter.ErrArchiveChanged, []string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"200 with other date", answers(first(date), whole(later)), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"200 with same date, other size", answers(first(date), dlAnswer(200, archive[:size-1], -1, date)), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
+		{"200 with same date, no size", answers(first(date), whole(date, chunked)), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
 		{"200 without validators", answers(first(etag), whole()), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"200 that breaks off before the place", answers(first(etag), dlAnswer(200, archive, 500, etag), part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
-		{"200 that breaks off after the place", answers(first(etag), dlAnswer(200, archive, 15_000, etag), part(15_000, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=15000- "v1"`}},
+		{"200 that breaks off before the place", answers(first(etag), dlAnswer(200, archive, 500, etag), part(cut, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
+		{"200 that breaks off after the place", answers(first(etag), dlAnswer(200, archive, 15_000, etag), part(15_000, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=15000- "v1"`}},
 		{"a page, then the rest", answers(first(etag), page, part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
 		{"nothing but pages", answers(first(etag), page), errDLPage, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
-		{"204, then the rest", answers(first(etag), dlAnswer(204, nil, -1), part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
-		{"416", answers(first(etag), dlAnswer(416, nil, -1, "Content-Range: bytes */500")), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"expired", answers(first(etag), dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)), porter.ErrExportExpired, []string{`bytes=10000- "v1"`}},
-		{"token revoked", answers(first(etag), dlAnswer(401, []byte(`{"message":"401 Unauthorized"}`), -1)), porter.ErrUnauthorized, []string{`bytes=10000- "v1"`}},
-		{"forbidden", answers(first(etag), dlAnswer(403, []byte(`{"message":"403 Forbidden"}`), -1)), porter.ErrForbidden, []string{`bytes=10000- "v1"`}},
-		{"500, then the rest", answers(first(etag), dlAnswer(500, nil, -1), part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
+		{"204, then the rest", answers(first(etag), dlAnswer(204, nil, -1), part(cut, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
+		{"416", answers(first(etag), dlAnswer(416, nil, -1, "Content-Range: bytes */500")), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- "v1"`}},
+		{"expired", answers(first(etag), dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)), porter.ErrExportExpired,
+			[]string{`bytes=10000- "v1"`}},
+		{"token revoked", answers(first(etag), dlAnswer(401, []byte(`{"message":"401 Unauthorized"}`), -1)), porter.ErrUnauthorized,
+			[]string{`bytes=10000- "v1"`}},
+		{"forbidden", answers(first(etag), dlAnswer(403, []byte(`{"message":"403 Forbidden"}`), -1)), porter.ErrForbidden,
+			[]string{`bytes=10000- "v1"`}},
+		{"500, then the rest", answers(first(etag), dlAnswer(500, nil, -1), part(cut, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
 		{"no validator", answers(first(), whole()), io.ErrUnexpectedEOF, nil},
 		{"weak ETag only", answers(first(weak), whole(weak)), io.ErrUnexpectedEOF, nil},
 		{"malformed validators", answers(first("ETag: v1", "Last-Modified: yesterday"), whole()), io.ErrUnexpectedEOF, nil},
 		{"date without size", answers(dlAnswer(200, archive, cut, date, chunked), whole(date)), io.ErrUnexpectedEOF, nil},
 		{"chunked and whole", answers(whole(chunked)), nil, nil},
 		{"chunked and broken", answers(dlAnswer(200, archive, cut, etag, chunked), part(cut-1, size, etag)), nil, []string{`bytes=9999- "v1"`}},
-		{"chunked and broken twice", answers(dlAnswer(200, archive, cut, etag, chunked), dlAnswer(206, archive[cut-1:], 5000, "Content-Range: bytes 9999-29999/30000", etag, chunked), part(14_999, size, etag)), nil, []string{`bytes=9999- "v1"`, `bytes=14999- "v1"`}},
-		{"chunked and broken at its end", answers(dlAnswer(200, archive, size, etag, chunked), part(size-1, size, etag)), nil, []string{`bytes=29999- "v1"`}},
+		{"chunked and broken twice",
+			answers(dlAnswer(200, archive, cut, etag, chunked),
+				dlAnswer(206, archive[cut-1:], 5000, "Content-Range: bytes 9999-29999/30000", etag, chunked), part(14_999, size, etag)), nil,
+			[]string{`bytes=9999- "v1"`, `bytes=14999- "v1"`}},
+		{"chunked and broken at its end", answers(dlAnswer(200, archive, size, etag, chunked), part(size-1, size, etag)), nil,
+			[]string{`bytes=29999- "v1"`}},
 		{"chunked, and its end never said", answers(dlAnswer(200, archive, cut, etag, chunked), hanging), nil, []string{`bytes=9999- "v1"`}},
 		{"HTTP/1.0 with length", answers(dlRaw("HTTP/1.0 200 OK\nContent-Length: 30000", archive)), nil, nil},
 		{"HTTP/1.0 without length or validator", answers(dlRaw("HTTP/1.0 200 OK", archive)), io.ErrUnexpectedEOF, nil},
-		{"HTTP/1.0 without length", answers(dlRaw("HTTP/1.0 200 OK\n"+etag, archive), part(size-1, size, etag)), nil, []string{`bytes=29999- "v1"`}},
-		{"HTTP/1.0 without length, broken", answers(dlRaw("HTTP/1.0 200 OK\n"+etag, archive[:cut]), part(cut-1, size, etag)), nil, []string{`bytes=9999- "v1"`}},
+		{"HTTP/1.0 without length", answers(dlRaw("HTTP/1.0 200 OK\n"+etag, archive), part(size-1, size, etag)), nil,
+			[]string{`bytes=29999- "v1"`}},
+		{"HTTP/1.0 without length, broken", answers(dlRaw("HTTP/1.0 200 OK\n"+etag, archive[:cut]), part(cut-1, size, etag)), nil,
+			[]string{`bytes=9999- "v1"`}},
 		{"HTTP/1.1 closed without length", answers(dlRaw("HTTP/1.1 200 OK\nConnection: close", archive[:cut])), io.ErrUnexpectedEOF, nil},
-		{"broken before the first byte, replaced", answers(dlAnswer(200, []byte("\x1f\x8b another"), 0, `ETag: "v0"`), whole(etag)), nil, []string{" "}},
+		{"broken before the first byte, replaced", answers(dlAnswer(200, []byte("\x1f\x8b another"), 0, `ETag: "v0"`), whole(etag)), nil,
+			[]string{" "}},
 		{"206 that nobody asked for", answers(part(0, size, etag)), errDLPartial, nil},
 	}
 	for _, tt := range tests {
@@ -585,20 +609,9 @@ const (
 	errDLPartial = dlText("206")
 )
 
-func dlZip(t *testing.T, b []byte) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	zw.Write(b)
-	if err := zw.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 func TestDownloadOfNoArchive(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	const message = `{"message":"404 Not found or has expired"}`
 	tests := []struct {
 		name   string
@@ -606,13 +619,14 @@ func TestDownloadOfNoArchive(t *testing.T) {
 		quoted string
 	}{
 		{"message of 42 bytes", dlAnswer(200, []byte(message), -1, "Content-Type: application/json"), "404 Not found or has expired"},
-		{"page", dlAnswer(200, []byte("<!DOCTYPE html>\n<title>Sign in</title>"), -1, "Content-Type: text/html"), "<!DOCTYPE html> <title>Sign in</title>"},
+		{"page", dlAnswer(200, []byte("<!DOCTYPE html>\n<title>Sign in</title>"), -1, "Content-Type: text/html"),
+			"<!DOCTYPE html> <title>Sign in</title>"},
 		{"empty", dlAnswer(200, nil, -1), "it is empty"},
 		{"empty and chunked", dlAnswer(200, nil, -1, "Chunked: yes"), "it is empty"},
 		{"half a magic", dlAnswer(200, []byte{0x1f}, -1), "begins with"},
 		{"zip", dlAnswer(200, []byte("PK\x03\x04, and so on"), -1), "PK"},
 		{"signed URL", dlAnswer(200, []byte("see https://s3.test/a?X-Amz-Signature=secret"), -1), "see https://s3.test/a"},
-		{"compressed once more", dlAnswer(200, dlZip(t, archive), -1, "Content-Encoding: gzip"), "compressed it once more"},
+		{"compressed once more", dlAnswer(200, gzipped(t, archive), -1, "Content-Encoding: gzip"), "compressed it once more"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -646,8 +660,8 @@ func TestDownloadOfNoArchive(t *testing.T) {
 
 // A Content-Encoding that only repeats what an archive is does no harm.
 func TestDownloadMislabelledEncoding(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
-	for _, body := range [][]byte{archive, dlZip(t, []byte("tiny"))} {
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
+	for _, body := range [][]byte{archive, gzipped(t, []byte("tiny"))} {
 		c, _ := dlScripted(t, nil, dlAnswer(200, body, -1, "Content-Encoding: gzip", "Content-Type: application/x-gzip"))
 		var buf bytes.Buffer
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
@@ -755,7 +769,8 @@ func TestExportReader(t *testing.T) {
 			version string
 			mode    portertest.DownloadMode
 			named   bool
-		}{{"18.9", portertest.FromDisk, true}, {"10.6", portertest.FromDisk, true}, {"18.9", portertest.Redirected, false}, {"18.9", portertest.Proxied, false}} {
+		}{{"18.9", portertest.FromDisk, true}, {"10.6", portertest.FromDisk, true}, {"18.9", portertest.Redirected, false},
+			{"18.9", portertest.Proxied, false}} {
 			r, _ := open(t, portertest.Version(tt.version), portertest.Downloads(tt.mode))
 			if r.Size() != archive.Size() {
 				t.Errorf("size %d", r.Size())
@@ -766,7 +781,7 @@ func TestExportReader(t *testing.T) {
 		}
 	})
 	t.Run("unknown size", func(t *testing.T) {
-		c, _ := dlScripted(t, nil, dlAnswer(200, dlBytes(t, archive), -1, "Chunked: yes"))
+		c, _ := dlScripted(t, nil, dlAnswer(200, archiveBytes(t, archive), -1, "Chunked: yes"))
 		r, err := c.OpenExport(t.Context(), porter.ProjectID(7))
 		if err != nil {
 			t.Fatal(err)
@@ -830,7 +845,8 @@ func TestExportReaderEnds(t *testing.T) {
 				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
 					Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
 				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
-				r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond), porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
+				r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond),
+					porter.WithRetry(1000, porter.ConstantBackoff(0))).OpenExport(t.Context(), porter.ProjectID(7))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -1011,7 +1027,8 @@ func TestExportSourceAsImport(t *testing.T) {
 	to := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
 	t.Cleanup(to.Close)
 	to.Inject(portertest.Fault{Method: "POST", Do: portertest.CutRequest(150_000)})
-	imp, err := dlConnect(t, to).StartImport(t.Context(), dlConnect(t, from).ExportSource(porter.ProjectID(7)), porter.ImportOptions{Path: "copy"})
+	imp, err := dlConnect(t, to).StartImport(t.Context(), dlConnect(t, from).ExportSource(porter.ProjectID(7)),
+		porter.ImportOptions{Path: "copy"})
 	if err != nil {
 		t.Fatal(err)
 	}

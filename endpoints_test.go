@@ -236,11 +236,14 @@ func endpointCases() []endpointCase {
 			{"export-relations-status-none", []*porter.RelationExport{}},
 			{"export-relations-status-14.4", []*porter.RelationExport{
 				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2021-10-22T10:05:00Z")},
-				{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "no space left on device", UpdatedAt: goldenTime("2021-10-22T10:05:02Z")},
+				{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "no space left on device",
+					UpdatedAt: goldenTime("2021-10-22T10:05:02Z")},
 			}},
 			{"export-relations-status-18.9", []*porter.RelationExport{
-				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:00Z"), TotalObjects: 7},
-				{Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate), Batched: true, TotalObjects: 1400,
+				{Relation: porter.PortableLabels, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:00Z"),
+					TotalObjects: 7},
+				{Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate), Batched: true,
+					TotalObjects: 1400,
 					Batches: []porter.RelationBatch{
 						{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 1000},
 						{Number: 2, Status: porter.RelationExportStarted, UpdatedAt: goldenTime(lastUpdate)},
@@ -257,8 +260,10 @@ func endpointCases() []endpointCase {
 			{"export-relations-status-one-14.4", &porter.RelationExport{
 				Relation: porter.PortableIssues, Status: porter.RelationExportStarted, UpdatedAt: goldenTime("2021-10-22T10:05:02Z")}},
 			{"export-relations-status-one-18.9", &porter.RelationExport{
-				Relation: porter.PortableIssues, Status: porter.RelationExportFinished, UpdatedAt: goldenTime(lastUpdate), Batched: true, TotalObjects: 3,
-				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
+				Relation: porter.PortableIssues, Status: porter.RelationExportFinished, UpdatedAt: goldenTime(lastUpdate), Batched: true,
+				TotalObjects: 3,
+				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"),
+					Objects: 3}}}},
 		}},
 		{"OpenRelationExport", "export-relations-download", func(ctx context.Context, c *porter.Client) (any, error) {
 			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableLabels}))
@@ -304,10 +309,7 @@ func TestEndpoints(t *testing.T) {
 					playAnswer(t, w, a.file)
 				}))
 				defer srv.Close()
-				c, err := porter.NewClient(srv.URL, porter.PrivateToken("glpat-secret"))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, srv.URL, porter.PrivateToken("glpat-secret"))
 				got, err := tt.call(t.Context(), c)
 				if err != nil {
 					t.Fatal(err)

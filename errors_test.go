@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +21,6 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/seed-5d77b939/porter/internal/redact"
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // sentinels are all Err variables.
@@ -87,12 +83,14 @@ func TestRecordedAnswers(t *testing.T) {
 		{name: "wrong-root", text: at + `404 Not found "/api/v4/projects/1/export"`, is: "ErrNotFound"},
 		{name: "upload-url-blocked", text: at + "400 url is blocked: Only allowed schemes are http, https", key: "message",
 			fields: map[string][]string{"url": {"is blocked: Only allowed schemes are http, https"}}},
-		{name: "two-fields", text: at + "400 name has already been taken, is too long (maximum is 255 characters); path has already been taken", key: "message",
+		{name: "two-fields", text: at + "400 name has already been taken, is too long (maximum is 255 characters); path has already been taken",
+			key: "message",
 			fields: map[string][]string{
 				"name": {"has already been taken", "is too long (maximum is 255 characters)"},
 				"path": {"has already been taken"},
 			}},
-		{name: "export-running", text: at + "400 An export is already running or queued for this project. Please try again once it's done.", key: "message"},
+		{name: "export-running", text: at + "400 An export is already running or queued for this project. Please try again once it's done.",
+			key: "message"},
 		{name: "application-limit", text: at + "429 This endpoint has been requested too many times. Try again later.", key: "message",
 			is: "ErrRateLimited", temporary: true, retryAfter: time.Minute},
 		{name: "application-limit-old", text: at + "429 This endpoint has been requested too many times. Try again later.", key: "message",
@@ -102,12 +100,15 @@ func TestRecordedAnswers(t *testing.T) {
 		{name: "missing-parameters", text: at + "400 path is missing, file is missing", key: "error"},
 		{name: "wrong-method", text: at + "405 Not Allowed", key: "error"},
 		{name: "moved-project", text: at + "405 Non GET methods are not allowed for moved projects", key: "message"},
-		{name: "token-expired", text: at + "401 invalid_token: Token is expired. You can either do re-authorization or token refresh.", key: "error", is: "ErrUnauthorized"},
-		{name: "scope-too-small", text: at + "403 insufficient_scope: The request requires higher privileges than provided by the access token. (needs scope api)",
-			key: "error", is: "ErrForbidden"},
+		{name: "token-expired", text: at + "401 invalid_token: Token is expired. You can either do re-authorization or token refresh.",
+			key: "error", is: "ErrUnauthorized"},
+		{name: "scope-too-small",
+			text: at + "403 insufficient_scope: The request requires higher privileges than provided by the access token. (needs scope api)",
+			key:  "error", is: "ErrForbidden"},
 		{name: "resource-lock", text: at + "409 Conflict: Resource lock", key: "message", is: "ErrConflict"},
 		{name: "internal-error", text: at + "500 Internal Server Error", key: "message", temporary: true},
-		{name: "gitaly-exhausted", text: at + "503 Gitaly is temporarily unavailable", key: "message", temporary: true, retryAfter: 30 * time.Second},
+		{name: "gitaly-exhausted", text: at + "503 Gitaly is temporarily unavailable", key: "message", temporary: true,
+			retryAfter: 30 * time.Second},
 		{name: "workhorse-bad-request", text: at + "400 Bad Request"},
 		{name: "workhorse-too-large", text: at + "413 entity is too large", is: "ErrTooLarge"},
 		{name: "workhorse-no-app", text: at + "502 GitLab is not responding", temporary: true},
@@ -121,13 +122,17 @@ func TestRecordedAnswers(t *testing.T) {
 		{name: "moved-permanently", text: at + "301 redirected to http://gitlab.example.com/api/v4/projects/4711/export, not followed"},
 		{name: "read-only", text: at + "301 redirected to https://gitlab.example.com/, not followed"},
 		{name: "no-location", text: at + "303 redirected to nowhere"},
-		{name: "url-in-message", text: at + "400 Failed to open 'https://bucket.example.com/a.tar.gz': timeout, see HTTP://bucket.example.com/b too", key: "message"},
+		{name: "url-in-message",
+			text: at + "400 Failed to open 'https://bucket.example.com/a.tar.gz': timeout, see HTTP://bucket.example.com/b too", key: "message"},
 		{name: "s3-signature", url: storageURL, is: "ErrForbidden",
-			text: storage + "403 SignatureDoesNotMatch The request signature we calculated does not match the signature you provided. Check your key and signing method."},
+			text: storage + "403 SignatureDoesNotMatch The request signature we calculated does not match the signature you provided. Check your " +
+				"key and signing method."},
 		{name: "s3-expired", url: storageURL, text: storage + "403 AccessDenied Request has expired", is: "ErrForbidden"},
 		{name: "azure-signature", url: storageURL, is: "ErrForbidden",
-			text: storage + "403 AuthenticationFailed Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature. RequestId:5d1f Time:2024-05-01T09:41:00.5Z"},
-		{name: "gcs-precondition", url: storageURL, text: storage + "412 PreconditionFailed At least one of the pre-conditions you specified did not hold."},
+			text: storage + "403 AuthenticationFailed Server failed to authenticate the request. Make sure the value of Authorization header is " +
+				"formed correctly including the signature. RequestId:5d1f Time:2024-05-01T09:41:00.5Z"},
+		{name: "gcs-precondition", url: storageURL,
+			text: storage + "412 PreconditionFailed At least one of the pre-conditions you specified did not hold."},
 	}
 	tested := make(map[string]bool)
 	for _, tt := range tests {
@@ -220,26 +225,36 @@ func TestParseErrorBody(t *testing.T) {
 		{name: "text in errors", body: `{"errors":"one"}`, message: "one"},
 		{name: "no errors", body: `{"errors":[]}`},
 		{name: "count of errors", body: `{"message":"one","errors":1}`, message: "one", key: "message"},
-		{name: "GraphQL", body: `{"data":null,"errors":[{"message":"Field 'x' doesn't exist","locations":[{"line":1}],"path":["query"]},{"message":"two"}]}`,
+		{name: "GraphQL", body: `{"data":null,"errors":[{"message":"Field 'x' doesn't exist","locations":[{"line":1}],"path":["query"]},` +
+			`{"message":"two"}]}`,
 			message: "Field 'x' doesn't exist, two"},
-		{name: "JSON:API", body: `{"errors":[{"status":"422","title":"Invalid path","detail":"is too long","source":{"pointer":"/data"}},{"detail":"no"}]}`,
+		{name: "JSON:API", body: `{"errors":[{"status":"422","title":"Invalid path","detail":"is too long","source":{"pointer":"/data"}},` +
+			`{"detail":"no"}]}`,
 			message: "Invalid path: is too long, no"},
-		{name: "errors by field", body: `{"errors":{"path":["is too long","is taken"],"name":["is odd"]}}`, message: "name is odd; path is too long, is taken",
-			fields: map[string][]string{"path": {"is too long", "is taken"}, "name": {"is odd"}}},
-		{name: "message and errors", body: `{"message":"Validation failed","errors":{"path":["is taken"]}}`, message: "Validation failed: path is taken",
-			fields: map[string][]string{"path": {"is taken"}}, key: "message"},
-		{name: "message said twice", body: `{"message":"no such thing","errors":[{"message":"no such thing"}]}`, message: "no such thing", key: "message"},
+		{name: "errors by field", body: `{"errors":{"path":["is too long","is taken"],"name":["is odd"]}}`,
+			message: "name is odd; path is too long, is taken",
+			fields:  map[string][]string{"path": {"is too long", "is taken"}, "name": {"is odd"}}},
+		{name: "message and errors", body: `{"message":"Validation failed","errors":{"path":["is taken"]}}`,
+			message: "Validation failed: path is taken",
+			fields:  map[string][]string{"path": {"is taken"}}, key: "message"},
+		{name: "message said twice", body: `{"message":"no such thing","errors":[{"message":"no such thing"}]}`, message: "no such thing",
+			key: "message"},
 		{name: "errors without a text", body: `{"errors":[{"code":7}]}`, message: `{"code":7}`},
-		{name: "Cloudflare", body: `{"success":false,"errors":[{"code":1015,"message":"You are being rate limited"}],"messages":[],"result":null}`,
+		{name: "Cloudflare", body: `{"success":false,"errors":[{"code":1015,"message":"You are being rate limited"}],"messages":[],` +
+			`"result":null}`,
 			message: "You are being rate limited"},
 		{name: "detail", body: `{"detail":"Not found."}`, message: "Not found."},
-		{name: "list of details", body: `{"detail":[{"loc":["path","id"],"msg":"value is not a valid integer","type":"type_error"}]}`, message: "value is not a valid integer"},
-		{name: "problem", body: `{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"upstream is away","instance":"/x"}`, message: "Bad Gateway: upstream is away"},
+		{name: "list of details", body: `{"detail":[{"loc":["path","id"],"msg":"value is not a valid integer","type":"type_error"}]}`,
+			message: "value is not a valid integer"},
+		{name: "problem", body: `{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"upstream is away","instance":"/x"}`,
+			message: "Bad Gateway: upstream is away"},
 		{name: "problem with a title alone", body: `{"type":"about:blank","title":"Not Found","status":404}`, message: "Not Found"},
 		{name: "problem that says it twice", body: `{"title":"Not Found","detail":"Not Found"}`, message: "Not Found"},
-		{name: "problem with errors", body: `{"title":"Validation failed","status":400,"errors":{"path":["is taken"]}}`, message: "Validation failed: path is taken",
-			fields: map[string][]string{"path": {"is taken"}}},
-		{name: "error with a message", body: `{"error":{"code":403,"message":"denied by policy","status":"PERMISSION_DENIED"}}`, message: "denied by policy"},
+		{name: "problem with errors", body: `{"title":"Validation failed","status":400,"errors":{"path":["is taken"]}}`,
+			message: "Validation failed: path is taken",
+			fields:  map[string][]string{"path": {"is taken"}}},
+		{name: "error with a message", body: `{"error":{"code":403,"message":"denied by policy","status":"PERMISSION_DENIED"}}`,
+			message: "denied by policy"},
 		{name: "error with a reason", body: `{"error":{"type":"security_exception","reason":"denied"},"status":403}`, message: "denied"},
 		{name: "message with a message", body: `{"message":{"message":"denied"}}`, message: "denied", key: "message"},
 		{name: "field called title", body: `{"message":{"title":["is too long"]}}`, message: "title is too long",
@@ -248,7 +263,8 @@ func TestParseErrorBody(t *testing.T) {
 		{name: "capital message", body: `{"Message":"User is not authorized"}`, message: "User is not authorized"},
 		{name: "long errors", body: `{"errors":["` + long + `","` + long + `"]}`, message: cut},
 		{name: "escapes in errors", body: `{"errors":[{"message":"a\u001b[1m\r\nb https://h/x?SECRET"}]}`, message: "a[1m b https://h/x"},
-		{name: "scopes", body: `{"error":"insufficient_scope","scope":"api read_api"}`, message: "insufficient_scope (needs scope api or read_api)", key: "error"},
+		{name: "scopes", body: `{"error":"insufficient_scope","scope":"api read_api"}`,
+			message: "insufficient_scope (needs scope api or read_api)", key: "error"},
 		{name: "null scope", body: `{"error":"insufficient_scope","scope":null}`, message: "insufficient_scope", key: "error"},
 		{name: "top-level list", body: `["a"]`, message: `["a"]`},
 		{name: "cut JSON", body: `{"message":"404 Pro`, message: `{"message":"404 Pro`},
@@ -268,7 +284,8 @@ func TestParseErrorBody(t *testing.T) {
 		{name: "cut XML", body: `<Error><Code>A</Code><StringToSign>SECRET`, message: "an HTML or XML page"},
 		{name: "cut HTML", body: `<html><title>502 Bad`, message: "an HTML or XML page"},
 		{name: "long title", body: "<title>" + long + "</title>", message: "HTML page “" + cut + "”"},
-		{name: "HAProxy", body: "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>", message: "HTML page “503 Service Unavailable”"},
+		{name: "HAProxy", body: "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>",
+			message: "HTML page “503 Service Unavailable”"},
 		{name: "empty title", body: "<html><title> </title><body><H1 class=x>Stop\n here</H1>", message: "HTML page “Stop here”"},
 		{name: "second heading", body: "<html><h1></h1><h2>Access &amp; <b>denied</b></h2>", message: "HTML page “Access & denied”"},
 		{name: "centered", body: "<html><center>nginx says no</center>", message: "HTML page “nginx says no”"},
@@ -390,8 +407,10 @@ func TestAPIErrorIs(t *testing.T) {
 }
 
 func TestAPIErrorTemporary(t *testing.T) {
-	temporary := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true, 507: true, 520: true, 530: true, 599: true}
-	for _, status := range []int{0, 200, 301, 400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 507, 520, 530, 599} {
+	temporary := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true, 507: true, 520: true, 530: true,
+		599: true}
+	for _, status := range []int{0, 200, 301, 400, 401, 403, 404, 405, 408, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 507, 520, 530,
+		599} {
 		if got := (&APIError{StatusCode: status}).Temporary(); got != temporary[status] {
 			t.Errorf("%d: temporary %t, want %t", status, got, temporary[status])
 		}
@@ -404,13 +423,16 @@ func TestAPIErrorText(t *testing.T) {
 		err  APIError
 		want string
 	}{
-		{"whole", APIError{StatusCode: 403, Method: "POST", URL: "https://h/root/api/v4/projects/import", Message: "403 Forbidden", RequestID: "01H", hint: "needs the Maintainer role"},
+		{"whole", APIError{StatusCode: 403, Method: "POST", URL: "https://h/root/api/v4/projects/import", Message: "403 Forbidden",
+			RequestID: "01H", hint: "needs the Maintainer role"},
 			"POST /root/api/v4/projects/import: 403 Forbidden (request 01H); needs the Maintainer role"},
-		{"escaped path", APIError{StatusCode: 404, Method: "GET", URL: "https://h/api/v4/projects/a%2Fb%0Ac/export", Message: "404 Project Not Found"},
+		{"escaped path", APIError{StatusCode: 404, Method: "GET", URL: "https://h/api/v4/projects/a%2Fb%0Ac/export",
+			Message: "404 Project Not Found"},
 			"GET /api/v4/projects/a%2Fb%0Ac/export: 404 Project Not Found"},
 		{"no message", APIError{StatusCode: 503, Method: "GET", URL: "https://bucket/x"}, "GET https://bucket/x: 503 Service Unavailable"},
 		{"unknown status", APIError{StatusCode: 599, Method: "GET", URL: "https://bucket/x"}, "GET https://bucket/x: 599"},
-		{"status added", APIError{StatusCode: 400, Method: "GET", URL: "https://bucket/x", Message: "path is missing"}, "GET https://bucket/x: 400 path is missing"},
+		{"status added", APIError{StatusCode: 400, Method: "GET", URL: "https://bucket/x", Message: "path is missing"},
+			"GET https://bucket/x: 400 path is missing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -427,7 +449,8 @@ func TestAPIErrorLogValue(t *testing.T) {
 		err  APIError
 		want string
 	}{
-		{"whole", APIError{StatusCode: 429, Method: "GET", URL: "https://h/api/v4/x", Message: "Retry later", RequestID: "01H", RetryAfter: time.Minute},
+		{"whole", APIError{StatusCode: 429, Method: "GET", URL: "https://h/api/v4/x", Message: "Retry later", RequestID: "01H",
+			RetryAfter: time.Minute},
 			`e.status=429 e.method=GET e.url=https://h/api/v4/x e.message="Retry later" e.request_id=01H e.retry_after=1m0s`},
 		{"least", APIError{StatusCode: 502, Method: "GET", URL: "https://h/api/v4/x", Body: []byte("long")},
 			`e.status=502 e.method=GET e.url=https://h/api/v4/x e.message=""`},
@@ -461,7 +484,8 @@ func TestParseRetryAfter(t *testing.T) {
 		{name: "too large for an integer", value: "9223372036854775808"},
 		{name: "date by the server's clock", value: "Wed, 01 May 2024 10:01:30 GMT", date: date, want: 90 * time.Second, wantOK: true},
 		{name: "date by our clock", value: "Sat, 01 Jan 2000 00:02:00 GMT", want: 2 * time.Minute, wantOK: true},
-		{name: "date by our clock if the server's is garbled", value: "Sat, 01 Jan 2000 00:02:00 GMT", date: "noon", want: 2 * time.Minute, wantOK: true},
+		{name: "date by our clock if the server's is garbled", value: "Sat, 01 Jan 2000 00:02:00 GMT", date: "noon", want: 2 * time.Minute,
+			wantOK: true},
 		{name: "date in the past", value: "Wed, 01 May 2024 09:00:00 GMT", date: date, wantOK: true},
 		{name: "RFC 850 date", value: "Wednesday, 01-May-24 10:00:05 GMT", date: date, want: 5 * time.Second, wantOK: true},
 		{name: "date of another zone", value: "Wed, 01 May 2024 10:01:30 +0200", date: date},
@@ -490,47 +514,6 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 }
 
-func TestWithoutQuery(t *testing.T) {
-	tests := []struct{ url, want string }{
-		{"https://h/a?b=SECRET#SECRET", "https://h/a"},
-		{"https://u:SECRET@h:8443/a%2Fb?", "https://h:8443/a%2Fb"},
-		{"/a?b", "/a"},
-	}
-	for _, tt := range tests {
-		u, err := url.Parse(tt.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := redact.URL(u); got != tt.want {
-			t.Errorf("got %s, want %s", got, tt.want)
-		}
-		if u.String() != tt.url {
-			t.Errorf("changed the URL to %s", u)
-		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	tests := []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"", 5, ""},
-		{" a\tb\r\n", 5, "a b"},
-		{"12345", 5, "12345"},
-		{"123456", 5, "12345…"},
-		{"1234ö", 5, "1234…"},
-		{"öö", 1, "…"},
-		{"a\u00a0b", 9, "a b"},
-	}
-	for _, tt := range tests {
-		if got := redact.Line(tt.in, tt.n); got != tt.want {
-			t.Errorf("redact.Line(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
-		}
-	}
-}
-
 func TestDescribe(t *testing.T) {
 	tests := []struct{ contentType, body, want string }{
 		{"text/html", "<html><title>Sign in · GitLab</title></html>", "unexpected answer (text/html): HTML page “Sign in · GitLab”"},
@@ -548,7 +531,8 @@ func TestDescribe(t *testing.T) {
 
 func TestJobErrorTexts(t *testing.T) {
 	app := Project{ID: 7, PathWithNamespace: "group/app"}
-	failed := []FailedRelation{{RelationName: "merge_requests"}, {RelationName: "issues"}, {RelationName: "issues"}, {RelationName: "\x1b"}, {}}
+	failed := []FailedRelation{{RelationName: "merge_requests"}, {RelationName: "issues"}, {RelationName: "issues"}, {RelationName: "\x1b"},
+		{}}
 	tests := []struct {
 		name string
 		err  error
@@ -557,15 +541,18 @@ func TestJobErrorTexts(t *testing.T) {
 		{"export", &ExportError{&Export{Project: app, Status: ExportFailed}},
 			`export of group/app failed (status "failed"; GitLab tells the reason by e-mail only)`},
 		{"export that vanished", &ExportError{&Export{Project: app, Status: ExportNone}},
-			`export of group/app failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; before 14.0 an export that was uploaded to a target ends like this, too)`},
+			`export of group/app failed: it ran and ended without an archive (GitLab tells the reason by e-mail only; before 14.0 an export that ` +
+				`was uploaded to a target ends like this, too)`},
 		{"export without an answer", &ExportError{}, "export failed"},
-		{"import", &ImportError{&Import{Project: app, Status: ImportFailed, Error: "tar: \x1b[31mbroken\nsee https://h/a?token=SECRET", CorrelationID: "01H\n"}},
+		{"import", &ImportError{&Import{Project: app, Status: ImportFailed, Error: "tar: \x1b[31mbroken\nsee https://h/a?token=SECRET",
+			CorrelationID: "01H\n"}},
 			"import of group/app failed: tar: [31mbroken see https://h/a (correlation ID 01H)"},
 		{"import with failed relations", &ImportError{&Import{Project: app, Status: ImportFailed, FailedRelations: failed}},
 			"import of group/app failed: 5 failed relations (issues 2, merge_requests 1, unknown 2)"},
 		{"incomplete import", &ImportError{&Import{Project: app, Status: ImportFinished, FailedRelations: failed[:1], CorrelationID: "01H"}},
 			"import of group/app is incomplete: 1 failed relation (merge_requests 1) (correlation ID 01H)"},
-		{"import that finished with an error", &ImportError{&Import{Project: app, Status: ImportFinished, Error: "LFS objects could not be fetched", CorrelationID: "01H"}},
+		{"import that finished with an error",
+			&ImportError{&Import{Project: app, Status: ImportFinished, Error: "LFS objects could not be fetched", CorrelationID: "01H"}},
 			"import of group/app is incomplete: LFS objects could not be fetched (correlation ID 01H)"},
 		{"canceled import", &ImportError{&Import{Project: app, Status: ImportCanceled}}, `import of group/app ended with status "canceled"`},
 		{"import without a path", &ImportError{&Import{Project: Project{ID: 7}, Status: ImportFailed}}, "import of 7 failed"},
@@ -575,11 +562,14 @@ func TestJobErrorTexts(t *testing.T) {
 		{"relation import with escapes", &RelationImportError{&RelationImport{ID: 3, ProjectPath: "a\x1b\nb", Relation: "\x07x"}},
 			"import of x into a b failed (relation import 3)"},
 		{"relation import without an answer", &RelationImportError{}, "relation import failed"},
-		{"wait", &WaitError{Op: "import", Project: "group/app", Status: "started", Polls: 250, Elapsed: 2*time.Hour + time.Millisecond, Err: context.DeadlineExceeded},
+		{"wait", &WaitError{Op: "import", Project: "group/app", Status: "started", Polls: 250, Elapsed: 2*time.Hour + time.Millisecond,
+			Err: context.DeadlineExceeded},
 			`wait for import of group/app: context deadline exceeded (status "started" after 2h0m0s, 250 polls; GitLab goes on with it)`},
-		{"short wait", &WaitError{Op: "export", Project: "7", Polls: 1, Elapsed: 20 * time.Millisecond, Err: &APIError{StatusCode: 401, Method: "GET", URL: "https://h/api/v4/x"}},
+		{"short wait", &WaitError{Op: "export", Project: "7", Polls: 1, Elapsed: 20 * time.Millisecond,
+			Err: &APIError{StatusCode: 401, Method: "GET", URL: "https://h/api/v4/x"}},
 			`wait for export of 7: GET /api/v4/x: 401 Unauthorized (no status seen after 20ms, 1 poll)`},
-		{"wait without a cause", &WaitError{Op: "export", Project: "7", Status: "\x1bqueued"}, `wait for export of 7 (status "queued" after 0s, 0 polls)`},
+		{"wait without a cause", &WaitError{Op: "export", Project: "7", Status: "\x1bqueued"},
+			`wait for export of 7 (status "queued" after 0s, 0 polls)`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -602,56 +592,6 @@ func TestWaitErrorUnwraps(t *testing.T) {
 	}
 }
 
-func TestContextError(t *testing.T) {
-	spent := errors.New("import budget spent")
-	tests := []struct {
-		name string
-		end  func(context.Context) (context.Context, context.CancelFunc)
-		want string
-		is   []error
-	}{
-		{"canceled", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return ctx, cancel
-		}, "context canceled", []error{context.Canceled}},
-		{"canceled with a cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			cancel(spent)
-			return ctx, func() {}
-		}, "import budget spent: context canceled", []error{context.Canceled}},
-		{"cause that says so itself", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			cancel(fmt.Errorf("stopped: %w", context.Canceled))
-			return ctx, func() {}
-		}, "stopped: context canceled", []error{context.Canceled}},
-		{"deadline with a cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithDeadlineCause(ctx, time.Now().Add(-time.Second), spent)
-		}, "import budget spent: context deadline exceeded", []error{context.DeadlineExceeded}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := tt.end(t.Context())
-			defer cancel()
-			err := wait.Ended(ctx)
-			if err == nil || err.Error() != tt.want {
-				t.Fatalf("got %v, want %s", err, tt.want)
-			}
-			for _, target := range tt.is {
-				if !errors.Is(err, target) {
-					t.Errorf("%v is not %v", err, target)
-				}
-			}
-			if errors.Is(err, spent) {
-				t.Error("the cause, which may be another operation's failure, is in the chain")
-			}
-		})
-	}
-	if err := wait.Ended(t.Context()); err != nil {
-		t.Errorf("got %v of a context that goes on", err)
-	}
-}
-
 func FuzzAPIError(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "answers", "*.txt"))
 	if err != nil {
@@ -666,7 +606,8 @@ func FuzzAPIError(f *testing.F) {
 		f.Add(404, "01H", "https://h/a?b", body)
 	}
 	f.Add(301, "\x1b", "data:\u202e,x?y", []byte("x"))
-	f.Add(403, "", "", []byte(`{"title":"a","detail":[{"msg":"b"}],"errors":{"c":[{"message":"d","detail":[[{"title":"e"}]]}]},"scope":"api x"}`))
+	f.Add(403, "", "", []byte(`{"title":"a","detail":[{"msg":"b"}],"errors":{"c":[{"message":"d","detail":[[{"title":"e"}]]}]},`+
+		`"scope":"api x"}`))
 	f.Add(503, "", "", []byte(`<html><body><h1 a="b">503 <b>&amp;</b></h1><h2></h2><center>c</center>`))
 	f.Add(-1, "\n", "%", []byte(`{"error":{"a":[[{"b":null}]]},"scope":{"c":1e999}}`))
 	f.Fuzz(func(t *testing.T, status int, id, location string, text []byte) {

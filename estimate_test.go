@@ -19,7 +19,8 @@ func TestSpoolHasRoom(t *testing.T) {
 		t.Skip("this system does not tell what is free")
 	}
 	sizes := func(repository, lfs int64) string {
-		return fmt.Sprintf(`{"id":1001,"statistics":{"repository_size":%d,"lfs_objects_size":%d,"job_artifacts_size":%d}}`, repository, lfs, int64(1)<<60)
+		return fmt.Sprintf(`{"id":1001,"statistics":{"repository_size":%d,"lfs_objects_size":%d,"job_artifacts_size":%d}}`, repository, lfs,
+			int64(1)<<60)
 	}
 	tests := []struct {
 		name   string

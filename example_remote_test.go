@@ -96,7 +96,8 @@ func ExampleClient_ListRelationImports() {
 	ctx := context.Background()
 	project := porter.ProjectPath("team/app")
 	archive := portertest.NewArchive(1 << 20)
-	if _, err := client.StartRelationImport(ctx, porter.ReaderSource(archive.NewReader(), archive.Size()), project, porter.RelationMergeRequests); err != nil {
+	if _, err := client.StartRelationImport(ctx, porter.ReaderSource(archive.NewReader(), archive.Size()), project,
+		porter.RelationMergeRequests); err != nil {
 		log.Fatal(err)
 	}
 

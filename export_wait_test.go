@@ -30,22 +30,8 @@ func exportingServer(t *testing.T, opts ...portertest.Option) (*portertest.Serve
 	s := portertest.NewServer(append([]portertest.Option{portertest.InMemory(), portertest.RealTiming()}, opts...)...)
 	t.Cleanup(s.Close)
 	s.AddProject(portertest.Project{Path: string(exportProject)})
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := connectAs(t, s, portertest.Token)
 	return s, c
-}
-
-// methodCount counts the requests of a method to the end of a path.
-func methodCount(s *portertest.Server, method, suffix string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && strings.HasSuffix(r.Path, suffix) {
-			n++
-		}
-	}
-	return n
 }
 
 func TestExportTo(t *testing.T) {
@@ -92,7 +78,8 @@ func TestExportToJoins(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(version+" after "+tt.after.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					timing := portertest.Timings{Queue: 3 * time.Second, Start: 2 * time.Second, Assemble: 70 * time.Second, FirstCheck: 10 * time.Second, Check: time.Minute, Store: 5 * time.Second, AfterExport: 2 * time.Second}
+					timing := portertest.Timings{Queue: 3 * time.Second, Start: 2 * time.Second, Assemble: 70 * time.Second,
+						FirstCheck: 10 * time.Second, Check: time.Minute, Store: 5 * time.Second, AfterExport: 2 * time.Second}
 					s, c := exportingServer(t, portertest.Version(version), portertest.Timing(timing))
 					if err := c.ScheduleExport(t.Context(), exportProject, nil); err != nil {
 						t.Fatal(err)
@@ -102,7 +89,7 @@ func TestExportToJoins(t *testing.T) {
 					if _, err := c.ExportToFile(t.Context(), exportProject, file, nil); err != nil {
 						t.Fatal(err)
 					}
-					if n := methodCount(s, http.MethodPost, "/export"); n != tt.schedule {
+					if n := count(s, http.MethodPost, "/export"); n != tt.schedule {
 						t.Errorf("%d exports were scheduled, want %d", n, tt.schedule)
 					}
 				})
@@ -121,7 +108,8 @@ func TestExportToOlderArchive(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s, c := exportingServer(t, portertest.Version(version))
 					old, latest := portertest.NewArchive(70<<10), portertest.NewArchive(80<<10)
-					slow := portertest.Timings{Queue: queue, Start: time.Second, Assemble: 40 * time.Second, FirstCheck: 10 * time.Second, Check: time.Minute}
+					slow := portertest.Timings{Queue: queue, Start: time.Second, Assemble: 40 * time.Second, FirstCheck: 10 * time.Second,
+						Check: time.Minute}
 					s.ScriptExport("team/app", portertest.ExportScript{Archive: old}, portertest.ExportScript{Archive: latest, Timing: &slow})
 					for _, want := range []*portertest.Archive{old, latest} {
 						var buf bytes.Buffer
@@ -327,7 +315,8 @@ func TestExportToUploadTarget(t *testing.T) {
 func TestWaitForExportUploadTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t, portertest.Version("13.12"))
-		err := c.ScheduleExport(t.Context(), exportProject, &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: s.StorageURL + "/app.tar.gz"}})
+		err := c.ScheduleExport(t.Context(), exportProject,
+			&porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: s.StorageURL + "/app.tar.gz"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +332,8 @@ func TestWaitForExportUploadTarget(t *testing.T) {
 func TestExportToLostAnswer(t *testing.T) {
 	t.Parallel()
 	lost := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.LoseAnswer()}
-	gateway := portertest.Fault{Method: http.MethodPost, Path: "/export", Do: portertest.Respond(http.StatusBadGateway, nil, "GitLab is not responding\n")}
+	gateway := portertest.Fault{Method: http.MethodPost, Path: "/export",
+		Do: portertest.Respond(http.StatusBadGateway, nil, "GitLab is not responding\n")}
 	twice := gateway
 	twice.Times = 2
 	tests := []struct {
@@ -371,7 +361,8 @@ func TestExportToLostAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, c := exportingServer(t, portertest.Version(tt.version))
 				latest := portertest.NewArchive(80 << 10)
-				s.ScriptExport("team/app", portertest.ExportScript{Archive: latest, Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
+				s.ScriptExport("team/app",
+					portertest.ExportScript{Archive: latest, Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
 				if tt.before {
 					s.AddExport("team/app", "owner")
 				}
@@ -388,7 +379,7 @@ func TestExportToLostAnswer(t *testing.T) {
 				if strings.HasPrefix(tt.name, "because") {
 					posts = 2
 				}
-				if n := methodCount(s, http.MethodPost, "/export"); n != posts {
+				if n := count(s, http.MethodPost, "/export"); n != posts {
 					t.Errorf("%d requests to schedule", n)
 				}
 			})
@@ -401,13 +392,10 @@ func TestExportToLostAnswer(t *testing.T) {
 func TestExportToRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t)
-		rival, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		rival := connectAs(t, s, portertest.Token)
 		s.Inject(portertest.Fault{Method: http.MethodPost, Path: "/export", Skip: 1, Do: portertest.Delay(8 * time.Second)})
 		raced := false
-		c, err = c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		c, err := c.With(porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 			if req.Method == http.MethodPost && !raced {
 				raced = true
 				if err := rival.ScheduleExport(t.Context(), exportProject, nil); err != nil {
@@ -433,10 +421,6 @@ func TestExportToRace(t *testing.T) {
 		}
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // An export that was seen running counts as seen, even if its end comes
 // before the first poll.

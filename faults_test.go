@@ -144,7 +144,8 @@ func (f *faultRun) report() {
 	f.t.Logf("events:\n\t%s", strings.Join(f.events, "\n\t"))
 	for name, s := range map[string]*portertest.Server{"source": f.from, "destination": f.to} {
 		for _, r := range s.Requests() {
-			f.t.Logf("%s %s: %s %s %s: %d, %d of the body read, %d sent", r.Time.Format(time.TimeOnly), name, r.Origin, r.Method, r.Path, r.Status, r.BodyBytes, r.Sent)
+			f.t.Logf("%s %s: %s %s %s: %d, %d of the body read, %d sent", r.Time.Format(time.TimeOnly), name, r.Origin, r.Method, r.Path, r.Status,
+				r.BodyBytes, r.Sent)
 		}
 	}
 }
@@ -201,12 +202,14 @@ func (f *faultRun) inject(name string, s *portertest.Server) {
 		default:
 			h.Set("Retry-After", form)
 		}
-		body := pick(r, `{"message":{"error":"This endpoint has been requested too many times. Try again later."}}`, "Retry later\n", "<html><title>429</title></html>")
+		body := pick(r, `{"message":{"error":"This endpoint has been requested too many times. Try again later."}}`, "Retry later\n",
+			"<html><title>429</title></html>")
 		respond := pick(r, portertest.Respond, portertest.RespondEarly)
 		what, fault.Do = fmt.Sprintf("429 with Retry-After %q", form), respond(429, h, body)
 	case 8:
 		status := pick(r, 500, 502, 503, 504, 520)
-		body := pick(r, "GitLab is not responding\n", "<html><head><title>Bad gateway</title></head></html>", `{"message":"500 Internal Server Error"}`, "")
+		body := pick(r, "GitLab is not responding\n", "<html><head><title>Bad gateway</title></head></html>",
+			`{"message":"500 Internal Server Error"}`, "")
 		respond := pick(r, portertest.Respond, portertest.RespondEarly)
 		what, fault.Do = fmt.Sprintf("%d %q", status, body), respond(status, nil, body)
 	case 9:

@@ -32,7 +32,8 @@ func TestGatewayRefusesEarly(t *testing.T) {
 					s.Inject(portertest.Fault{Method: "POST", Times: 2, Do: portertest.RespondEarly(status, nil, "<html><h1>no backend</h1></html>")})
 					src := portertest.NewArchive(1 << 20)
 					c := connect(t, s)
-					imp, err := c.Import(t.Context(), porter.ReaderSource(bytesOf(t, src), size), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+					imp, err := c.Import(t.Context(), porter.ReaderSource(bytes.NewReader(archiveBytes(t, src)), size),
+						porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 					if err != nil || !imp.Complete() {
 						t.Fatalf("got %+v, %v", imp, err)
 					}
@@ -45,23 +46,14 @@ func TestGatewayRefusesEarly(t *testing.T) {
 	}
 }
 
-// bytesOf returns an archive as a reader that can be opened again.
-func bytesOf(t *testing.T, a *portertest.Archive) *bytes.Reader {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.NewReader(b)
-}
-
 // A maintenance page is there for twenty seconds, and reads on politely after
 // it has answered. What counts is how much had come when the answer came.
 func TestMaintenancePage(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(*testing.T, *porter.Client) error{
 		"import": func(t *testing.T, c *porter.Client) error {
-			_, err := c.Import(t.Context(), porter.ReaderSource(bytesOf(t, portertest.NewArchive(1<<20)), 1<<20), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
+			_, err := c.Import(t.Context(), porter.ReaderSource(bytes.NewReader(archiveBytes(t, portertest.NewArchive(1<<20))), 1<<20),
+				porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 			return err
 		},
 		"export": func(t *testing.T, c *porter.Client) error {
@@ -107,10 +99,7 @@ func rawGateway(t *testing.T, serve func(n int32, conn net.Conn, body io.Reader)
 			}()
 		}
 	}()
-	c, err = porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c = newClient(t, "http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
 	return c, requests
 }
 
@@ -127,7 +116,8 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 	c, requests := rawGateway(t, func(n int32, conn net.Conn, body io.Reader) {
 		io.ReadFull(body, make([]byte, 100))
 		if n == 1 {
-			io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
+			io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 10\r\nConnection: "+
+				"close\r\n\r\n")
 			io.Copy(io.Discard, body) // politely
 			io.WriteString(conn, "come later")
 			return

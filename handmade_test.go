@@ -23,14 +23,10 @@ import (
 
 func handmadeClient(t *testing.T, answer roundTripper, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://git.test", porter.PrivateToken("secret"), append([]porter.Option{
-		porter.WithTransport(answer), porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)),
+	return mocked(t, answer, append([]porter.Option{
+		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)),
 		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: time.Second}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // handmadeAnswers are ways to make an answer that does not tell its length.
@@ -44,13 +40,14 @@ var handmadeAnswers = map[string]func(body []byte) *http.Response{
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body))}
 	},
 	"HTTP/1.1": func(body []byte) *http.Response {
-		return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Header: make(http.Header), Body: io.NopCloser(bytes.NewReader(body))}
+		return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Header: make(http.Header),
+			Body: io.NopCloser(bytes.NewReader(body))}
 	},
 	"httpmock": func(body []byte) *http.Response { return httpmock.NewBytesResponse(200, body) },
 }
 
 func TestHandmadeDownload(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	for name, answer := range handmadeAnswers {
 		c := handmadeClient(t, func(*http.Request) (*http.Response, error) { return answer(archive), nil })
 		var got bytes.Buffer
@@ -70,7 +67,7 @@ func TestHandmadeDownload(t *testing.T) {
 // An end of the body that may as well be a broken connection's is not taken
 // for the archive's.
 func TestDownloadEndsByClosing(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	for body, want := range map[string]error{
 		string(archive): io.ErrUnexpectedEOF,
 		`{"message":"404 Not found or has expired"}`: porter.ErrNotArchive, // broken off or not
@@ -86,10 +83,7 @@ func TestDownloadEndsByClosing(t *testing.T) {
 			buf.Flush()
 		}))
 		defer srv.Close()
-		c, err := porter.NewClient(srv.URL, nil, porter.WithRetry(0, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, srv.URL, nil, porter.WithRetry(0, nil))
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); !errors.Is(err, want) {
 			t.Errorf("error is %v, want %v", err, want)
 		}
@@ -98,7 +92,7 @@ func TestDownloadEndsByClosing(t *testing.T) {
 
 // A body that knows nothing of contexts ends with the call's, or when it stalls.
 func TestHandmadeBodyHangs(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	calls := map[string]struct {
 		status int
 		begin  string
@@ -158,19 +152,21 @@ func TestHandmadeBodyHangs(t *testing.T) {
 // A program's own test may answer everything with the sample of GitLab's
 // documentation, whose ID is another.
 func TestHandmadeSample(t *testing.T) {
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	looks := 0
 	mock := httpmock.NewMockTransport()
-	mock.RegisterResponder("GET", "https://git.test/api/v4/projects/42/export", func(*http.Request) (*http.Response, error) {
+	mock.RegisterResponder("GET", "https://gitlab.example.com/api/v4/projects/42/export", func(*http.Request) (*http.Response, error) {
 		looks++
 		status := map[int]string{1: "none", 2: "started"}[looks]
 		if status == "" {
 			status = "finished"
 		}
-		return httpmock.NewStringResponse(200, `{"id":1,"path":"gitlab-test","path_with_namespace":"gitlab-org/gitlab-test","export_status":"`+status+`"}`), nil
+		return httpmock.NewStringResponse(200,
+			`{"id":1,"path":"gitlab-test","path_with_namespace":"gitlab-org/gitlab-test","export_status":"`+status+`"}`), nil
 	})
-	mock.RegisterResponder("POST", "https://git.test/api/v4/projects/42/export", httpmock.NewStringResponder(202, `{"message":"202 Accepted"}`))
-	mock.RegisterResponder("GET", "https://git.test/api/v4/projects/42/export/download", httpmock.NewBytesResponder(200, archive))
+	mock.RegisterResponder("POST", "https://gitlab.example.com/api/v4/projects/42/export",
+		httpmock.NewStringResponder(202, `{"message":"202 Accepted"}`))
+	mock.RegisterResponder("GET", "https://gitlab.example.com/api/v4/projects/42/export/download", httpmock.NewBytesResponder(200, archive))
 	c := handmadeClient(t, mock.RoundTrip)
 	var got bytes.Buffer
 	if _, err := c.ExportTo(t.Context(), porter.ProjectID(42), &got, nil); err != nil || !bytes.Equal(got.Bytes(), archive) {

@@ -24,7 +24,8 @@ const (
 // refusingServer speaks just enough HTTP/2 to refuse the first stream it has
 // received whole and to answer the others with the project of an import. It
 // returns its address, a transport for it, and how many streams came.
-func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uint32, payload []byte)) (string, http.RoundTripper, *atomic.Int32) {
+func refusingServer(t *testing.T, refuse func(stream uint32) (frame byte, of uint32, payload []byte)) (string, http.RoundTripper,
+	*atomic.Int32) {
 	ts := httptest.NewUnstartedServer(nil)
 	ts.EnableHTTP2 = true
 	ts.StartTLS()
@@ -109,10 +110,7 @@ func TestRefusedStream(t *testing.T) {
 	for _, tt := range tests {
 		for name, call := range calls {
 			addr, tr, streams := refusingServer(t, tt.refuse)
-			c, err := porter.NewClient(addr, nil, porter.WithTransport(tr), porter.WithRetry(2, porter.ConstantBackoff(0)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, addr, nil, porter.WithTransport(tr), porter.WithRetry(2, porter.ConstantBackoff(0)))
 			imp, err := call(c)
 			if (err == nil) != tt.again || (imp != nil) != tt.again {
 				t.Errorf("%s of a %s: got %+v, %v", tt.name, name, imp, err)

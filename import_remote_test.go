@@ -33,7 +33,8 @@ const (
 // signedURL is a URL whose query nobody may see.
 var signedURL = remoteURL + "?X-Amz-Signature=" + url.QueryEscape(remoteSecret) + "&X-Amz-Expires=600"
 
-var remoteObject = porter.S3Object{Region: "eu-central-1", Bucket: "backups", Key: "2024/w.tar.gz", AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: remoteSecret}
+var remoteObject = porter.S3Object{Region: "eu-central-1", Bucket: "backups", Key: "2024/w.tar.gz", AccessKeyID: "AKIAEXAMPLE",
+	SecretAccessKey: remoteSecret}
 
 // remoteStarters are the methods that start an import from elsewhere.
 var remoteStarters = map[string]func(context.Context, *porter.Client, porter.ImportOptions) (*porter.Import, error){
@@ -43,27 +44,6 @@ var remoteStarters = map[string]func(context.Context, *porter.Client, porter.Imp
 	"S3": func(ctx context.Context, c *porter.Client, o porter.ImportOptions) (*porter.Import, error) {
 		return c.StartImportFromS3(ctx, remoteObject, o)
 	},
-}
-
-// mocked returns a client whose requests rt answers.
-func mocked(t *testing.T, rt http.RoundTripper, opts ...porter.Option) *porter.Client {
-	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-secret"),
-		append([]porter.Option{porter.WithTransport(rt), porter.WithRetry(3, porter.ConstantBackoff(time.Second))}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// noRequest fails the test if it is asked for anything.
-func noRequest(t *testing.T) *httpmock.MockTransport {
-	mock := httpmock.NewMockTransport()
-	mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("asked for %s %s", r.Method, r.URL.Path)
-		return nil, errors.New("no request was expected")
-	})
-	return mock
 }
 
 func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
@@ -103,10 +83,13 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"one slash", fromURL("https:/store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has no host"},
 		{"blank", fromURL(" \n", here), "archive URL is empty"},
 		{"capital http", fromURL("HTTP"+strings.TrimPrefix(signedURL, "https"), here), "archive URL must begin with https://"},
-		{"hyphen before a label", fromURL("https://store.-example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
-		{"hyphen after a label", fromURL("https://store-.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
+		{"hyphen before a label", fromURL("https://store.-example.com/w.tar.gz?"+remoteSecret, here),
+			"archive URL has a host that GitLab refuses"},
+		{"hyphen after a label", fromURL("https://store-.example.com/w.tar.gz?"+remoteSecret, here),
+			"archive URL has a host that GitLab refuses"},
 		{"underscore first", fromURL("https://_store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
-		{"port too high", fromURL("https://store.example.com:99999/w.tar.gz?"+remoteSecret, here), "archive URL has a port that is not between 1 and 65535"},
+		{"port too high", fromURL("https://store.example.com:99999/w.tar.gz?"+remoteSecret, here),
+			"archive URL has a port that is not between 1 and 65535"},
 		{"space inside", fromURL("https://store.example.com/w .tar.gz?"+remoteSecret, here), "archive URL is malformed: it holds white space"},
 		{"space before", fromURL(" "+signedURL, here), "archive URL is malformed: it holds white space"},
 		{"no-break space after", fromURL(signedURL+"\u00a0", here), "archive URL is malformed: it holds white space"},
@@ -117,7 +100,8 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"too long", fromURL(signedURL+"&a="+strings.Repeat("a", 2048), here), "archive URL is longer than the 2048 bytes that GitLab takes"},
 		{"no path", fromURL(signedURL, porter.ImportOptions{}), "path is empty"},
 		{"path with a slash", fromURL(signedURL, porter.ImportOptions{Path: "a/b"}), `path "a/b" holds a slash`},
-		{"namespace of digits", fromURL(signedURL, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("42")}), "GitLab takes a path of digits for an ID"},
+		{"namespace of digits", fromURL(signedURL, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("42")}),
+			"GitLab takes a path of digits for an ID"},
 		{"override given twice", fromURL(signedURL, porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{
 			Visibility: porter.VisibilityPublic, Extra: url.Values{"visibility": {"private"}}}}), "given twice"},
 		{"avatar", fromURL(signedURL, avatar), "only the import of a file can send one"},
@@ -127,12 +111,17 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"no key", fromS3(object(func(o *porter.S3Object) { o.Key = "" }), here), "file_key is empty"},
 		{"no access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "" }), here), "access_key_id is empty"},
 		{"no secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey = "" }), here), "secret_access_key is empty"},
-		{"line end in the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\n" }), here), "secret_access_key holds control characters"},
-		{"byte order mark before the access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "\ufeff" + o.AccessKeyID }), here), "access_key_id begins or ends with white space or an invisible character"},
-		{"zero width space after the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\u200b" }), here), "secret_access_key begins or ends with"},
+		{"line end in the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\n" }), here),
+			"secret_access_key holds control characters"},
+		{"byte order mark before the access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "\ufeff" + o.AccessKeyID }), here),
+			"access_key_id begins or ends with white space or an invisible character"},
+		{"zero width space after the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\u200b" }), here),
+			"secret_access_key begins or ends with"},
 		{"space after the region", fromS3(object(func(o *porter.S3Object) { o.Region += " " }), here), "region begins or ends with"},
-		{"no-break space after the bucket", fromS3(object(func(o *porter.S3Object) { o.Bucket += "\u00a0" }), here), "bucket_name begins or ends with"},
-		{"invalid UTF-8 in the key", fromS3(object(func(o *porter.S3Object) { o.Key += "\xff" }), here), "file_key holds control characters or invalid UTF-8"},
+		{"no-break space after the bucket", fromS3(object(func(o *porter.S3Object) { o.Bucket += "\u00a0" }), here),
+			"bucket_name begins or ends with"},
+		{"invalid UTF-8 in the key", fromS3(object(func(o *porter.S3Object) { o.Key += "\xff" }), here),
+			"file_key holds control characters or invalid UTF-8"},
 		{"no path for S3", fromS3(remoteObject, porter.ImportOptions{}), "path is empty"},
 		{"avatar for S3", fromS3(remoteObject, avatar), "only the import of a file can send one"},
 	}
@@ -156,28 +145,40 @@ func TestRemoteImportErrors(t *testing.T) {
 		is     error
 	}{
 		// What GitLab finds at the URL.
-		{json400, `{"message":"File url is blocked: Only allowed schemes are https"}`, "400 File url is blocked: Only allowed schemes are https", nil},
-		{json400, `{"message":"File url is blocked: Requests to localhost are not allowed"}`, "400 File url is blocked: Requests to localhost are not allowed", nil},
-		{json400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`, "400 File url is blocked: Requests to the local network are not allowed", nil},
-		{json400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`, "400 File url is blocked: Host cannot be resolved or invalid", nil},
+		{json400, `{"message":"File url is blocked: Only allowed schemes are https"}`,
+			"400 File url is blocked: Only allowed schemes are https", nil},
+		{json400, `{"message":"File url is blocked: Requests to localhost are not allowed"}`,
+			"400 File url is blocked: Requests to localhost are not allowed", nil},
+		{json400, `{"message":"File url is blocked: Requests to the local network are not allowed"}`,
+			"400 File url is blocked: Requests to the local network are not allowed", nil},
+		{json400, `{"message":"File url is blocked: Host cannot be resolved or invalid"}`,
+			"400 File url is blocked: Host cannot be resolved or invalid", nil},
 		{json400, `{"message":"Failed to retrieve headers: Net::ReadTimeout"}`, "400 Failed to retrieve headers: Net::ReadTimeout", nil},
-		{json400, `{"message":"Content length is too small (should be at least 1 B)"}`, "400 Content length is too small (should be at least 1 B)", nil},
-		{json400, `{"message":"Content length is too big (should be at most 10 GiB)"}`, "400 Content length is too big (should be at most 10 GiB)", nil},
+		{json400, `{"message":"Content length is too small (should be at least 1 B)"}`,
+			"400 Content length is too small (should be at least 1 B)", nil},
+		{json400, `{"message":"Content length is too big (should be at most 10 GiB)"}`,
+			"400 Content length is too big (should be at most 10 GiB)", nil},
 		{json400, `{"message":"Content type 'text/html' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)"}`,
 			"400 Content type 'text/html' not allowed. (Allowed: application/gzip, application/x-tar, application/x-gzip)", nil},
 		// And in S3.
 		{json400, `{"message":"File not found '2024/w.tar.gz' in 'backups'"}`, "400 File not found '2024/w.tar.gz' in 'backups'", nil},
-		{json400, `{"message":"Failed to open '2024/w.tar.gz' in 'backups': Access Denied"}`, "400 Failed to open '2024/w.tar.gz' in 'backups': Access Denied", nil},
+		{json400, `{"message":"Failed to open '2024/w.tar.gz' in 'backups': Access Denied"}`,
+			"400 Failed to open '2024/w.tar.gz' in 'backups': Access Denied", nil},
 		{json400, `{"message":"Region can't be blank"}`, "400 Region can't be blank", nil},
 		// What imports of all kinds share.
 		{json400, `{"error":"url is missing"}`, "400 url is missing", nil},
 		{json400, `{"message":"Path has already been taken"}`, "400 Path has already been taken", porter.ErrProjectExists},
-		{json400, `{"message":"Project namespace name has already been taken"}`, "400 Project namespace name has already been taken", porter.ErrProjectExists},
-		{json400, `{"message":"Limit reached You've reached your limit of 10 projects created. Contact your GitLab administrator."}`, "your limit of 10 projects created. Contact your GitLab administrator.", nil},
+		{json400, `{"message":"Project namespace name has already been taken"}`, "400 Project namespace name has already been taken",
+			porter.ErrProjectExists},
+		{json400, `{"message":"Limit reached You've reached your limit of 10 projects created. Contact your GitLab administrator."}`,
+			"your limit of 10 projects created. Contact your GitLab administrator.", nil},
 		{http.StatusUnauthorized, `{"message":"401 Unauthorized"}`, "401 Unauthorized; the token is missing or unknown", porter.ErrUnauthorized},
-		{http.StatusForbidden, `{"message":"403 Forbidden"}`, "403 Forbidden; the import source “GitLab export” is switched off", porter.ErrForbidden},
-		{http.StatusNotFound, `{"message":"404 Namespace Not Found"}`, "404 Namespace Not Found; the namespace does not exist, was renamed", porter.ErrNotFound},
-		{http.StatusNotFound, `{"error":"404 Not Found"}`, "404 Not Found; no such route: check the base URL, the GitLab version", porter.ErrNotFound},
+		{http.StatusForbidden, `{"message":"403 Forbidden"}`, "403 Forbidden; the import source “GitLab export” is switched off",
+			porter.ErrForbidden},
+		{http.StatusNotFound, `{"message":"404 Namespace Not Found"}`, "404 Namespace Not Found; the namespace does not exist, was renamed",
+			porter.ErrNotFound},
+		{http.StatusNotFound, `{"error":"404 Not Found"}`, "404 Not Found; no such route: check the base URL, the GitLab version",
+			porter.ErrNotFound},
 		{http.StatusInternalServerError, `{"message":"500 Internal Server Error"}`, "500 Internal Server Error", nil},
 	}
 	for method, start := range remoteStarters {
@@ -190,7 +191,8 @@ func TestRemoteImportErrors(t *testing.T) {
 				if imp != nil || !errors.As(err, &api) || api.StatusCode != tt.status {
 					t.Fatalf("got %v, %v", imp, err)
 				}
-				if !strings.HasPrefix(err.Error(), "start import of app: POST /api/v4/projects/remote-import") || !strings.Contains(err.Error(), tt.text) {
+				if !strings.HasPrefix(err.Error(), "start import of app: POST /api/v4/projects/remote-import") ||
+					!strings.Contains(err.Error(), tt.text) {
 					t.Errorf("got %v, want it to say %s", err, tt.text)
 				}
 				if tt.is != nil && !errors.Is(err, tt.is) {
@@ -250,7 +252,8 @@ func TestRemoteImportSendsOnce(t *testing.T) {
 	}{
 		{"created", []httpmock.Responder{answer(201, created)}, 1, 0, nil, 7},
 		{"created behind Expect", []httpmock.Responder{answer(200, created)}, 1, 0, nil, 7},
-		{"refused twice", []httpmock.Responder{answer(429, `{}`, "Retry-After", "60"), answer(429, `{}`, "Retry-After", "7"), answer(201, created)}, 3, 67 * time.Second, nil, 7},
+		{"refused twice", []httpmock.Responder{answer(429, `{}`, "Retry-After", "60"), answer(429, `{}`, "Retry-After", "7"),
+			answer(201, created)}, 3, 67 * time.Second, nil, 7},
 		{"never sent", []httpmock.Responder{unsent, unsent, answer(201, created)}, 3, 2 * time.Second, nil, 7},
 		{"answer lost", []httpmock.Responder{lost}, 1, 0, porter.ErrOutcomeUnknown, 0},
 		{"bad gateway", []httpmock.Responder{answer(502, "GitLab is not responding")}, 1, 0, porter.ErrOutcomeUnknown, 0},
@@ -271,7 +274,8 @@ func TestRemoteImportSendsOnce(t *testing.T) {
 						return tt.answers[min(sent, len(tt.answers))-1](r)
 					})
 					begun := time.Now()
-					imp, err := start(t.Context(), mocked(t, mock, porter.WithoutPacing()), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+					imp, err := start(t.Context(), mocked(t, mock, porter.WithoutPacing()),
+						porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
 					if sent != tt.sent {
 						t.Errorf("sent %d times, want %d", sent, tt.sent)
 					}
@@ -284,7 +288,8 @@ func TestRemoteImportSendsOnce(t *testing.T) {
 					if tt.is == nil && tt.id != 0 && err != nil || tt.is == nil && tt.id == 0 && err == nil || tt.is != nil && !errors.Is(err, tt.is) {
 						t.Errorf("error %v, want %v", err, tt.is)
 					}
-					if errors.Is(tt.is, porter.ErrWrongNamespace) && !strings.Contains(err.Error(), `asked for "team", but project 7 exists now as "me/app"`) {
+					if errors.Is(tt.is, porter.ErrWrongNamespace) &&
+						!strings.Contains(err.Error(), `asked for "team", but project 7 exists now as "me/app"`) {
 						t.Errorf("error does not say where the project is: %v", err)
 					}
 				})
@@ -305,7 +310,8 @@ func TestImportsShareABudget(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			perMinute[time.Now().Truncate(time.Minute)]++
-			resp := httpmock.NewStringResponse(201, `{"id":7,"path_with_namespace":"me/app","import_status":"scheduled","project_path":"team/app","relation":"issues","status":"created"}`)
+			resp := httpmock.NewStringResponse(201,
+				`{"id":7,"path_with_namespace":"me/app","import_status":"scheduled","project_path":"team/app","relation":"issues","status":"created"}`)
 			resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 			return resp, nil
 		})
@@ -352,7 +358,8 @@ func TestRemoteImportSecrets(t *testing.T) {
 		},
 		"XML": func(w http.ResponseWriter, form string) {
 			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>%s</Message><StringToSign>%s</StringToSign></Error>", html.EscapeString(form), remoteSecret)
+			fmt.Fprintf(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>%s</Message><StringToSign>%s</StringToSign></Error>",
+				html.EscapeString(form), remoteSecret)
 		},
 		"text": func(w http.ResponseWriter, form string) { http.Error(w, form, http.StatusBadGateway) },
 		"page": func(w http.ResponseWriter, form string) {
@@ -387,17 +394,14 @@ func TestRemoteImportSecrets(t *testing.T) {
 				defer srv.Close()
 				var out bytes.Buffer
 				var mu sync.Mutex
-				c, err := porter.NewClient(srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+				c := newClient(t, srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 					porter.WithRetry(1, porter.ConstantBackoff(0)),
 					porter.WithObserver(func(e porter.Event) {
 						mu.Lock()
 						defer mu.Unlock()
 						remoteLeak(t, e)
 					}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = start(t.Context(), c, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+				_, err := start(t.Context(), c, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
 				if (err == nil) != (name == "success") {
 					t.Errorf("error %v", err)
 				}
@@ -428,7 +432,8 @@ func TestS3ObjectKeepsItsSecret(t *testing.T) {
 		t.Errorf("logged as %s, want %s", got, want)
 	}
 	var back porter.S3Object
-	if err := json.Unmarshal([]byte(`{"region":"r","bucket_name":"b","file_key":"k","access_key_id":"a","secret_access_key":"s"}`), &back); err != nil {
+	if err := json.Unmarshal([]byte(`{"region":"r","bucket_name":"b","file_key":"k","access_key_id":"a","secret_access_key":"s"}`),
+		&back); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "a", SecretAccessKey: "s"}, back); diff != "" {
@@ -496,7 +501,8 @@ func TestRemoteURLsAreSentAsGitLabTakesThem(t *testing.T) {
 			}
 			return retryAnswer(201, nil, `{"id":42,"import_status":"scheduled","path_with_namespace":"me/app"}`)(req)
 		}))
-		if err := c.ScheduleExport(t.Context(), porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: tt.given}}); err != nil || target != tt.sent {
+		if err := c.ScheduleExport(t.Context(), porter.ProjectID(42),
+			&porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: tt.given}}); err != nil || target != tt.sent {
 			t.Errorf("upload to %s: sent %s, %v", tt.given, target, err)
 		}
 		if _, err := c.StartImportFromURL(t.Context(), tt.given, porter.ImportOptions{Path: "app"}); err != nil || archive != tt.sent {
@@ -510,7 +516,8 @@ func TestRemoteURLsAreSentAsGitLabTakesThem(t *testing.T) {
 func TestRemoteImportOfServer(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(64 << 10)
-	s3 := porter.S3Object{Region: "eu-central-1", Bucket: "backups", Key: "2024/w.tar.gz", AccessKeyID: portertest.AccessKeyID, SecretAccessKey: portertest.SecretAccessKey}
+	s3 := porter.S3Object{Region: "eu-central-1", Bucket: "backups", Key: "2024/w.tar.gz", AccessKeyID: portertest.AccessKeyID,
+		SecretAccessKey: portertest.SecretAccessKey}
 	opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team"), Override: &porter.ProjectOverrides{
 		Visibility: porter.VisibilityInternal, Topics: []string{"a", "b"}, LFSEnabled: new(bool)}}
 	type starter func(context.Context, *porter.Client, *portertest.Server) (*porter.Import, error)
@@ -537,73 +544,82 @@ func TestRemoteImportOfServer(t *testing.T) {
 		{name: "S3", version: "18.9", start: fromS3},
 		{name: "S3", version: "14.9", start: fromS3},
 		{name: "S3 too early", version: "14.8", start: fromS3, err: noRoute, is: porter.ErrNotFound},
-		{name: "switched off", version: "18.9", start: fromURL, server: []portertest.Option{portertest.ImportsDisabled()}, err: "; the import source “GitLab export” is switched off", is: porter.ErrForbidden},
-		{name: "too large", version: "18.9", start: fromS3, server: []portertest.Option{portertest.MaxRemoteSize(32 << 10)}, err: "Content length is too big (should be at most 32 KiB)"},
-		{name: "no such bucket", version: "18.9", start: func(ctx context.Context, c *porter.Client, _ *portertest.Server) (*porter.Import, error) {
-			obj := s3
-			obj.Bucket = "other"
-			return c.StartImportFromS3(ctx, obj, opts)
-		}, err: "File not found '2024/w.tar.gz' in 'other'"},
+		{name: "switched off", version: "18.9", start: fromURL, server: []portertest.Option{portertest.ImportsDisabled()},
+			err: "; the import source “GitLab export” is switched off", is: porter.ErrForbidden},
+		{name: "too large", version: "18.9", start: fromS3, server: []portertest.Option{portertest.MaxRemoteSize(32 << 10)},
+			err: "Content length is too big (should be at most 32 KiB)"},
+		{name: "no such bucket", version: "18.9",
+			start: func(ctx context.Context, c *porter.Client, _ *portertest.Server) (*porter.Import, error) {
+				obj := s3
+				obj.Bucket = "other"
+				return c.StartImportFromS3(ctx, obj, opts)
+			}, err: "File not found '2024/w.tar.gz' in 'other'"},
 		{name: "wrong key", version: "18.9", start: func(ctx context.Context, c *porter.Client, _ *portertest.Server) (*porter.Import, error) {
 			obj := s3
 			obj.SecretAccessKey = "something else"
 			return c.StartImportFromS3(ctx, obj, opts)
 		}, err: "Failed to open '2024/w.tar.gz' in 'backups'"},
-		{name: "host that does not answer", version: "18.9", start: fromURL, fault: portertest.Fault{Origin: portertest.Storage, Method: "HEAD", Do: portertest.HoldAnswer(time.Minute)},
-			err: "Failed to retrieve headers: Net::ReadTimeout"},
+		{name: "host that does not answer", version: "18.9", start: fromURL,
+			fault: portertest.Fault{Origin: portertest.Storage, Method: "HEAD", Do: portertest.HoldAnswer(time.Minute)},
+			err:   "Failed to retrieve headers: Net::ReadTimeout"},
 		{name: "long URL", version: "14.9", start: func(ctx context.Context, c *porter.Client, s *portertest.Server) (*porter.Import, error) {
 			return c.StartImportFromURL(ctx, s.StorageURL+"/backups/2024/w.tar.gz?"+strings.Repeat("a", 512), opts)
 		}, err: "File url is too long (maximum is 512 characters)"},
-		{name: "gone when it is fetched", version: "18.9", start: fromURL, fault: portertest.Fault{Origin: portertest.Storage, Method: "GET", Do: portertest.Respond(404, nil, "")},
+		{name: "gone when it is fetched", version: "18.9", start: fromURL,
+			fault:  portertest.Fault{Origin: portertest.Storage, Method: "GET", Do: portertest.Respond(404, nil, "")},
 			failed: "Error importing repository into team/app - unsupported response downloading fragment 404"},
-		{name: "broken off when it is fetched", version: "18.9", start: fromURL, fault: portertest.Fault{Origin: portertest.Storage, Method: "GET", Do: portertest.CutResponse(1000)},
+		{name: "broken off when it is fetched", version: "18.9", start: fromURL,
+			fault:  portertest.Fault{Origin: portertest.Storage, Method: "GET", Do: portertest.CutResponse(1000)},
 			failed: "Error importing repository into team/app - end of file reached"},
-		{name: "lost answer", version: "18.9", start: fromS3, fault: portertest.Fault{Origin: portertest.GitLab, Method: "POST", Do: portertest.LoseAnswer()}, err: "outcome unknown", is: porter.ErrOutcomeUnknown},
+		{name: "lost answer", version: "18.9", start: fromS3,
+			fault: portertest.Fault{Origin: portertest.GitLab, Method: "POST", Do: portertest.LoseAnswer()}, err: "outcome unknown",
+			is: porter.ErrOutcomeUnknown},
 	}
 	for _, tt := range tests {
 		t.Run(tt.version+" "+tt.name, func(t *testing.T) {
-			inBubble(t, append(tt.server, portertest.TLS(), portertest.Version(tt.version)), func(t *testing.T, s *portertest.Server, c *porter.Client) {
-				s.AddGroup("team")
-				s.AddObject("/backups/2024/w.tar.gz", "application/gzip", archive)
-				if tt.fault.Method != "" {
-					s.Inject(tt.fault)
-				}
-				imp, err := tt.start(t.Context(), c, s)
-				if tt.err != "" {
-					if err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) || imp != nil {
-						t.Errorf("got %+v, %v, want %s", imp, err, tt.err)
+			inBubble(t, append(tt.server, portertest.TLS(), portertest.Version(tt.version)),
+				func(t *testing.T, s *portertest.Server, c *porter.Client) {
+					s.AddGroup("team")
+					s.AddObject("/backups/2024/w.tar.gz", "application/gzip", archive)
+					if tt.fault.Method != "" {
+						s.Inject(tt.fault)
 					}
-					posts := 0
-					for _, r := range s.Requests() {
-						if r.Origin == portertest.GitLab && r.Method == "POST" {
-							posts++
+					imp, err := tt.start(t.Context(), c, s)
+					if tt.err != "" {
+						if err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) || imp != nil {
+							t.Errorf("got %+v, %v, want %s", imp, err, tt.err)
 						}
+						posts := 0
+						for _, r := range s.Requests() {
+							if r.Origin == portertest.GitLab && r.Method == "POST" {
+								posts++
+							}
+						}
+						if posts != 1 {
+							t.Errorf("%d requests", posts)
+						}
+						return
 					}
-					if posts != 1 {
-						t.Errorf("%d requests", posts)
+					if err != nil {
+						t.Fatal(err)
 					}
-					return
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				imp, err = c.WaitForImport(t.Context(), imp.ID)
-				var failed *porter.ImportError
-				if tt.failed != "" {
-					if !errors.As(err, &failed) || !strings.Contains(err.Error(), tt.failed) {
-						t.Errorf("got %v, want %s", err, tt.failed)
+					imp, err = c.WaitForImport(t.Context(), imp.ID)
+					var failed *porter.ImportError
+					if tt.failed != "" {
+						if !errors.As(err, &failed) || !strings.Contains(err.Error(), tt.failed) {
+							t.Errorf("got %v, want %s", err, tt.failed)
+						}
+						return
 					}
-					return
-				}
-				if err != nil || !imp.Complete() {
-					t.Fatalf("got %+v, %v", imp, err)
-				}
-				got := s.Project("team/app")
-				want := url.Values{"visibility": {"internal"}, "topics": {"a", "b"}, "lfs_enabled": {"false"}}
-				if diff := cmp.Diff(want, got.Overrides); diff != "" || got.ArchiveSHA256 != archive.SHA256() {
-					t.Errorf("imported %+v, overrides (-want +got):\n%s", got, diff)
-				}
-			})
+					if err != nil || !imp.Complete() {
+						t.Fatalf("got %+v, %v", imp, err)
+					}
+					got := s.Project("team/app")
+					want := url.Values{"visibility": {"internal"}, "topics": {"a", "b"}, "lfs_enabled": {"false"}}
+					if diff := cmp.Diff(want, got.Overrides); diff != "" || got.ArchiveSHA256 != archive.SHA256() {
+						t.Errorf("imported %+v, overrides (-want +got):\n%s", got, diff)
+					}
+				})
 		})
 	}
 }

@@ -52,7 +52,8 @@ func TestImportOptionsAreChecked(t *testing.T) {
 		{"escaped", porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("group%2Fsub")}, "escaped already"},
 		{"parent", porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("group/..")}, `".."`},
 		{"override", porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{Description: &long}}, "description"},
-		{"extra override", porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{Extra: url.Values{"a\"b": {"x"}}}}, "malformed key"},
+		{"extra override", porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{Extra: url.Values{"a\"b": {"x"}}}},
+			"malformed key"},
 		{"avatar", porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{Avatar: &porter.Avatar{Name: "a.png"}}}, "no data"},
 	}
 	for _, tt := range tests {
@@ -111,7 +112,8 @@ func TestImportGoesWhereItShould(t *testing.T) {
 		}
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s %v", version, tt.ns), func(t *testing.T) {
-				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: tt.path[strings.LastIndex(tt.path, "/")+1:], Namespace: tt.ns})
+				imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+					porter.ImportOptions{Path: tt.path[strings.LastIndex(tt.path, "/")+1:], Namespace: tt.ns})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -155,11 +157,9 @@ func TestWrongNamespace(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%v is %s", tt.asked, tt.path), func(t *testing.T) {
 			mock := httpmock.NewMockTransport()
-			mock.RegisterResponder("POST", "https://git.test/api/v4/projects/import", drained(201, `{"id":7,"path_with_namespace":"`+tt.path+`","import_status":"scheduled"}`))
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock))
-			if err != nil {
-				t.Fatal(err)
-			}
+			mock.RegisterResponder("POST", "https://git.test/api/v4/projects/import",
+				drained(201, `{"id":7,"path_with_namespace":"`+tt.path+`","import_status":"scheduled"}`))
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(mock))
 			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: tt.asked})
 			if imp == nil || imp.ID != 7 {
 				t.Fatalf("got %+v, %v", imp, err)
@@ -245,10 +245,7 @@ func TestStartImportAnswers(t *testing.T) {
 				}
 				return resp, err
 			})
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock), porter.WithRetry(3, porter.ConstantBackoff(0)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(mock), porter.WithRetry(3, porter.ConstantBackoff(0)))
 			imp, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app"})
 			if n := mock.GetTotalCallCount(); n != 1 {
 				t.Errorf("%d requests", n)
@@ -260,10 +257,12 @@ func TestStartImportAnswers(t *testing.T) {
 				return
 			}
 			var api *porter.APIError
-			if imp != nil || !errors.As(err, &api) || api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "secret") {
+			if imp != nil || !errors.As(err, &api) || api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) ||
+				strings.Contains(err.Error(), "secret") {
 				t.Fatalf("got %+v, %v; want %q", imp, err, tt.text)
 			}
-			for _, target := range []error{porter.ErrOutcomeUnknown, porter.ErrProjectExists, porter.ErrUnauthorized, porter.ErrForbidden, porter.ErrNotFound, porter.ErrConflict, porter.ErrTooLarge} {
+			for _, target := range []error{porter.ErrOutcomeUnknown, porter.ErrProjectExists, porter.ErrUnauthorized, porter.ErrForbidden,
+				porter.ErrNotFound, porter.ErrConflict, porter.ErrTooLarge} {
 				want := false
 				for _, is := range tt.is {
 					want = want || is == target
@@ -322,7 +321,8 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 					if imp != nil || !errors.Is(err, porter.ErrOutcomeUnknown) {
 						t.Errorf("got %+v, %v", imp, err)
 					}
-					if errors.Is(err, context.Canceled) != tt.canceled || strings.Contains(err.Error(), why.Error()) != tt.canceled || errors.Is(err, why) {
+					if errors.Is(err, context.Canceled) != tt.canceled || strings.Contains(err.Error(), why.Error()) != tt.canceled ||
+						errors.Is(err, why) {
 						t.Errorf("got %v", err)
 					}
 					if n := len(uploads(s)); n != 1 || s.Project("owner/app") == nil {
@@ -356,8 +356,10 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 		took    time.Duration
 	}{
 		{name: "it was accepted", opts: acme, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }},
-		{name: "the server's clock is ahead", opts: acme, clock: 5 * time.Hour, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }},
-		{name: "the server's clock is behind", opts: acme, clock: -5 * time.Hour, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }},
+		{name: "the server's clock is ahead", opts: acme, clock: 5 * time.Hour,
+			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }},
+		{name: "the server's clock is behind", opts: acme, clock: -5 * time.Hour,
+			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }},
 		{name: "it shows later", opts: acme, took: 2 * time.Minute, prepare: func(t *testing.T, s *portertest.Server) {
 			other := connect(t, s)
 			s.Inject(prepared(gateway, func() {
@@ -375,7 +377,8 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 				s.Inject(portertest.Fault{Method: "GET", Do: portertest.LoseAnswer()})
 			}))
 		}},
-		{name: "it never shows", opts: acme, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(gateway) }, is: []error{porter.ErrOutcomeUnknown}, took: 5 * time.Minute},
+		{name: "it never shows", opts: acme, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(gateway) },
+			is: []error{porter.ErrOutcomeUnknown}, took: 5 * time.Minute},
 		{name: "looking is refused", opts: acme, prepare: func(t *testing.T, s *portertest.Server) {
 			s.Inject(prepared(lost, func() {
 				s.AddUser(portertest.User{Username: "owner", Token: portertest.Token, Revoked: true})
@@ -392,12 +395,15 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 				s.AddProject(portertest.Project{Path: "acme/app", CreatedAt: s.Now()})
 			}))
 		}, is: []error{porter.ErrOutcomeUnknown}, took: 5 * time.Minute},
-		{name: "only the namespace's ID is known", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespaceID(102)}, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
-		{name: "no namespace is known", opts: porter.ImportOptions{Path: "app"}, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
-		{name: "a project is overwritten", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true}, prepare: func(t *testing.T, s *portertest.Server) {
-			s.AddProject(portertest.Project{Path: "acme/app"})
-			s.Inject(lost)
-		}, is: []error{porter.ErrOutcomeUnknown}},
+		{name: "only the namespace's ID is known", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespaceID(102)},
+			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
+		{name: "no namespace is known", opts: porter.ImportOptions{Path: "app"},
+			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
+		{name: "a project is overwritten", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true},
+			prepare: func(t *testing.T, s *portertest.Server) {
+				s.AddProject(portertest.Project{Path: "acme/app"})
+				s.Inject(lost)
+			}, is: []error{porter.ErrOutcomeUnknown}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -445,8 +451,10 @@ func TestImportCanceledWhileLooking(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("budget spent"))
 		defer cancel()
 		start := time.Now()
-		_, err := connect(t, s, userPolling).Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
-		if !errors.Is(err, porter.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "budget spent") {
+		_, err := connect(t, s, userPolling).Import(ctx, sourceOf(smallArchive),
+			porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+		if !errors.Is(err, porter.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "budget spent") {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(start); took != 2*time.Minute {
@@ -467,19 +475,24 @@ func TestImportLooksFirst(t *testing.T) {
 		t.Errorf("got %v after %d uploads", err, len(uploads(s)))
 	}
 	// The old path of a renamed project is free.
-	if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "old", Namespace: porter.NamespacePath("acme")}); err != nil {
+	if _, err := c.Import(t.Context(), sourceOf(smallArchive),
+		porter.ImportOptions{Path: "old", Namespace: porter.NamespacePath("acme")}); err != nil {
 		t.Error(err)
 	}
 	// A look that fails is no reason not to try.
 	s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(500, nil, "")})
-	if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("acme")}); err != nil {
+	if _, err := c.Import(t.Context(), sourceOf(smallArchive),
+		porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("acme")}); err != nil {
 		t.Error(err)
 	}
 	// Canceled while it looks.
 	ctx, cancel := context.WithCancel(t.Context())
-	s.Inject(portertest.Fault{Method: "GET", Match: func(*http.Request) bool { cancel(); return true }, Do: portertest.Delay(time.Millisecond)})
+	s.Inject(portertest.Fault{Method: "GET", Match: func(*http.Request) bool { cancel(); return true },
+		Do: portertest.Delay(time.Millisecond)})
 	before := len(uploads(s))
-	if _, err := c.Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "new2", Namespace: porter.NamespacePath("acme")}); !errors.Is(err, context.Canceled) || len(uploads(s)) != before {
+	if _, err := c.Import(ctx, sourceOf(smallArchive),
+		porter.ImportOptions{Path: "new2", Namespace: porter.NamespacePath("acme")}); !errors.Is(err, context.Canceled) ||
+		len(uploads(s)) != before {
 		t.Errorf("got %v", err)
 	}
 }
@@ -497,7 +510,7 @@ func TestImportByServersClock(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			posted := false
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 				if req.Method == http.MethodPost {
 					io.Copy(io.Discard, req.Body)
 					posted = true
@@ -510,9 +523,6 @@ func TestImportByServersClock(t *testing.T) {
 				return retryAnswer(200, http.Header{"Date": {now.Format(http.TimeFormat)}}, fmt.Sprintf(
 					`{"id":9,"path_with_namespace":"acme/app","created_at":%q,"import_status":"finished"}`, now.Add(-tt.age).Format(time.RFC3339)))(req)
 			})))
-			if err != nil {
-				t.Fatal(err)
-			}
 			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 				t.Errorf("%v ahead: got %+v, %v", tt.ahead, imp, err)
@@ -535,7 +545,8 @@ func TestImportTakenMeanwhile(t *testing.T) {
 			}
 			return true
 		}})
-		_, err := connect(t, s).Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+		_, err := connect(t, s).Import(t.Context(), sourceOf(smallArchive),
+			porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 		if errors.Is(err, porter.ErrProjectExists) != taken || err == nil || errors.Is(err, porter.ErrOutcomeUnknown) {
 			t.Errorf("taken %v: got %v", taken, err)
 		}
@@ -560,11 +571,10 @@ func TestImportOverwrite(t *testing.T) {
 			old := s.AddProject(portertest.Project{Path: "acme/app"})
 			s.AddUser(portertest.User{Username: "mia", Token: "mias"})
 			s.AddMember("acme", "mia", tt.role)
-			c, err := porter.NewClient(s.URL, porter.PrivateToken("mias"), porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true})
+			c := newClient(t, s.URL, porter.PrivateToken("mias"),
+				porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true})
 			if imp == nil || int64(imp.ID) == old {
 				t.Fatalf("got %+v, %v", imp, err)
 			}
@@ -602,10 +612,13 @@ func TestImportEnds(t *testing.T) {
 	}{
 		{name: "finished", status: porter.ImportFinished, complete: true},
 		{name: "partial", script: portertest.ImportScript{FailedRelations: relations}, status: porter.ImportFinished},
-		{name: "failed", script: portertest.ImportScript{Error: "Import version mismatch: Required 0.2.4 but was 0.2.3", FailedRelations: relations},
+		{name: "failed", script: portertest.ImportScript{Error: "Import version mismatch: Required 0.2.4 but was 0.2.3",
+			FailedRelations: relations},
 			status: porter.ImportFailed, failed: true,
-			texts: []string{"import of acme/app failed: Import version mismatch", "3 failed relations (issues 2, merge_requests 1)", "correlation ID "}},
-		{name: "canceled", script: portertest.ImportScript{Canceled: true}, status: porter.ImportCanceled, failed: true, texts: []string{`ended with status "canceled"`}},
+			texts: []string{"import of acme/app failed: Import version mismatch", "3 failed relations (issues 2, merge_requests 1)",
+				"correlation ID "}},
+		{name: "canceled", script: portertest.ImportScript{Canceled: true}, status: porter.ImportCanceled, failed: true,
+			texts: []string{`ended with status "canceled"`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -679,17 +692,15 @@ func TestGetImport(t *testing.T) {
 			s.AddGroup("acme")
 			s.AddUser(portertest.User{Username: "rea", Token: "reas"})
 			s.AddMember("acme", "rea", portertest.Reporter)
-			s.ScriptImport("", portertest.ImportScript{Error: "It broke", FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 7, ExceptionMessage: "why"}}})
+			s.ScriptImport("", portertest.ImportScript{Error: "It broke",
+				FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 7, ExceptionMessage: "why"}}})
 			c := connect(t, s)
 			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			var failed *porter.ImportError
 			if !errors.As(err, &failed) || imp.Error != "It broke" {
 				t.Fatalf("got %+v, %v", imp, err)
 			}
-			rea, err := porter.NewClient(s.URL, porter.PrivateToken("reas"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			rea := newClient(t, s.URL, porter.PrivateToken("reas"))
 			got, err := rea.GetImport(t.Context(), porter.ProjectPath("acme/app"))
 			if err != nil {
 				t.Fatal(err)
@@ -711,13 +722,15 @@ func TestGetImport(t *testing.T) {
 	defer s.Close()
 	id := s.AddProject(portertest.Project{Path: "acme/app", FormerPaths: []string{"acme/old"}})
 	c := connect(t, s)
-	for _, ref := range []porter.ProjectRef{porter.ProjectID(id), porter.ProjectPath("acme/app"), porter.ProjectPath("ACME/App"), porter.ProjectPath("acme/old")} {
+	for _, ref := range []porter.ProjectRef{porter.ProjectID(id), porter.ProjectPath("acme/app"), porter.ProjectPath("ACME/App"),
+		porter.ProjectPath("acme/old")} {
 		imp, err := c.GetImport(t.Context(), ref)
 		if err != nil || int64(imp.ID) != id || imp.Status != porter.ImportNone || imp.Type != "" || imp.Complete() {
 			t.Errorf("%v: got %+v, %v", ref, imp, err)
 		}
 	}
-	if _, err := c.GetImport(t.Context(), porter.ProjectPath("acme/none")); !errors.Is(err, porter.ErrNotFound) || !strings.HasPrefix(err.Error(), "get import of acme/none: ") {
+	if _, err := c.GetImport(t.Context(), porter.ProjectPath("acme/none")); !errors.Is(err, porter.ErrNotFound) ||
+		!strings.HasPrefix(err.Error(), "get import of acme/none: ") {
 		t.Errorf("got %v", err)
 	}
 	for _, ref := range []porter.ProjectRef{nil, porter.ProjectID(0), porter.ProjectPath("app")} {

@@ -12,8 +12,10 @@ import (
 // expected. It must end in an answer that can be used, or in an error.
 func FuzzStatusJSON(f *testing.F) {
 	for _, seed := range []string{
-		`{"id":4711,"description":null,"name":"Widget","path":"widget","path_with_namespace":"acme/widget","created_at":"2023-02-14T08:15:30.123Z","export_status":"finished","_links":{"api_url":"u","web_url":"w"}}`,
-		`{"id":9001,"created_at":"2024-05-01T09:41:00.500+02:00","import_status":"failed","import_type":null,"correlation_id":null,"failed_relations":[{"id":77,"line_number":null,"exception_message":null}],"import_error":"x","stats":null}`,
+		`{"id":4711,"description":null,"name":"Widget","path":"widget","path_with_namespace":"acme/widget",` +
+			`"created_at":"2023-02-14T08:15:30.123Z","export_status":"finished","_links":{"api_url":"u","web_url":"w"}}`,
+		`{"id":9001,"created_at":"2024-05-01T09:41:00.500+02:00","import_status":"failed","import_type":null,"correlation_id":null,` +
+			`"failed_relations":[{"id":77,"line_number":null,"exception_message":null}],"import_error":"x","stats":null}`,
 		`{"id":1,"export_status":"after_export_action"}`,
 		`{"id":1,"created_at":1714556465,"import_status":"finished","failed_relations":[{"created_at":"2024-05-01 09:41:05 UTC"},null]}`,
 		`{"id":1,"import_status":""}`,

@@ -30,11 +30,8 @@ func TestKillChild(t *testing.T) {
 		t.Skip("is run by other tests, as a process of its own")
 	}
 	killChildSetup(t)
-	c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token),
+	c := newClient(t, url, porter.PrivateToken(portertest.Token),
 		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 		t.Fatal(err)
 	}
@@ -278,18 +275,17 @@ func TestKillMigrateChild(t *testing.T) {
 	}
 	client := func(url string) *porter.Client {
 		soon := porter.ConstantBackoff(5 * time.Millisecond)
-		c, err := porter.NewClient(url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon), porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon),
+			porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
 		return c
 	}
-	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")), porter.MigrateOptions{
-		Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
-		SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
-		NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
-	})
+	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")),
+		porter.MigrateOptions{
+			Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
+			SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
+			NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,16 +343,6 @@ func (m *killMigration) check(t *testing.T) {
 	}
 }
 
-func (m *killMigration) count(s *portertest.Server, method, path string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && strings.HasSuffix(r.Path, path) {
-			n++
-		}
-	}
-	return n
-}
-
 // progress counts what the instances have done: requests, and half megabytes
 // of uploads.
 func (m *killMigration) progress() int64 {
@@ -392,7 +378,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 		{
 			name:    "while it waits for the export",
 			timings: portertest.Timings{Assemble: time.Hour},
-			killed:  func(m *killMigration) bool { return m.count(m.from, "GET", "/export") > 1 },
+			killed:  func(m *killMigration) bool { return count(m.from, "GET", "/export") > 1 },
 			exports: 1,
 		},
 		{
@@ -419,7 +405,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 			name:    "while it waits for the import",
 			timings: portertest.Timings{Import: time.Hour},
 			killed: func(m *killMigration) bool {
-				return len(m.to.Projects()) > 0 && m.count(m.to, "GET", "/import") > 1
+				return len(m.to.Projects()) > 0 && count(m.to, "GET", "/import") > 1
 			},
 			exports: 1,
 			exists:  true,
@@ -449,7 +435,7 @@ func TestKilledMigrateContinues(t *testing.T) {
 					again.mustEndWell(t)
 				}
 				m.check(t)
-				if n := m.count(m.from, "POST", "/export"); n != tt.exports {
+				if n := count(m.from, "POST", "/export"); n != tt.exports {
 					t.Errorf("exported %d times", n)
 				}
 			})

@@ -57,7 +57,7 @@ func TestReplicaLags(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				c, err := porter.NewClient("https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+				c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 					switch {
 					case req.Method == http.MethodPost:
 						return retryAnswer(201, nil, `{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"scheduled"}`)(req)
@@ -66,10 +66,7 @@ func TestReplicaLags(t *testing.T) {
 					}
 					return retryAnswer(200, nil, `{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"finished"}`)(req)
 				})))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = tt.call(t.Context(), c)
+				_, err := tt.call(t.Context(), c)
 				if tt.ends != (err == nil) {
 					t.Errorf("after %v: %v", time.Since(begun), err)
 				}
@@ -102,7 +99,7 @@ func TestClocksDiffer(t *testing.T) {
 		t.Run(fmt.Sprintf("looked %t, behind %v", tt.looked, tt.behind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				posted := false
-				c, err := porter.NewClient("https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+				c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 					h := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
 					switch {
 					case req.Method == http.MethodPost:
@@ -110,15 +107,13 @@ func TestClocksDiffer(t *testing.T) {
 						return retryAnswer(502, h, "")(req)
 					case posted:
 						made := time.Now().Add(-tt.behind).UTC().Format(time.RFC3339Nano)
-						return retryAnswer(200, h, fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`, made))(req)
+						return retryAnswer(200, h,
+							fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`, made))(req)
 					case tt.looked:
 						return retryAnswer(404, h, `{"message":"404 Project Not Found"}`)(req)
 					}
 					return retryAnswer(502, h, "")(req)
 				})))
-				if err != nil {
-					t.Fatal(err)
-				}
 				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
 				if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 					t.Errorf("got %+v, %v", imp, err)
@@ -171,33 +166,31 @@ func TestRetryAfterIsKept(t *testing.T) {
 				begun := time.Now()
 				posted, asked := false, 0
 				var looks []time.Duration
-				c, err := porter.NewClient("https://gitlab.test", nil, porter.WithoutPacing(), porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-					if req.Method == http.MethodPost {
-						posted = true
-						return retryAnswer(502, nil, "")(req)
-					}
-					if tt.name[:min(len(tt.name), 12)] == "a look after" && !posted {
-						return retryAnswer(404, nil, `{"message":"404 Project Not Found"}`)(req)
-					}
-					if asked++; asked == 1 {
-						return retryAnswer(tt.status, http.Header{"Retry-After": {tt.after}}, "later")(req)
-					}
-					looks = append(looks, time.Since(begun))
-					if req.URL.Path == "/api/v4/projects/g/app/export/download" {
-						return retryAnswer(200, nil, "\x1f\x8b\x08 an archive")(req)
-					}
-					return retryAnswer(200, nil, `{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
-				})))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, "https://gitlab.test", nil, porter.WithoutPacing(),
+					porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+						if req.Method == http.MethodPost {
+							posted = true
+							return retryAnswer(502, nil, "")(req)
+						}
+						if tt.name[:min(len(tt.name), 12)] == "a look after" && !posted {
+							return retryAnswer(404, nil, `{"message":"404 Project Not Found"}`)(req)
+						}
+						if asked++; asked == 1 {
+							return retryAnswer(tt.status, http.Header{"Retry-After": {tt.after}}, "later")(req)
+						}
+						looks = append(looks, time.Since(begun))
+						if req.URL.Path == "/api/v4/projects/g/app/export/download" {
+							return retryAnswer(200, nil, "\x1f\x8b\x08 an archive")(req)
+						}
+						return retryAnswer(200, nil, `{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
+					})))
 				ctx := t.Context()
 				if tt.deadline > 0 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
 					defer cancel()
 				}
-				err = tt.call(ctx, c)
+				err := tt.call(ctx, c)
 				if (err == nil) != (tt.looks != nil) {
 					t.Errorf("error is %v", err)
 				}
@@ -251,15 +244,12 @@ func TestTokenFailureCostsNoTurn(t *testing.T) {
 		s.AddProject(portertest.Project{Path: "g/app"})
 		s.AddExport("g/app", "owner")
 		asked := 0
-		c, err := porter.NewClient(s.URL, porter.TokenSource(func(context.Context) (string, error) {
+		c := newClient(t, s.URL, porter.TokenSource(func(context.Context) (string, error) {
 			if asked++; asked < 3 {
 				return "", errors.New("vault is sealed")
 			}
 			return portertest.Token, nil
 		}), porter.WithTransport(s.Transport()), porter.WithRetry(3, porter.ConstantBackoff(time.Second)))
-		if err != nil {
-			t.Fatal(err)
-		}
 		begun := time.Now()
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("g/app"), io.Discard); err != nil {
 			t.Fatal(err)
@@ -286,7 +276,8 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				src, dst := portertest.NewServer(real...), portertest.NewServer(real...)
 				defer src.Close()
 				defer dst.Close()
-				src.AddProject(portertest.Project{Path: "g/app", Archive: portertest.BytesArchive([]byte("\x1f\x8bnot an archive, but it begins like one"))})
+				src.AddProject(portertest.Project{Path: "g/app",
+					Archive: portertest.BytesArchive([]byte("\x1f\x8bnot an archive, but it begins like one"))})
 				src.AddExport("g/app", "owner")
 				dst.AddGroup("g")
 				prepare(src)
@@ -298,7 +289,8 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 				}
 				synctest.Wait()
 				begun := time.Now()
-				m, err := porter.Migrate(ctx, connectAs(t, src, portertest.Token), porter.ProjectPath("g/app"), to, porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("g")}})
+				m, err := porter.Migrate(ctx, connectAs(t, src, portertest.Token), porter.ProjectPath("g/app"), to,
+					porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("g")}})
 				want := porter.ErrNotArchive
 				if name == "cut off" {
 					want = porter.ErrForbidden

@@ -76,7 +76,8 @@ const (
 func TestMatrix(t *testing.T) {
 	flows := []flow{
 		{name: "export from disk", run: matrixExport},
-		{name: "export redirected", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Redirected)}, run: matrixExport},
+		{name: "export redirected", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Redirected)},
+			run: matrixExport},
 		{name: "export proxied", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Proxied)}, run: matrixExport},
 		{name: "watch export", opts: []portertest.Option{portertest.Timing(portertest.Timings{
 			Queue: time.Minute, Start: time.Minute, Assemble: 2 * time.Minute, Store: time.Minute, AfterExport: time.Minute})}, run: matrixWatch},
@@ -98,7 +99,8 @@ func TestMatrix(t *testing.T) {
 		{name: "lost import", run: matrixLostImport},
 		{name: "migrate", run: matrixMigrate(porter.MigrateOptions{})},
 		{name: "migrate without spool", run: matrixMigrate(porter.MigrateOptions{NoSpool: true})},
-		{name: "migrate redirected", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Redirected)}, run: matrixMigrate(porter.MigrateOptions{SkipVerify: true})},
+		{name: "migrate redirected", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Redirected)},
+			run: matrixMigrate(porter.MigrateOptions{SkipVerify: true})},
 		{name: "import from URL", opts: []portertest.Option{portertest.TLS()}, run: matrixImportURL},
 		{name: "import from S3", opts: []portertest.Option{portertest.TLS()}, run: matrixImportS3},
 		{name: "relation import", run: matrixRelationImport},
@@ -111,14 +113,15 @@ func TestMatrix(t *testing.T) {
 			}
 			t.Run(r.version+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				inBubble(t, append([]portertest.Option{portertest.Version(r.version)}, f.opts...), func(t *testing.T, s *portertest.Server, c *porter.Client) {
-					s.AddProject(portertest.Project{Path: string(matrixApp), Name: "App"})
-					s.AddGroup("new/home")
-					f.run(t, r, s, c)
-					if leaks := s.Leaks(); len(leaks) > 0 {
-						t.Errorf("the storage was sent credentials: %+v", leaks)
-					}
-				})
+				inBubble(t, append([]portertest.Option{portertest.Version(r.version)}, f.opts...),
+					func(t *testing.T, s *portertest.Server, c *porter.Client) {
+						s.AddProject(portertest.Project{Path: string(matrixApp), Name: "App"})
+						s.AddGroup("new/home")
+						f.run(t, r, s, c)
+						if leaks := s.Leaks(); len(leaks) > 0 {
+							t.Errorf("the storage was sent credentials: %+v", leaks)
+						}
+					})
 			})
 		}
 	}
@@ -142,17 +145,6 @@ func seldom(t *testing.T, c *porter.Client) *porter.Client {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// refusals counts the answers with a status.
-func refusals(s *portertest.Server, status int) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Status == status {
-			n++
-		}
-	}
-	return n
 }
 
 // matrixExport makes two exports, the second of a changed project: what is
@@ -200,7 +192,8 @@ func matrixWatch(t *testing.T, r release, s *portertest.Server, c *porter.Client
 	want := []porter.ExportStatus{porter.ExportNone, porter.ExportStarted, porter.ExportFinished}
 	switch {
 	case r.can["job-states"]:
-		want = []porter.ExportStatus{porter.ExportNone, porter.ExportQueued, porter.ExportStarted, porter.ExportRegenerating, porter.ExportFinished}
+		want = []porter.ExportStatus{porter.ExportNone, porter.ExportQueued, porter.ExportStarted, porter.ExportRegenerating,
+			porter.ExportFinished}
 	case r.can["after_export_action"]:
 		want = []porter.ExportStatus{porter.ExportNone, porter.ExportStarted, "after_export_action", porter.ExportFinished}
 	}
@@ -306,7 +299,8 @@ func matrixPacing(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 		if err := c.ScheduleExport(t.Context(), porter.ProjectPath(path), nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.StartImport(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new/home")}); err != nil {
+		if _, err := c.StartImport(t.Context(), sourceOf(r.archive(1)),
+			porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new/home")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -418,7 +412,9 @@ func matrixExportsOff(t *testing.T, r release, s *portertest.Server, c *porter.C
 
 func matrixImport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	archive := r.archive(4)
-	s.ScriptImport(string(matrixNew), portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 3, ExceptionClass: "RecordInvalid"}}})
+	s.ScriptImport(string(matrixNew),
+		portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 3,
+			ExceptionClass: "RecordInvalid"}}})
 	timeout, daily := int64(3600), "1d"
 	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{
 		Path: "app", Name: "The App", Namespace: porter.NamespacePath("new/home"),
@@ -434,19 +430,23 @@ func matrixImport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	}
 	want := url.Values{}
 	if r.can["options"] {
-		want = url.Values{"visibility": {"private"}, "build_timeout": {"3600"}, "topics": {"a", "b"}, "container_expiration_policy_attributes[cadence]": {"1d"}}
+		want = url.Values{"visibility": {"private"}, "build_timeout": {"3600"}, "topics": {"a", "b"},
+			"container_expiration_policy_attributes[cadence]": {"1d"}}
 	}
-	if got := p.Overrides; len(got) != len(want) || got.Get("topics") != want.Get("topics") || got.Get("visibility") != want.Get("visibility") {
+	if got := p.Overrides; len(got) != len(want) || got.Get("topics") != want.Get("topics") ||
+		got.Get("visibility") != want.Get("visibility") {
 		t.Errorf("overrides (-want +got):\n%s", cmp.Diff(want, got))
 	}
 	// What an old server does not tell, nobody knows.
 	if imp.Complete() == r.can["failed-relations"] || (imp.CorrelationID != "") != r.can["correlation"] {
 		t.Errorf("got %+v", imp)
 	}
-	if _, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
+	if _, err := c.Import(t.Context(), sourceOf(archive),
+		porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
 		t.Errorf("imported again: %v", err)
 	}
-	if _, err := c.StartImport(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
+	if _, err := c.StartImport(t.Context(), sourceOf(archive),
+		porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrProjectExists) {
 		t.Errorf("started again: %v", err)
 	}
 	if imp, err := c.GetImport(t.Context(), matrixApp); err != nil || imp.Status != porter.ImportNone {
@@ -487,7 +487,8 @@ func matrixImportFails(t *testing.T, r release, s *portertest.Server, c *porter.
 func matrixOverwrite(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	old := s.AddProject(portertest.Project{Path: string(matrixNew), Name: "Precious"})
 	archive := r.archive(6)
-	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home"), Overwrite: true})
+	imp, err := c.Import(t.Context(), sourceOf(archive),
+		porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home"), Overwrite: true})
 	p := s.Project(string(matrixNew))
 	if !r.can["options"] { // it knows nothing of overwriting, and finds the path taken
 		if !errors.Is(err, porter.ErrProjectExists) || p.ID != old {
@@ -518,7 +519,9 @@ func matrixNamespaces(t *testing.T, r release, s *portertest.Server, c *porter.C
 			t.Errorf("namespace %v: %+v, %v", tt.ns, imp, err)
 		}
 	}
-	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: "x", Namespace: porter.NamespacePath("nowhere")}); !errors.Is(err, porter.ErrNotFound) || !strings.Contains(err.Error(), "404 Namespace Not Found") {
+	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)),
+		porter.ImportOptions{Path: "x", Namespace: porter.NamespacePath("nowhere")}); !errors.Is(err, porter.ErrNotFound) ||
+		!strings.Contains(err.Error(), "404 Namespace Not Found") {
 		t.Errorf("no namespace: %v", err)
 	}
 	for _, q := range s.Requests() {
@@ -535,7 +538,8 @@ func matrixImportsOff(t *testing.T, r release, s *portertest.Server, c *porter.C
 	if !errors.Is(err, porter.ErrForbidden) || !strings.Contains(err.Error(), "is switched off on this instance") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrForbidden) {
+	if _, err := c.Import(t.Context(), sourceOf(r.archive(1)),
+		porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")}); !errors.Is(err, porter.ErrForbidden) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -556,7 +560,7 @@ func matrixLostImport(t *testing.T, r release, s *portertest.Server, c *porter.C
 	if err != nil || imp.Status != porter.ImportFinished || imp.PathWithNamespace != matrixNew {
 		t.Errorf("got %+v, %v", imp, err)
 	}
-	if n := methodCount(s, "POST", "/import"); n != 1 {
+	if n := count(s, "POST", "/import"); n != 1 {
 		t.Errorf("sent %d times", n)
 	}
 }
@@ -596,7 +600,8 @@ func unavailable(t *testing.T, err error) {
 func matrixImportURL(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	archive := r.archive(9)
 	s.AddObject("/backups/app.tar.gz", "application/gzip", archive)
-	imp, err := c.StartImportFromURL(t.Context(), s.SignedURL("GET", "/backups/app.tar.gz", time.Hour), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")})
+	imp, err := c.StartImportFromURL(t.Context(), s.SignedURL("GET", "/backups/app.tar.gz", time.Hour),
+		porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new/home")})
 	matrixRemote(t, r.can["url"], s, c, archive, imp, err)
 }
 
@@ -610,7 +615,8 @@ func matrixImportS3(t *testing.T, r release, s *portertest.Server, c *porter.Cli
 	matrixRemote(t, r.can["s3"], s, c, archive, imp, err)
 }
 
-func matrixRemote(t *testing.T, can bool, s *portertest.Server, c *porter.Client, archive *portertest.Archive, imp *porter.Import, err error) {
+func matrixRemote(t *testing.T, can bool, s *portertest.Server, c *porter.Client, archive *portertest.Archive, imp *porter.Import,
+	err error) {
 	t.Helper()
 	if !can {
 		unavailable(t, err)
@@ -659,7 +665,7 @@ func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 			number = list[0].Batches[i].Number
 		}
 		var buf bytes.Buffer
-		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, porter.RelationFile{Relation: porter.PortableIssues, Batch: number}, &buf); err != nil {
+		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, issues(number), &buf); err != nil {
 			t.Fatal(err)
 		}
 		lines += strings.Count(plainText(buf.Bytes()), "\n")

@@ -51,10 +51,7 @@ func TestMemory(t *testing.T) {
 		io.CopyBuffer(struct{ io.Writer }{w}, &memoryReader{}, buf)
 	}))
 	defer s.Close()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken("secret"), porter.WithoutPacing())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, s.URL, porter.PrivateToken("secret"), porter.WithoutPacing())
 	upload := func(src porter.Source) func() (int64, error) {
 		return func() (int64, error) {
 			arrived = 0

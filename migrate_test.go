@@ -1,8 +1,6 @@
 package porter_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -39,17 +37,6 @@ func migratePair(t *testing.T, archive *portertest.Archive, opts ...portertest.O
 	return src, dst
 }
 
-// count returns how many requests of a kind s has seen.
-func count(s *portertest.Server, method, suffix string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Origin == portertest.GitLab && r.Method == method && strings.HasSuffix(r.Path, suffix) {
-			n++
-		}
-	}
-	return n
-}
-
 // checkFolder makes sure that nothing is left in a folder, and that no file of it is open.
 func checkFolder(t *testing.T, dir string) {
 	t.Helper()
@@ -78,19 +65,6 @@ func checkNoneOpen(t *testing.T, dir string) {
 	}
 }
 
-func gzipped(t *testing.T, b []byte) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	z := gzip.NewWriter(&buf)
-	if _, err := z.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 var spoolWays = []struct {
 	name    string
 	noSpool bool
@@ -114,7 +88,7 @@ func TestMigrate(t *testing.T) {
 		}
 	}
 	for name, archive := range archives {
-		for mode, m := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+		for mode, m := range dlModes {
 			for _, way := range spoolWays {
 				for _, skip := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s, %s, %s, unverified %v", name, mode, way.name, skip), func(t *testing.T) {
@@ -142,7 +116,8 @@ func TestMigrate(t *testing.T) {
 						}
 						post := uploads(dst)[0]
 						if post.ContentLength < 0 || len(uploads(dst)) != 1 || count(src, "GET", "/export/download") != 1 {
-							t.Errorf("%d uploads, the first of length %d; %d downloads", len(uploads(dst)), post.ContentLength, count(src, "GET", "/export/download"))
+							t.Errorf("%d uploads, the first of length %d; %d downloads", len(uploads(dst)), post.ContentLength,
+								count(src, "GET", "/export/download"))
 						}
 						if leaks := src.Leaks(); len(leaks) > 0 {
 							t.Errorf("credentials went to %s", leaks[0].Path)
@@ -174,7 +149,8 @@ func TestMigrateOverlaps(t *testing.T) {
 						at.Store(posts[0].BodyBytes)
 					}
 				})
-				_, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool})
+				_, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+					porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -205,17 +181,21 @@ func TestMigrateDamaged(t *testing.T) {
 	}{
 		{"cut short", changed(func(b []byte) []byte { return b[:len(b)-1] }), portertest.Action{}, porter.ErrArchiveDamaged},
 		{"cut in the middle", changed(func(b []byte) []byte { return b[:len(b)/2] }), portertest.Action{}, porter.ErrArchiveDamaged},
-		{"bit flipped in the middle", changed(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), portertest.Action{}, porter.ErrArchiveDamaged},
-		{"bit flipped in the checksum", changed(func(b []byte) []byte { b[len(b)-6] ^= 1; return b }), portertest.Action{}, porter.ErrArchiveDamaged},
+		{"bit flipped in the middle", changed(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), portertest.Action{},
+			porter.ErrArchiveDamaged},
+		{"bit flipped in the checksum", changed(func(b []byte) []byte { b[len(b)-6] ^= 1; return b }), portertest.Action{},
+			porter.ErrArchiveDamaged},
 		{"zeros behind", changed(func(b []byte) []byte { return append(b, 0) }), portertest.Action{}, porter.ErrArchiveDamaged},
 		{"no gzip", portertest.BytesArchive(other), portertest.Action{}, porter.ErrNotArchive},
 		{"empty", portertest.BytesArchive(nil), portertest.Action{}, porter.ErrNotArchive},
 		{"a message", portertest.BytesArchive([]byte(`{"message":"404 Not found or has expired"}`)), portertest.Action{}, porter.ErrNotArchive},
 		{"no VERSION", changed(func(b []byte) []byte { return gzipped(t, []byte("not a tar file")) }), portertest.Action{}, porter.ErrNotArchive},
 		{"garbled on its way", portertest.BytesArchive(sound), portertest.Garble(200 << 10), porter.ErrArchiveDamaged},
-		{"garbled, and the rest is slow", portertest.NewArchive(3 << 20), portertest.Garble(100 << 10).And(portertest.StallResponse(2<<20, 0)), porter.ErrArchiveDamaged},
+		{"garbled, and the rest is slow", portertest.NewArchive(3 << 20), portertest.Garble(100 << 10).And(portertest.StallResponse(2<<20, 0)),
+			porter.ErrArchiveDamaged},
 		{"truncated on its way", portertest.BytesArchive(sound), portertest.Truncate(200 << 10), porter.ErrArchiveDamaged},
-		{"truncated without a length", portertest.BytesArchive(sound), portertest.Chunked().And(portertest.Truncate(200 << 10)), porter.ErrArchiveDamaged},
+		{"truncated without a length", portertest.BytesArchive(sound), portertest.Chunked().And(portertest.Truncate(200 << 10)),
+			porter.ErrArchiveDamaged},
 	}
 	for _, tt := range tests {
 		for _, way := range spoolWays {
@@ -223,8 +203,10 @@ func TestMigrateDamaged(t *testing.T) {
 				src, dst := migratePair(t, tt.archive)
 				src.Inject(portertest.Fault{Method: "GET", Path: "download", Times: -1, Do: tt.fault})
 				dir := t.TempDir()
-				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
-				if m != nil || !errors.Is(err, tt.is) || errors.Is(err, porter.ErrOutcomeUnknown) || !strings.HasPrefix(err.Error(), "migrate team/app: ") {
+				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+					porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
+				if m != nil || !errors.Is(err, tt.is) || errors.Is(err, porter.ErrOutcomeUnknown) ||
+					!strings.HasPrefix(err.Error(), "migrate team/app: ") {
 					t.Errorf("got %+v, %v", m, err)
 				}
 				checkNothingImported(t, dst)
@@ -243,7 +225,8 @@ func TestMigrateUnverified(t *testing.T) {
 	b := archiveBytes(t, portertest.NewArchive(300<<10))
 	b[len(b)/2] ^= 1
 	src, dst := migratePair(t, portertest.BytesArchive(b))
-	m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, SkipVerify: true})
+	m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+		porter.MigrateOptions{Import: intoNew, SkipVerify: true})
 	var failed *porter.ImportError
 	if !errors.As(err, &failed) || m == nil || m.Import != failed.Import || m.Bytes != int64(len(b)) || dst.Project("new/app") == nil {
 		t.Errorf("got %+v, %v", m, err)
@@ -259,7 +242,8 @@ func TestMigrateWithoutLength(t *testing.T) {
 			archive := portertest.NewArchive(500 << 10)
 			src, dst := migratePair(t, archive)
 			src.Inject(portertest.Fault{Method: "GET", Path: "download", Times: -1, Do: portertest.Chunked()})
-			if _, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool}); err != nil {
+			if _, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+				porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool}); err != nil {
 				t.Fatal(err)
 			}
 			post := uploads(dst)[0]
@@ -306,7 +290,8 @@ func TestMigrateTriesAgain(t *testing.T) {
 				src.Inject(portertest.Fault{Method: "GET", Path: "download", Do: tt.src})
 				dst.Inject(portertest.Fault{Method: "POST", Do: tt.dst})
 				start := time.Now()
-				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: tt.noSpool})
+				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+					porter.MigrateOptions{Import: intoNew, NoSpool: tt.noSpool})
 				took := time.Since(start)
 				if err != nil || m.Bytes != archive.Size() {
 					t.Fatalf("got %+v, %v", m, err)
@@ -341,7 +326,8 @@ func TestMigrateLosesAnswers(t *testing.T) {
 			src, dst := migratePair(t, nil)
 			src.Inject(portertest.Fault{Method: "POST", Times: -1, Do: portertest.LoseAnswer()})
 			dst.Inject(portertest.Fault{Method: "POST", Times: -1, Do: portertest.LoseAnswer()})
-			m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool})
+			m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+				porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool})
 			if err != nil || !m.Import.Complete() {
 				t.Fatalf("got %+v, %v", m, err)
 			}
@@ -370,10 +356,16 @@ func TestMigrateLooksFirst(t *testing.T) {
 		text    string
 		ok      bool
 	}{
-		{name: "taken", opts: porter.MigrateOptions{Import: intoNew}, prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists, text: "new/app is project"},
-		{name: "taken in other letters", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "APP" })}, prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists},
-		{name: "taken, to be overwritten", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Overwrite = true })}, prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
-		{name: "other path", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "app2" })}, prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
+		{name: "taken", opts: porter.MigrateOptions{Import: intoNew},
+			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists,
+			text: "new/app is project"},
+		{name: "taken in other letters", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "APP" })},
+			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists},
+		{name: "taken, to be overwritten",
+			opts:    porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Overwrite = true })},
+			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
+		{name: "other path", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "app2" })},
+			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
 		{name: "former path", opts: porter.MigrateOptions{Import: intoNew}, prepare: func(_, dst *portertest.Server) {
 			dst.AddProject(portertest.Project{Path: "new/app2", FormerPaths: []string{"new/app"}})
 		}, ok: true},
@@ -392,11 +384,14 @@ func TestMigrateLooksFirst(t *testing.T) {
 		{name: "destination has no such route", opts: porter.MigrateOptions{Import: intoNew}, prepare: func(_, dst *portertest.Server) {
 			dst.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(404, nil, "404 page not found\n")})
 		}, ok: true},
-		{name: "no such project", opts: porter.MigrateOptions{Import: intoNew}, project: porter.ProjectPath("team/none"), is: porter.ErrNotFound, text: "export of team/none: "},
-		{name: "no spool folder", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: filepath.Join(t.TempDir(), "missing")}, is: os.ErrNotExist, text: "spool: "},
+		{name: "no such project", opts: porter.MigrateOptions{Import: intoNew}, project: porter.ProjectPath("team/none"),
+			is: porter.ErrNotFound, text: "export of team/none: "},
+		{name: "no spool folder", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: filepath.Join(t.TempDir(), "missing")},
+			is: os.ErrNotExist, text: "spool: "},
 		{name: "spool folder is a file", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: file}, text: "spool: "},
 		{name: "no spool folder needed", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: file, NoSpool: true}, ok: true},
-		{name: "path that no GitLab takes", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "a/b" })}, text: "holds a slash"},
+		{name: "path that no GitLab takes",
+			opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "a/b" })}, text: "holds a slash"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -415,7 +410,8 @@ func TestMigrateLooksFirst(t *testing.T) {
 				}
 				return
 			}
-			if m != nil || err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("migrate %v: ", project)) || !strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
+			if m != nil || err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("migrate %v: ", project)) ||
+				!strings.Contains(err.Error(), tt.text) || tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("got %+v, %v", m, err)
 			}
 			if n := count(src, "POST", "/export"); n > 0 || len(uploads(dst)) > 0 {
@@ -459,7 +455,8 @@ func TestMigrateImportEnds(t *testing.T) {
 	}{
 		{name: "complete", strict: true},
 		{name: "incomplete", script: portertest.ImportScript{FailedRelations: relations}},
-		{name: "incomplete, strict", script: portertest.ImportScript{FailedRelations: relations}, strict: true, fails: true, text: "import of new/app is incomplete: 1 failed relation (issues 1)"},
+		{name: "incomplete, strict", script: portertest.ImportScript{FailedRelations: relations}, strict: true, fails: true,
+			text: "import of new/app is incomplete: 1 failed relation (issues 1)"},
 		{name: "failed", script: portertest.ImportScript{Error: "It broke"}, fails: true, text: "import of new/app failed: It broke"},
 		{name: "canceled", script: portertest.ImportScript{Canceled: true}, fails: true, text: `"canceled"`},
 	}
@@ -467,12 +464,15 @@ func TestMigrateImportEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			src, dst := migratePair(t, nil)
 			dst.ScriptImport("new/app", tt.script)
-			m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, Strict: tt.strict})
+			m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+				porter.MigrateOptions{Import: intoNew, Strict: tt.strict})
 			var failed *porter.ImportError
-			if m == nil || m.Import == nil || m.Bytes == 0 || m.Archive == nil || m.Elapsed <= 0 || errors.As(err, &failed) != tt.fails || !tt.fails && err != nil {
+			if m == nil || m.Import == nil || m.Bytes == 0 || m.Archive == nil || m.Elapsed <= 0 || errors.As(err, &failed) != tt.fails ||
+				!tt.fails && err != nil {
 				t.Fatalf("got %+v, %v", m, err)
 			}
-			if tt.fails && (failed.Import != m.Import || !strings.HasPrefix(err.Error(), "migrate team/app: "+tt.text) && !strings.Contains(err.Error(), tt.text)) {
+			if tt.fails && (failed.Import != m.Import || !strings.HasPrefix(err.Error(), "migrate team/app: "+tt.text) &&
+				!strings.Contains(err.Error(), tt.text)) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -490,7 +490,8 @@ func TestMigrateExportEnds(t *testing.T) {
 			src.ScriptExport("team/app", portertest.ExportScript{Fault: fault})
 			dir := t.TempDir()
 			polling := userPolling
-			m, err := porter.Migrate(t.Context(), connect(t, src, polling), migrateApp, connect(t, dst, polling), porter.MigrateOptions{Import: intoNew, SpoolDir: dir})
+			m, err := porter.Migrate(t.Context(), connect(t, src, polling), migrateApp, connect(t, dst, polling),
+				porter.MigrateOptions{Import: intoNew, SpoolDir: dir})
 			var failed *porter.ExportError
 			if m != nil || !errors.As(err, &failed) || len(uploads(dst)) > 0 {
 				t.Errorf("fault %d: got %+v, %v", fault, m, err)
@@ -511,7 +512,8 @@ func TestMigrateWithinOneInstance(t *testing.T) {
 	if err != nil || m.Source.PathWithNamespace != migrateApp || m.Import.PathWithNamespace != "new/app" || len(src.Projects()) != 2 {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	m, err = porter.Migrate(t.Context(), c, migrateApp, c, porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("team")}})
+	m, err = porter.Migrate(t.Context(), c, migrateApp, c,
+		porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("team")}})
 	if m != nil || !errors.Is(err, porter.ErrProjectExists) {
 		t.Errorf("onto itself: %+v, %v", m, err)
 	}
@@ -532,7 +534,8 @@ func TestMigrateArguments(t *testing.T) {
 		{"bad ID", from, to, porter.ProjectID(-1)},
 	}
 	for _, tt := range tests {
-		if m, err := porter.Migrate(t.Context(), tt.from, tt.p, tt.to, porter.MigrateOptions{Import: intoNew}); m != nil || err == nil || !strings.HasPrefix(err.Error(), "migrate: ") {
+		if m, err := porter.Migrate(t.Context(), tt.from, tt.p, tt.to, porter.MigrateOptions{Import: intoNew}); m != nil || err == nil ||
+			!strings.HasPrefix(err.Error(), "migrate: ") {
 			t.Errorf("%s: got %+v, %v", tt.name, m, err)
 		}
 	}
@@ -597,7 +600,8 @@ func TestMigrateCanceled(t *testing.T) {
 					})
 					dir := t.TempDir()
 					polling := userPolling
-					m, err := porter.Migrate(ctx, connect(t, src, observe, polling), migrateApp, connect(t, dst, observe, polling), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
+					m, err := porter.Migrate(ctx, connect(t, src, observe, polling), migrateApp, connect(t, dst, observe, polling),
+						porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
 					checkFolder(t, dir)
 					if events < at {
 						finished = true
@@ -645,7 +649,8 @@ func TestMigrateRefused(t *testing.T) {
 				src.Inject(portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(2<<20, 0)})
 				dst.Inject(portertest.Fault{Method: "POST", Do: portertest.RespondEarly(status, nil, "no")})
 				dir := t.TempDir()
-				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
+				m, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst),
+					porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
 				var api *porter.APIError
 				if m != nil || !errors.As(err, &api) || api.StatusCode != status {
 					t.Errorf("got %+v, %v", m, err)
@@ -664,10 +669,13 @@ func TestMigrateDownloadLost(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			src, dst := migratePair(t, portertest.NewArchive(2<<20))
 			src.Inject(portertest.Fault{Method: "GET", Path: "download", Do: portertest.CutResponse(1 << 20)})
-			src.Inject(portertest.Fault{Method: "GET", Path: "download", Times: -1, Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"404 Not found or has expired"}`)})
+			src.Inject(portertest.Fault{Method: "GET", Path: "download", Times: -1,
+				Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"404 Not found or has expired"}`)})
 			dir := t.TempDir()
-			m, err := porter.Migrate(t.Context(), connect(t, src, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing()), migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
-			if m != nil || err == nil || errors.Is(err, porter.ErrOutcomeUnknown) || errors.Is(err, porter.ErrArchiveDamaged) || !strings.Contains(err.Error(), "download export of team/app") {
+			m, err := porter.Migrate(t.Context(), connect(t, src, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing()),
+				migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})
+			if m != nil || err == nil || errors.Is(err, porter.ErrOutcomeUnknown) || errors.Is(err, porter.ErrArchiveDamaged) ||
+				!strings.Contains(err.Error(), "download export of team/app") {
 				t.Errorf("got %+v, %v", m, err)
 			}
 			checkFolder(t, dir)

@@ -61,7 +61,8 @@ func TestEventsOfWait(t *testing.T) {
 func TestEventsOfLastLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log eventLog
-		c, gitlab := pollSteps(t, "502 finished", porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(90 * time.Second)}), porter.WithObserver(log.observe))
+		c, gitlab := pollSteps(t, "502 finished", porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(90 * time.Second)}),
+			porter.WithObserver(log.observe))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := c.WaitForExport(ctx, porter.ProjectID(42)); err != nil {
@@ -92,7 +93,8 @@ func TestEventsNameTheProject(t *testing.T) {
 		}
 		var log eventLog
 		c := s.client(t, porter.WithObserver(log.observe))
-		if _, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
+		if _, err := c.Import(t.Context(), sourceOf(smallArchive),
+			porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ev := range log.events {
@@ -190,7 +192,8 @@ func TestEventsOfUpload(t *testing.T) {
 		{"429 after the whole upload", source(size), &portertest.Fault{Path: "/import", Do: portertest.Respond(429, nil, "")}, 1, nil, size},
 		{"429 twice", source(size), &portertest.Fault{Path: "/import", Times: 2, Do: portertest.Respond(429, nil, "")}, 2, nil, size},
 		{"broken in the middle", source(size), &portertest.Fault{Path: "/import", Do: portertest.CutRequest(size / 2)}, 1, nil, size},
-		{"refused for good", source(size), &portertest.Fault{Path: "/import", Do: portertest.RespondEarly(413, nil, "")}, 0, porter.ErrTooLarge, -1},
+		{"refused for good", source(size), &portertest.Fault{Path: "/import", Do: portertest.RespondEarly(413, nil, "")}, 0, porter.ErrTooLarge,
+			-1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,7 +205,8 @@ func TestEventsOfUpload(t *testing.T) {
 				}
 				var log eventLog
 				c := s.client(t, porter.WithObserver(log.observe))
-				if _, err := c.StartImport(t.Context(), tt.src, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); !errors.Is(err, tt.want) {
+				if _, err := c.StartImport(t.Context(), tt.src,
+					porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}); !errors.Is(err, tt.want) {
 					t.Fatalf("error is %v, want %v", err, tt.want)
 				}
 				progress := log.of(porter.EventProgress)
@@ -310,7 +314,8 @@ func TestEventsOfMigrateAreNeverConcurrent(t *testing.T) {
 				}
 				var count atomic.Int64
 				observe := oneAtATime(t, &count, pause)
-				from, to := src.client(t, porter.WithObserver(observe), porter.WithoutPacing()), dst.client(t, porter.WithObserver(observe), porter.WithoutPacing())
+				from, to := src.client(t, porter.WithObserver(observe), porter.WithoutPacing()),
+					dst.client(t, porter.WithObserver(observe), porter.WithoutPacing())
 				_, err := porter.Migrate(t.Context(), from, porter.ProjectPath("team/app"), to, porter.MigrateOptions{
 					Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
 					SpoolDir: t.TempDir(),
@@ -341,7 +346,8 @@ func TestEventsOfSourceAreNeverConcurrent(t *testing.T) {
 			dst.Inject(portertest.Fault{Path: "/import", Times: 2, Do: portertest.Delay(late).And(portertest.RespondEarly(429, nil, ""))})
 			var count atomic.Int64
 			observe := oneAtATime(t, &count, func() time.Duration { return 10 * time.Second })
-			from, to := src.client(t, porter.WithObserver(observe), porter.WithoutPacing()), dst.client(t, porter.WithObserver(observe), porter.WithoutPacing())
+			from, to := src.client(t, porter.WithObserver(observe), porter.WithoutPacing()),
+				dst.client(t, porter.WithObserver(observe), porter.WithoutPacing())
 			opts := porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")}
 			if _, err := to.StartImport(t.Context(), from.ExportSource(porter.ProjectPath("team/app")), opts); err != nil {
 				t.Error(err)

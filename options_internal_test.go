@@ -10,7 +10,8 @@ import (
 func TestOptionsKeepTheRest(t *testing.T) {
 	second := ConstantBackoff(time.Second)
 	parent, err := NewClient("https://gitlab.example.com", nil,
-		WithPolling(Polling{Backoff: second, Grace: time.Hour, Patience: 2 * time.Hour}), WithPacing(Pacing{Exports: 60, Imports: 70, Downloads: 80}), WithRetry(7, second))
+		WithPolling(Polling{Backoff: second, Grace: time.Hour, Patience: 2 * time.Hour}),
+		WithPacing(Pacing{Exports: 60, Imports: 70, Downloads: 80}), WithRetry(7, second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,8 @@ func TestOptionsKeepTheRest(t *testing.T) {
 					t.Errorf("%s: %s is %v, want %v", tt.name, what, pair[0], pair[1])
 				}
 			}
-			for what, pair := range map[string][2]Backoff{"polls": {got.polling.Backoff, want.polling.Backoff}, "retries": {got.backoff, want.backoff}} {
+			for what, pair := range map[string][2]Backoff{"polls": {got.polling.Backoff, want.polling.Backoff},
+				"retries": {got.backoff, want.backoff}} {
 				if base == parent && pair[0](5) != pair[1](5) {
 					t.Errorf("%s: backoff of %s is %v, want %v", tt.name, what, pair[0](5), pair[1](5))
 				} else if pair[0] == nil {

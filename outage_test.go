@@ -2,7 +2,6 @@ package porter_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,7 +34,8 @@ func TestOutage(t *testing.T) {
 			return err
 		},
 		"migrate": func(ctx context.Context, c *porter.Client) error {
-			_, err := porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
+			_, err := porter.Migrate(ctx, c, app, c,
+				porter.MigrateOptions{Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
 			return err
 		},
 	}
@@ -88,11 +87,8 @@ func TestOutage(t *testing.T) {
 					}
 					return s.Transport().RoundTrip(req)
 				})
-				c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(rt), porter.WithoutPacing())
-				if err != nil {
-					t.Fatal(err)
-				}
-				err = calls[tt.call](t.Context(), c)
+				c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(rt), porter.WithoutPacing())
+				err := calls[tt.call](t.Context(), c)
 				if tt.ok != (err == nil) {
 					t.Errorf("%v after the outage began: %v", time.Since(began), err)
 				}
@@ -110,7 +106,7 @@ func TestNoSuchHost(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			c, err := porter.NewClient("https://gitlab.exmaple.com", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			c := newClient(t, "https://gitlab.exmaple.com", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
 				if asked++; answered && asked == 1 || asked == 4 {
 					return retryAnswer(200, nil, `{"id":1,"export_status":"started"}`)(req)
 				}
@@ -119,11 +115,8 @@ func TestNoSuchHost(t *testing.T) {
 				}
 				return nil, noName
 			})))
-			if err != nil {
-				t.Fatal(err)
-			}
 			start := time.Now()
-			_, err = c.WaitForExport(t.Context(), porter.ProjectID(1))
+			_, err := c.WaitForExport(t.Context(), porter.ProjectID(1))
 			if answered && err != nil {
 				t.Errorf("the name server was gone for a moment: %v", err)
 			}
@@ -189,12 +182,9 @@ func TestStorageInTrouble(t *testing.T) {
 					http.Redirect(w, r, store.URL+"/bucket/key?X-Amz-Signature=0123456789", http.StatusFound)
 				}))
 				defer gitlab.Close()
-				c, err := porter.NewClient(gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
 				var got bytes.Buffer
-				_, err = c.DownloadExport(t.Context(), porter.ProjectID(7), &got)
+				_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got)
 				if ok := err == nil; ok != (tt.ok || broken > 0) { // later, another URL is asked for
 					t.Errorf("asked %d times: %v", asked, err)
 				}
@@ -208,13 +198,7 @@ func TestStorageInTrouble(t *testing.T) {
 
 // A refusal that was compressed, whatever was asked for, is read all the same.
 func TestCompressedAnswers(t *testing.T) {
-	compressed := func(text string) string {
-		var b strings.Builder
-		z := gzip.NewWriter(&b)
-		io.WriteString(z, text)
-		z.Close()
-		return b.String()
-	}
+	compressed := func(text string) string { return string(gzipped(t, []byte(text))) }
 	answer := func(status int, encoding, body string) retryStep {
 		h := http.Header{"Content-Type": {"application/json"}}
 		if encoding != "" {

@@ -34,13 +34,17 @@ func TestVerdict(t *testing.T) {
 	}{
 		{again, again, []outcome{answer(429, unsent), answer(429, partly), answer(429, whole)}},
 		{again, again, []outcome{answer(425, unsent), answer(425, partly), answer(425, whole)}},
-		{again, again, []outcome{answer(408, partly), answer(502, unsent), answer(503, partly), answer(504, partly), answer(520, partly), answer(530, unsent)}},
-		{again, unknown, []outcome{answer(408, whole), answer(502, whole), answer(503, whole), answer(504, whole), answer(527, whole), answer(530, whole)}},
-		{again, giveUp, []outcome{answer(500, whole), answer(500, partly), answer(507, whole), answer(528, whole), {answer: &APIError{StatusCode: 400, busy: true}}}},
+		{again, again, []outcome{answer(408, partly), answer(502, unsent), answer(503, partly), answer(504, partly), answer(520, partly),
+			answer(530, unsent)}},
+		{again, unknown, []outcome{answer(408, whole), answer(502, whole), answer(503, whole), answer(504, whole), answer(527, whole),
+			answer(530, whole)}},
+		{again, giveUp, []outcome{answer(500, whole), answer(500, partly), answer(507, whole), answer(528, whole),
+			{answer: &APIError{StatusCode: 400, busy: true}}}},
 		{giveUp, giveUp, []outcome{answer(501, whole), answer(400, partly), answer(404, unsent), answer(301, whole), answer(200, whole)}},
 		{again, again, []outcome{none(networkFault, unsent), none(networkFault, partly), none(tokenFault, unsent)}},
 		{again, unknown, []outcome{none(networkFault, whole), none(tokenFault, whole)}},
-		{giveUp, giveUp, []outcome{none(lastingFault, unsent), none(redirectFault, unsent), none(authFault, unsent), none(sourceFault, partly), none(contextFault, partly)}},
+		{giveUp, giveUp, []outcome{none(lastingFault, unsent), none(redirectFault, unsent), none(authFault, unsent), none(sourceFault, partly),
+			none(contextFault, partly)}},
 		{giveUp, unknown, []outcome{none(contextFault, whole), none(redirectFault, whole), none(authFault, whole)}},
 	}
 	if len(rows) != len(rules) {
@@ -118,13 +122,16 @@ func TestFaultOf(t *testing.T) {
 		{"server in trouble", op("remote error", tls.AlertError(80)), false, networkFault, true},
 		{"broken record", op("local error", tls.AlertError(20)), false, networkFault, true},
 		{"version that is too old", errors.New("tls: server selected unsupported protocol version 301"), false, lastingFault, false},
-		{"HTTP/2 stream that was refused", errors.New("http2: Transport: cannot retry err [stream error: REFUSED_STREAM] after Request.Body was written"), false, networkFault, false},
+		{"HTTP/2 stream that was refused",
+			errors.New("http2: Transport: cannot retry err [stream error: REFUSED_STREAM] after Request.Body was written"), false, networkFault,
+			false},
 		{"proxy that refuses", &netio.ProxyError{Proxy: "proxy:3128", Status: 403}, false, lastingFault, false},
 		{"proxy in trouble", &netio.ProxyError{Proxy: "proxy:3128", Status: 502}, false, networkFault, false},
 		{"redirect", &redirectError{errors.New("redirected")}, false, redirectFault, true},
 		{"credentials", &authError{err: errors.New("empty")}, false, authFault, false},
 		{"token source", &authError{err: &tokenSourceError{errors.New("sealed")}}, false, tokenFault, false},
-		{"token source whose network failed", &authError{err: &tokenSourceError{&url.Error{Op: "Get", Err: op("dial", errors.New("refused"))}}}, false, tokenFault, false},
+		{"token source whose network failed", &authError{err: &tokenSourceError{&url.Error{Op: "Get", Err: op("dial", errors.New("refused"))}}},
+			false, tokenFault, false},
 		{"credentials of a redirect", &authError{errors.New("empty"), true}, false, authFault, true},
 	}
 	for _, tt := range tests {
@@ -172,7 +179,8 @@ func TestSourceErrorHidesAnswers(t *testing.T) {
 		}
 	}
 	// Everything else of the source is there.
-	for _, inner := range []error{os.ErrNotExist, ErrArchiveDamaged, ErrExportExpired, ErrSourceConsumed, io.ErrUnexpectedEOF, context.Canceled} {
+	for _, inner := range []error{os.ErrNotExist, ErrArchiveDamaged, ErrExportExpired, ErrSourceConsumed, io.ErrUnexpectedEOF,
+		context.Canceled} {
 		if err := fmt.Errorf("start import: %w", &sourceError{fmt.Errorf("read: %w", inner)}); !errors.Is(err, inner) {
 			t.Errorf("%v is not %v", err, inner)
 		}

@@ -44,11 +44,7 @@ func newPacedServer(t *testing.T, projects int, skew time.Duration, opts ...port
 // client returns a client that polls by default, and tells its events.
 func (s *pacedServer) client(t *testing.T, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), append([]porter.Option{porter.WithTransport(s.Transport())}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return connectAs(t, s.Server, portertest.Token, opts...)
 }
 
 // limited returns the requests that count against a limit, by the server's minute.
@@ -60,17 +56,6 @@ func (s *pacedServer) limited(method, suffix string) map[string]int {
 		}
 	}
 	return m
-}
-
-// refused counts the answers that were a 429.
-func (s *pacedServer) refused() int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Status == http.StatusTooManyRequests {
-			n++
-		}
-	}
-	return n
 }
 
 // eventLog is an observer that keeps what it is told.
@@ -101,7 +86,8 @@ func delays(events []porter.Event) []time.Duration {
 }
 
 // skews are how far a server's clock may be ahead of the local one.
-var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time.Second + 500*time.Millisecond, 5*time.Hour + 13*time.Minute + 20*time.Second, -10 * time.Second, -3*time.Hour - 700*time.Millisecond}
+var skews = []time.Duration{0, 300 * time.Millisecond, 37 * time.Second, 58*time.Second + 500*time.Millisecond,
+	5*time.Hour + 13*time.Minute + 20*time.Second, -10 * time.Second, -3*time.Hour - 700*time.Millisecond}
 
 // One after the other, as the server's minutes allow it.
 func TestPaceExports(t *testing.T) {
@@ -131,7 +117,7 @@ func (s *pacedServer) checkPace(t *testing.T, limit, minutes int) {
 			t.Errorf("%d exports in minute %s", n, minute)
 		}
 	}
-	if n := s.refused(); n > 0 {
+	if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 		t.Errorf("%d requests were refused", n)
 	}
 	// The minute in which an edge is kept free counts for nothing.
@@ -195,7 +181,7 @@ func TestPaceWholeJobs(t *testing.T) {
 		}
 		wg.Wait()
 		s.checkPace(t, 6, 50)
-		if n := s.refused() + to.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests) + refusals(to.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 	})
@@ -279,7 +265,7 @@ func TestPaceCanceledWaiters(t *testing.T) {
 		if len(paced) != 7 || paced[6] > 51*time.Second {
 			t.Errorf("delays are %v", paced)
 		}
-		if n := methodCount(s.Server, http.MethodPost, "/export"); n != 7 {
+		if n := count(s.Server, http.MethodPost, "/export"); n != 7 {
 			t.Errorf("%d requests, want 7", n)
 		}
 	})
@@ -310,10 +296,7 @@ func TestPaceRequestsThatNeverArrived(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newPacedServer(t, 1, 0)
-				c, err := porter.NewClient(s.URL, tt.auth, porter.WithTransport(s.Transport()))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, s.URL, tt.auth, porter.WithTransport(s.Transport()))
 				start := time.Now()
 				for range 10 {
 					if err := tt.try(t.Context(), c, s.projects[0]); err == nil {
@@ -351,7 +334,7 @@ func TestPaceDownloads(t *testing.T) {
 		if d := time.Since(start).Round(time.Second); d != 35*time.Second {
 			t.Errorf("the second download of a project came after %v", d)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 		if n := len(events.of(porter.EventPaced)); n != 1 {
@@ -371,7 +354,7 @@ func TestPaceDownloadAfterExport(t *testing.T) {
 		if _, err := c.DownloadExport(t.Context(), s.projects[0], io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
 	})
@@ -389,7 +372,8 @@ func TestPaceImports(t *testing.T) {
 			if err := c.ScheduleExport(t.Context(), p, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
+			if _, err := c.StartImport(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: fmt.Sprintf("app%d", i), Namespace: porter.NamespacePath("new")}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -408,7 +392,8 @@ func TestPaceImports(t *testing.T) {
 				return err
 			},
 			"S3": func() error {
-				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i", SecretAccessKey: "s"}, porter.ImportOptions{Path: "more"})
+				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i", SecretAccessKey: "s"},
+					porter.ImportOptions{Path: "more"})
 				return err
 			},
 			"relation": func() error {
@@ -434,7 +419,8 @@ func TestPaceOptions(t *testing.T) {
 		{"zero", []porter.Option{porter.WithPacing(porter.Pacing{})}, []time.Duration{60 * time.Second}},
 		{"three", []porter.Option{porter.WithPacing(porter.Pacing{Exports: 3})}, []time.Duration{60 * time.Second, 60 * time.Second}},
 		{"none", []porter.Option{porter.WithoutPacing()}, nil},
-		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})}, []time.Duration{60 * time.Second}},
+		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})},
+			[]time.Duration{60 * time.Second}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -471,7 +457,7 @@ func TestPaceShared(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, refused := len(events.of(porter.EventPaced)), s.refused(); n != 1 || refused != 0 {
+		if n, refused := len(events.of(porter.EventPaced)), refusals(s.Server, http.StatusTooManyRequests); n != 1 || refused != 0 {
 			t.Errorf("%d waited, %d were refused", n, refused)
 		}
 	})
@@ -506,7 +492,7 @@ func TestPaceOthersUse(t *testing.T) {
 					}
 				}
 				wg.Wait()
-				if n := s.refused(); n != 1 {
+				if n := refusals(s.Server, http.StatusTooManyRequests); n != 1 {
 					t.Errorf("%d were refused, want 1", n)
 				}
 				want := 41 * time.Second // until the server's next minute, known to a second
@@ -514,7 +500,8 @@ func TestPaceOthersUse(t *testing.T) {
 					want = time.Minute
 				}
 				retry := events.of(porter.EventRetry)
-				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second || !errors.Is(retry[0].Err, porter.ErrRateLimited) || retry[0].Attempt != 1 {
+				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second || !errors.Is(retry[0].Err, porter.ErrRateLimited) ||
+					retry[0].Attempt != 1 {
 					t.Errorf("retries: %+v, want one after %v", retry, want)
 				}
 				byMinute := s.limited(http.MethodPost, "/export")
@@ -557,7 +544,7 @@ func TestPaceEdge(t *testing.T) {
 		if diff := cmp.Diff(want, s.limited(http.MethodPost, "/export")); diff != "" {
 			t.Errorf("exports by minute (-want +got):\n%s", diff)
 		}
-		if n := s.refused(); n > 0 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d were refused", n)
 		}
 	})
@@ -683,7 +670,7 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 						})
 					}
 					wg.Wait()
-					if n := s.refused(); n > tt.refused {
+					if n := refusals(s.Server, http.StatusTooManyRequests); n > tt.refused {
 						t.Errorf("%d were refused, want at most %d", n, tt.refused)
 					}
 				})
@@ -713,7 +700,7 @@ func TestPaceDownloadsOthersUse(t *testing.T) {
 				t.Errorf("%s took %v", p, d)
 			}
 		}
-		if n := s.refused(); n != 1 {
+		if n := refusals(s.Server, http.StatusTooManyRequests); n != 1 {
 			t.Errorf("%d were refused", n)
 		}
 	})

@@ -81,10 +81,7 @@ func TestRangeIsOfNoUse(t *testing.T) {
 					defer front.Close()
 					gitlab = front
 				}
-				c, err := porter.NewClient(gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(time.Millisecond)))
-				if err != nil {
-					t.Fatal(err)
-				}
+				c := newClient(t, gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(time.Millisecond)))
 				var got bytes.Buffer
 				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got); err != nil || !bytes.Equal(got.Bytes(), archive) {
 					t.Errorf("asked for %q: %v", asked, err)
@@ -114,10 +111,7 @@ func TestLocationIsEscaped(t *testing.T) {
 			w.Header().Set("Location", store.URL+raw)
 			w.WriteHeader(http.StatusFound)
 		}))
-		c, err := porter.NewClient(gitlab.URL, nil, porter.WithoutPacing())
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, gitlab.URL, nil, porter.WithoutPacing())
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); err != nil || query != want {
 			t.Errorf("%s: asked for %q: %v", raw, query, err)
 		}
@@ -129,7 +123,9 @@ func TestLocationIsEscaped(t *testing.T) {
 // A redirect without a place says why in its body, if it is object storage's.
 // One of GitLab's repeats the place, and nothing of that is told.
 func TestRedirectWithoutPlace(t *testing.T) {
-	moved := `<?xml version="1.0" encoding="UTF-8"?><Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using the specified endpoint.</Message><Endpoint>exports.s3.eu-west-1.amazonaws.com</Endpoint><Signature>SECRET</Signature></Error>`
+	moved := `<?xml version="1.0" encoding="UTF-8"?><Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access ` +
+		`must be addressed using the specified endpoint.</Message>` +
+		`<Endpoint>exports.s3.eu-west-1.amazonaws.com</Endpoint><Signature>SECRET</Signature></Error>`
 	for _, status := range []int{301, 307} {
 		store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)

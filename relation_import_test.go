@@ -52,7 +52,8 @@ func TestRelationImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"escaped path", start(src, "team%2Fapp", porter.RelationIssues), "escaped already"},
 		{"line end in the path", start(src, "team/app\n", porter.RelationIssues), `"team/app\n" holds white space`},
 		{"no relation", start(src, "team/app", ""), "start relation import into team/app: relation is empty"},
-		{"line end in the relation", start(src, "team/app", "issues\r\n"), `start relation import into team/app: relation "issues\r\n" holds control characters`},
+		{"line end in the relation", start(src, "team/app", "issues\r\n"),
+			`start relation import into team/app: relation "issues\r\n" holds control characters`},
 		{"no source", start(porter.Source{}, "team/app", porter.RelationIssues), "start import of issues into team/app: source: Open is nil"},
 		{"file name", start(named, "team/app", porter.RelationIssues), `file name "archive.zip" does not end in .gz`},
 		{"list nothing", list(nil), "list relation imports: project reference is nil"},
@@ -80,17 +81,23 @@ func TestStartRelationImportErrors(t *testing.T) {
 		{404, `{"message":"Project not found"}`, at + "404 Project not found; no such project", porter.ErrNotFound},
 		{400, `{"message":"Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines"}`,
 			at + "400 Imported relation must be one of issues, merge_requests, milestones, or ci_pipelines", nil},
-		{403, `{"message":"You are not authorized to perform this action"}`, at + "403 You are not authorized to perform this action; importing relations needs the Maintainer role", porter.ErrForbidden},
-		{409, `{"message":"A relation import is already in progress for this project"}`, at + "409 A relation import is already in progress for this project", porter.ErrConflict},
+		{403, `{"message":"You are not authorized to perform this action"}`,
+			at + "403 You are not authorized to perform this action; importing relations needs the Maintainer role", porter.ErrForbidden},
+		{409, `{"message":"A relation import is already in progress for this project"}`,
+			at + "409 A relation import is already in progress for this project", porter.ErrConflict},
 		{400, `{"message":"Relation import could not be created: Relation import tracker cannot be created for project with ongoing import"}`,
-			at + "400 Relation import could not be created: Relation import tracker cannot be created for project with ongoing import", porter.ErrConflict},
+			at + "400 Relation import could not be created: Relation import tracker cannot be created for project with ongoing import",
+			porter.ErrConflict},
 		{400, `{"error":"relation is missing"}`, at + "400 relation is missing", nil},
 		{413, "entity is too large", at + "413 entity is too large; the limit is the instance's maximum import size", porter.ErrTooLarge},
-		{422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`, at + "422 You need to upload a GitLab project export archive (ending in .gz).", nil},
+		{422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`,
+			at + "422 You need to upload a GitLab project export archive (ending in .gz).", nil},
 		{404, `{"error":"404 Not Found"}`, at + "404 Not Found; no such route: check the base URL, the GitLab version", porter.ErrNotFound},
 		{401, `{"message":"401 Unauthorized"}`, at + "401 Unauthorized", porter.ErrUnauthorized},
 		{403, `{"message":"403 Forbidden"}`, at + "403 Forbidden; the import source “GitLab export” is switched off", porter.ErrForbidden},
-		{502, "GitLab is not responding\n", "start import of issues into team/app: outcome unknown: POST /api/v4/projects/import-relation: 502 GitLab is not responding", porter.ErrOutcomeUnknown},
+		{502, "GitLab is not responding\n",
+			"start import of issues into team/app: outcome unknown: POST /api/v4/projects/import-relation: 502 GitLab is not responding",
+			porter.ErrOutcomeUnknown},
 		{201, `<html><title>Sign in</title>`, "Sign in", porter.ErrOutcomeUnknown},
 		{201, `{"status":"ok"}`, "unexpected answer", porter.ErrOutcomeUnknown},
 	}
@@ -101,7 +108,8 @@ func TestStartRelationImportErrors(t *testing.T) {
 				io.Copy(io.Discard, r.Body)
 				return httpmock.NewStringResponse(tt.status, tt.body), nil
 			})
-			imp, err := mocked(t, mock).StartRelationImport(t.Context(), porter.ReaderSource(strings.NewReader("archive"), 7), "team/app", porter.RelationIssues)
+			imp, err := mocked(t, mock).StartRelationImport(t.Context(), porter.ReaderSource(strings.NewReader("archive"), 7), "team/app",
+				porter.RelationIssues)
 			if imp != nil || err == nil || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %+v, %v, want %s", imp, err, tt.text)
 			}
@@ -133,7 +141,8 @@ func TestStartRelationImportAgain(t *testing.T) {
 			if single {
 				r = io.MultiReader(r)
 			}
-			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, 11), "team/app", porter.RelationIssues)
+			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, 11), "team/app",
+				porter.RelationIssues)
 			if single {
 				if !errors.Is(err, porter.ErrRateLimited) || len(bodies) != 1 {
 					t.Errorf("sent %d times: %v", len(bodies), err)
@@ -155,7 +164,8 @@ func TestStartRelationImportAgain(t *testing.T) {
 // relationTracker writes a single-relation import as GitLab does.
 func relationTracker(id int, status string, created time.Time) string {
 	stamp := created.UTC().Format("2006-01-02T15:04:05.000Z")
-	return fmt.Sprintf(`{"id":%d,"project_path":"team/app","relation":"issues","status":%q,"created_at":%q,"updated_at":%q}`, id, status, stamp, stamp)
+	return fmt.Sprintf(`{"id":%d,"project_path":"team/app","relation":"issues","status":%q,"created_at":%q,"updated_at":%q}`, id, status,
+		stamp, stamp)
 }
 
 func TestWaitForRelationImport(t *testing.T) {
@@ -193,9 +203,11 @@ func TestWaitForRelationImport(t *testing.T) {
 				return "started"
 			}
 			return "failed"
-		}, status: porter.RelationImportFailed, err: "import of issues into team/app failed (relation import 31)", min: time.Hour, max: time.Hour + 30*time.Second},
+		}, status: porter.RelationImportFailed, err: "import of issues into team/app failed (relation import 31)", min: time.Hour,
+			max: time.Hour + 30*time.Second},
 		{name: "missing", at: func(time.Duration) string { return "" },
-			err: "not found: the project has no relation import 31 (status \"none\"", is: porter.ErrNotFound, min: 10 * time.Minute, max: 10*time.Minute + 30*time.Second},
+			err: "not found: the project has no relation import 31 (status \"none\"", is: porter.ErrNotFound, min: 10 * time.Minute,
+			max: 10*time.Minute + 30*time.Second},
 		{name: "gone for one look", at: func(d time.Duration) string {
 			switch {
 			case d < 20*time.Minute:
@@ -210,7 +222,8 @@ func TestWaitForRelationImport(t *testing.T) {
 				return "started"
 			}
 			return ""
-		}, status: porter.RelationImportStarted, err: "the project has no relation import 31", is: porter.ErrNotFound, min: time.Hour, max: time.Hour + time.Minute},
+		}, status: porter.RelationImportStarted, err: "the project has no relation import 31", is: porter.ErrNotFound,
+			min: time.Hour, max: time.Hour + time.Minute},
 		{name: "unknown status", at: func(d time.Duration) string {
 			if d < time.Hour {
 				return "paused"
@@ -228,7 +241,8 @@ func TestWaitForRelationImport(t *testing.T) {
 				return "started"
 			}
 			return "404"
-		}, status: porter.RelationImportStarted, err: "404 Project Not Found", is: porter.ErrNotFound, min: 61 * time.Second, max: 2 * time.Minute},
+		}, status: porter.RelationImportStarted, err: "404 Project Not Found", is: porter.ErrNotFound, min: 61 * time.Second,
+			max: 2 * time.Minute},
 		{name: "below Maintainer", at: func(time.Duration) string { return "403" },
 			err: "403 Forbidden - Project; importing relations needs the Maintainer role", is: porter.ErrForbidden},
 		{name: "short trouble", at: func(d time.Duration) string {
@@ -240,7 +254,8 @@ func TestWaitForRelationImport(t *testing.T) {
 			}
 			return "finished"
 		}, status: porter.RelationImportFinished, min: 5 * time.Minute, max: 6 * time.Minute},
-		{name: "long trouble", at: func(time.Duration) string { return "502" }, err: "502 GitLab is not responding", min: 5 * time.Minute, max: 6 * time.Minute},
+		{name: "long trouble", at: func(time.Duration) string { return "502" }, err: "502 GitLab is not responding", min: 5 * time.Minute,
+			max: 6 * time.Minute},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -343,7 +358,8 @@ func TestRelationImportOfServer(t *testing.T) {
 					t.Errorf("at first: %v, %v", list, err)
 				}
 				first, err := c.StartRelationImport(t.Context(), src(), app, porter.RelationMergeRequests)
-				if err != nil || first.Status != porter.RelationImportCreated || first.ProjectPath != app || first.Relation != porter.RelationMergeRequests || first.CreatedAt.IsZero() {
+				if err != nil || first.Status != porter.RelationImportCreated || first.ProjectPath != app ||
+					first.Relation != porter.RelationMergeRequests || first.CreatedAt.IsZero() {
 					t.Fatalf("got %+v, %v", first, err)
 				}
 				for {
@@ -385,7 +401,8 @@ func TestRelationImportOfServer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if done, err = lazy.WaitForRelationImport(t.Context(), app, stuck.ID); !errors.As(err, &wait) || done.Status != porter.RelationImportCreated {
+				if done, err = lazy.WaitForRelationImport(t.Context(), app, stuck.ID); !errors.As(err, &wait) ||
+					done.Status != porter.RelationImportCreated {
 					t.Errorf("got %+v, %v", done, err)
 				}
 				if took := time.Since(begun); took < 24*time.Hour || took > 24*time.Hour+10*time.Minute {
@@ -400,7 +417,8 @@ func TestRelationImportOfServer(t *testing.T) {
 						sent = append(sent, fmt.Sprint(r.Field("relation"), " ", r.Field("path"), " ", r.FileSHA256 == archive.SHA256(), " ", r.Status))
 					}
 				}
-				if diff := gocmp.Diff([]string{"merge_requests team/app true 201", "issues team/app true 409", "issues team/app true 201", "ci_pipelines team/app true 201"}, sent); diff != "" {
+				if diff := gocmp.Diff([]string{"merge_requests team/app true 201", "issues team/app true 409", "issues team/app true 201",
+					"ci_pipelines team/app true 201"}, sent); diff != "" {
 					t.Errorf("sent (-want +got):\n%s", diff)
 				}
 			})
@@ -429,7 +447,8 @@ func TestRelationImportRefusedByServer(t *testing.T) {
 		{name: "too large", opts: []portertest.Option{portertest.MaxImportSize(1000)}, err: "413 entity is too large", is: porter.ErrTooLarge},
 		{name: "below Maintainer", token: "glpat-developer", err: "403 You are not authorized to perform this action", is: porter.ErrForbidden},
 		{name: "import scheduled", prepare: func(s *portertest.Server, c *porter.Client) error {
-			_, err := c.StartImport(context.Background(), sourceOf(archive), porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("team")})
+			_, err := c.StartImport(context.Background(), sourceOf(archive),
+				porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("team")})
 			return err
 		}, path: "team/new", err: "ongoing import", is: porter.ErrConflict},
 	}

@@ -52,7 +52,8 @@ func TestWatchRelationExports(t *testing.T) {
 			name string
 			want []string
 		}{
-			{"from the start", []string{"", "labels finished, issues started", "labels finished, issues failed", "export of relation issues failed"}},
+			{"from the start", []string{"", "labels finished, issues started", "labels finished, issues failed",
+				"export of relation issues failed"}},
 			{"once more", []string{"labels finished, issues failed", "export of relation issues failed"}},
 		} {
 			var got []string

@@ -23,6 +23,13 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
+// issues names a batch of the exported issues, and uploadsFile the uploads.
+func issues(batch int) porter.RelationFile {
+	return porter.RelationFile{Relation: porter.PortableIssues, Batch: batch}
+}
+
+var uploadsFile = porter.RelationFile{Relation: porter.PortableUploads}
+
 func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 	c := mocked(t, noRequest(t))
 	app := porter.ProjectPath("team/app")
@@ -32,15 +39,20 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		call func() error
 		want string
 	}{
-		{"start", func() error { _, err := c.StartRelationsExport(ctx, nil, nil); return err }, "start relations export: project reference is nil"},
-		{"list", func() error { _, err := c.ListRelationExports(ctx, porter.ProjectPath("app")); return err }, `list relation exports: project path "app" has no namespace`},
+		{"start", func() error { _, err := c.StartRelationsExport(ctx, nil, nil); return err },
+			"start relations export: project reference is nil"},
+		{"list", func() error { _, err := c.ListRelationExports(ctx, porter.ProjectPath("app")); return err },
+			`list relation exports: project path "app" has no namespace`},
 		{"get", func() error {
 			_, err := c.GetRelationExport(ctx, porter.ProjectID(-1), porter.PortableLabels)
 			return err
 		}, "get relation export: project ID -1 is not positive"},
-		{"get no relation", func() error { _, err := c.GetRelationExport(ctx, app, ""); return err }, "get relation export of team/app: relation is empty"},
-		{"get no line", func() error { _, err := c.GetRelationExport(ctx, app, "labels\n"); return err }, `get relation export of team/app: relation "labels\n" holds control characters`},
-		{"wait", func() error { _, err := c.WaitForRelationExports(ctx, nil, time.Time{}); return err }, "watch relation exports: project reference is nil"},
+		{"get no relation", func() error { _, err := c.GetRelationExport(ctx, app, ""); return err },
+			"get relation export of team/app: relation is empty"},
+		{"get no line", func() error { _, err := c.GetRelationExport(ctx, app, "labels\n"); return err },
+			`get relation export of team/app: relation "labels\n" holds control characters`},
+		{"wait", func() error { _, err := c.WaitForRelationExports(ctx, nil, time.Time{}); return err },
+			"watch relation exports: project reference is nil"},
 		{"wait for no relation", func() error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{}, porter.PortableLabels, "")
 			return err
@@ -48,16 +60,20 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		{"open", func() error {
 			_, err := c.OpenRelationExport(ctx, nil, porter.RelationFile{Relation: porter.PortableLabels})
 			return err
-		}, "download relation export: project reference is nil"},
-		{"open no relation", func() error { _, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: ""}); return err }, "download relation export of team/app: relation is empty"},
+		},
+			"download relation export: project reference is nil"},
+		{"open no relation", func() error { _, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: ""}); return err },
+			"download relation export of team/app: relation is empty"},
 		{"open no line", func() error {
 			_, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: "a\rb"})
 			return err
-		}, `download relation export of team/app: relation "a\rb" holds control characters`},
+		},
+			`download relation export of team/app: relation "a\rb" holds control characters`},
 		{"negative batch", func() error {
 			_, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels, Batch: -1}, nil)
 			return err
-		}, "batch -1 is negative"},
+		},
+			"batch -1 is negative"},
 		{"no file", func() error {
 			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, "")
 			return err
@@ -84,9 +100,13 @@ func TestRelationsErrors(t *testing.T) {
 		text   string // the end of the error's
 		is     error
 	}{
-		{404, `{"message":"404 Not Found"}`, ": 404 Not Found; direct transfer may be switched off on this instance, as it is by default", porter.ErrNotFound},
-		{404, `{"error":"404 Not Found"}`, ": 404 Not Found; no such route: check the base URL, the GitLab version, and that no proxy decodes %2F", porter.ErrNotFound},
-		{404, `{"message":"404 Project Not Found"}`, ": 404 Project Not Found; no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here", porter.ErrNotFound},
+		{404, `{"message":"404 Not Found"}`, ": 404 Not Found; direct transfer may be switched off on this instance, as it is by default",
+			porter.ErrNotFound},
+		{404, `{"error":"404 Not Found"}`,
+			": 404 Not Found; no such route: check the base URL, the GitLab version, and that no proxy decodes %2F", porter.ErrNotFound},
+		{404, `{"message":"404 Project Not Found"}`,
+			": 404 Project Not Found; no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here",
+			porter.ErrNotFound},
 		{404, `{"message":"Export not found"}`, ": 404 Export not found", porter.ErrNotFound},
 		{404, `{"message":"Batch not found"}`, ": 404 Batch not found", porter.ErrNotFound},
 		{404, `{"message":"Batch file not found"}`, ": 404 Batch file not found", porter.ErrNotFound},
@@ -94,31 +114,37 @@ func TestRelationsErrors(t *testing.T) {
 		{400, `{"message":"Export is not batched"}`, ": 400 Export is not batched", nil},
 		{400, `{"message":"Export is batched"}`, ": 400 Export is batched", nil},
 		{400, `{"error":"relation is not portable"}`, ": 400 relation is not portable", nil},
-		{401, `{"message":"401 Unauthorized"}`, ": 401 Unauthorized; the token is missing or unknown; CI job tokens and deploy tokens are not accepted here", porter.ErrUnauthorized},
+		{401, `{"message":"401 Unauthorized"}`,
+			": 401 Unauthorized; the token is missing or unknown; CI job tokens and deploy tokens are not accepted here", porter.ErrUnauthorized},
 		{403, `{"message":"403 Forbidden"}`, ": 403 Forbidden; exporting needs the Maintainer role in the project", porter.ErrForbidden},
 		{500, `{"message":"Project relations export could not be started."}`, ": 500 Project relations export could not be started.", nil},
 		{200, `<html><title>Sign in</title></html>`, "HTML page “Sign in”", nil},
 	}
 	app := porter.ProjectPath("team/app")
 	calls := map[string]func(context.Context, *porter.Client) error{
-		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(ctx context.Context, c *porter.Client) error {
+		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(ctx context.Context,
+			c *porter.Client) error {
 			_, err := c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true})
 			return err
 		},
-		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
+			c *porter.Client) error {
 			_, err := c.ListRelationExports(ctx, app)
 			return err
 		},
-		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
+			c *porter.Client) error {
 			_, err := c.GetRelationExport(ctx, app, porter.PortableIssues)
 			return err
 		},
-		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context, c *porter.Client) error {
+		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
+			c *porter.Client) error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{})
 			return err
 		},
-		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableIssues, Batch: 1})
+		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(ctx context.Context,
+			c *porter.Client) error {
+			_, err := c.OpenRelationExport(ctx, app, issues(1))
 			return err
 		},
 	}
@@ -254,7 +280,8 @@ func (r relationRow) json(start time.Time) string {
 			if s < 0 {
 				why = `"disk full"`
 			}
-			bs = append(bs, fmt.Sprintf(`{"status":%d,"batch_number":%d,"objects_count":1,"error":%s,"updated_at":%q}`, s, i+1, why, stamp(r.updated)))
+			bs = append(bs, fmt.Sprintf(`{"status":%d,"batch_number":%d,"objects_count":1,"error":%s,"updated_at":%q}`, s, i+1, why,
+				stamp(r.updated)))
 		}
 		batched = `,"batches":[` + strings.Join(bs, ",") + `]`
 	}
@@ -341,33 +368,37 @@ func TestWaitForRelationExports(t *testing.T) {
 		{name: "a young one is not redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -2 * m, nil}}
 		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "a young one is redone after all", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			switch {
-			case d < 40*s:
-				return []relationRow{{"labels", finished, -170 * s, nil}}
-			case d < 5*m:
-				return []relationRow{{"labels", started, 40 * s, nil}}
-			}
-			return []relationRow{{"labels", finished, 5 * m, nil}}
-		}, done: []string{"labels finished"}, min: 5 * m, max: 5*m + 61*s},
-		{name: "a young batched one is always redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			if d < 4*m {
-				return []relationRow{{"labels", finished, -2 * m, []int{1}}}
-			}
-			return []relationRow{{"labels", finished, 4 * m, []int{1, 1}}}
-		}, done: []string{"labels finished"}, min: 4 * m, max: 4*m + 30*s},
+		{name: "a young one is redone after all", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				switch {
+				case d < 40*s:
+					return []relationRow{{"labels", finished, -170 * s, nil}}
+				case d < 5*m:
+					return []relationRow{{"labels", started, 40 * s, nil}}
+				}
+				return []relationRow{{"labels", finished, 5 * m, nil}}
+			}, done: []string{"labels finished"}, min: 5 * m, max: 5*m + 61*s},
+		{name: "a young batched one is always redone", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				if d < 4*m {
+					return []relationRow{{"labels", finished, -2 * m, []int{1}}}
+				}
+				return []relationRow{{"labels", finished, 4 * m, []int{1, 1}}}
+			}, done: []string{"labels finished"}, min: 4 * m, max: 4*m + 30*s},
 		{name: "the database's clock is slow", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -2 * m, []int{1}}}
 		}, done: []string{"labels finished"}, max: 5 * s},
-		{name: "the database's clock is slow, and an older one is there", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			if d < m {
-				return []relationRow{{"labels", finished, -4 * m, []int{1}}}
-			}
-			return []relationRow{{"labels", finished, -3 * m, []int{1}}}
-		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "the database's clock is slow, and nobody could look before", blind: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			return []relationRow{{"labels", finished, -3 * s, []int{1}}}
-		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
+		{name: "the database's clock is slow, and an older one is there", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				if d < m {
+					return []relationRow{{"labels", finished, -4 * m, []int{1}}}
+				}
+				return []relationRow{{"labels", finished, -3 * m, []int{1}}}
+			}, done: []string{"labels finished"}, min: m, max: m + 30*s},
+		{name: "the database's clock is slow, and nobody could look before", blind: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				return []relationRow{{"labels", finished, -3 * s, []int{1}}}
+			}, done: []string{"labels finished"}, min: m, max: m + 30*s},
 		{name: "an older one is never redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(time.Duration) []relationRow {
 			return []relationRow{{"labels", finished, -4 * m, nil}}
 		}, err: `not found: no export of labels has appeared (status "0 of 1 done"`, is: porter.ErrNotFound, min: 10 * m, max: 10*m + 30*s},
@@ -379,7 +410,8 @@ func TestWaitForRelationExports(t *testing.T) {
 		}, done: []string{"labels failed", "issues finished"}, err: "export of relation labels failed: out of memory", min: 31 * m, max: 32 * m},
 		{name: "failures", wanted: []porter.PortableRelation{labels, issues}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", failed, s, nil}, {"issues", failed, s, nil}}
-		}, done: []string{"labels failed", "issues failed"}, err: "export of relation labels failed: out of memory\nexport of relation issues failed: out of memory", max: 5 * s},
+		}, done: []string{"labels failed", "issues failed"},
+			err: "export of relation labels failed: out of memory\nexport of relation issues failed: out of memory", max: 5 * s},
 		{name: "a failed batch", wanted: []porter.PortableRelation{issues}, rows: func(d time.Duration) []relationRow {
 			if d < m {
 				return []relationRow{{"issues", started, s, []int{1, -1, 2, 0}}}
@@ -399,7 +431,8 @@ func TestWaitForRelationExports(t *testing.T) {
 				return []relationRow{{"labels", started, s, nil}}
 			}
 			return []relationRow{{"labels", finished, 30 * m, nil}}
-		}, done: []string{"labels finished"}, err: "not found: no export of issues, typo has appeared", is: porter.ErrNotFound, min: 40 * m, max: 41 * m},
+		}, done: []string{"labels finished"}, err: "not found: no export of issues, typo has appeared", is: porter.ErrNotFound, min: 40 * m,
+			max: 41 * m},
 		{name: "context ends", cancel: h, rows: func(d time.Duration) []relationRow { return []relationRow{{"labels", started, s, nil}} },
 			done: []string{"labels started"}, err: "budget spent: context deadline exceeded", is: context.DeadlineExceeded, min: h, max: h},
 		{name: "trouble", wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
@@ -408,7 +441,8 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"labels", finished, 4 * m, nil}}
 		}, done: []string{"labels finished"}, min: 4 * m, max: 5 * m},
-		{name: "lasting trouble", rows: func(d time.Duration) []relationRow { return nil }, err: "502 GitLab is not responding", min: 5 * m, max: 6 * m},
+		{name: "lasting trouble", rows: func(d time.Duration) []relationRow { return nil }, err: "502 GitLab is not responding", min: 5 * m,
+			max: 6 * m},
 	}
 	for _, tt := range tests {
 		for _, skew := range []time.Duration{0, -48 * time.Hour, 700 * time.Millisecond} {
@@ -530,7 +564,8 @@ func TestRelationExportStatus(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{`{"status":1}`, `{"relation":"labels"}`, `{"relation":"issues","status":1,"batches":[null]}`, `{"relation":"issues","status":1,"batches":[{}]}`, `null`, `[]`, `7`} {
+	for _, bad := range []string{`{"status":1}`, `{"relation":"labels"}`, `{"relation":"issues","status":1,"batches":[null]}`,
+		`{"relation":"issues","status":1,"batches":[{}]}`, `null`, `[]`, `7`} {
 		if err := json.Unmarshal([]byte(bad), new(porter.RelationExport)); err == nil {
 			t.Errorf("took %s for a relation export", bad)
 		}
@@ -563,7 +598,8 @@ func TestRelationExportComplete(t *testing.T) {
 
 func TestRelationExportKeptAsJSON(t *testing.T) {
 	want := &porter.RelationExport{
-		Relation: porter.PortableIssues, Status: "status 7", Error: "odd", UpdatedAt: time.Date(2024, 5, 1, 10, 5, 2, 3e6, time.UTC), Batched: true, TotalObjects: 2,
+		Relation: porter.PortableIssues, Status: "status 7", Error: "odd", UpdatedAt: time.Date(2024, 5, 1, 10, 5, 2, 3e6, time.UTC),
+		Batched: true, TotalObjects: 2,
 		Batches: []porter.RelationBatch{
 			{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: time.Date(2024, 5, 1, 10, 5, 2, 0, time.UTC), Objects: 2},
 			{Number: 2, Status: porter.RelationExportStarted, Error: "odd"},
@@ -592,12 +628,16 @@ func TestRelationExportErrorText(t *testing.T) {
 	}{
 		{nil, "relation export failed"},
 		{&porter.RelationExport{Relation: porter.PortableLabels, Status: porter.RelationExportFailed}, "export of relation labels failed"},
-		{&porter.RelationExport{Relation: "a\nb", Status: porter.RelationExportFailed, Error: "no\x1b[31m space\n left"}, "export of relation a b failed: no[31m space left"},
-		{&porter.RelationExport{Relation: porter.PortableIssues, Status: porter.RelationExportFinished, Batched: true, Batches: []porter.RelationBatch{
-			batch(1, porter.RelationExportFinished, ""), batch(2, porter.RelationExportFailed, ""), batch(3, porter.RelationExportFailed, "timed out")}},
+		{&porter.RelationExport{Relation: "a\nb", Status: porter.RelationExportFailed, Error: "no\x1b[31m space\n left"},
+			"export of relation a b failed: no[31m space left"},
+		{&porter.RelationExport{Relation: porter.PortableIssues, Status: porter.RelationExportFinished, Batched: true,
+			Batches: []porter.RelationBatch{
+				batch(1, porter.RelationExportFinished, ""), batch(2, porter.RelationExportFailed, ""),
+				batch(3, porter.RelationExportFailed, "timed out")}},
 			"export of relation issues failed (batch 2, 3 of 3): timed out"},
-		{&porter.RelationExport{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "all lost", Batched: true, Batches: []porter.RelationBatch{
-			batch(1, porter.RelationExportFailed, "timed out")}},
+		{&porter.RelationExport{Relation: porter.PortableIssues, Status: porter.RelationExportFailed, Error: "all lost", Batched: true,
+			Batches: []porter.RelationBatch{
+				batch(1, porter.RelationExportFailed, "timed out")}},
 			"export of relation issues failed (batch 1 of 1): all lost"},
 	}
 	for _, tt := range tests {
@@ -609,9 +649,10 @@ func TestRelationExportErrorText(t *testing.T) {
 
 // TestPortableRelations compares the constants with GitLab's list.
 func TestPortableRelations(t *testing.T) {
-	const list = `labels, milestones, issues, snippets, releases, merge_requests, external_pull_requests, commit_notes, ci_pipelines, auto_devops,
-		pipeline_schedules, container_expiration_policy, protected_branches, protected_tags, project_feature, custom_attributes, project_badges,
-		ci_cd_settings, error_tracking_setting, boards, service_desk_setting, user_contributions, uploads, lfs_objects, repository, design, self`
+	const list = `labels, milestones, issues, snippets, releases, merge_requests, external_pull_requests, commit_notes, ci_pipelines,
+		auto_devops, pipeline_schedules, container_expiration_policy, protected_branches, protected_tags, project_feature, custom_attributes,
+		project_badges, ci_cd_settings, error_tracking_setting, boards, service_desk_setting, user_contributions, uploads,
+		lfs_objects, repository, design, self`
 	var want []string
 	for name := range strings.SplitSeq(list, ",") {
 		want = append(want, strings.TrimSpace(name))
@@ -649,116 +690,126 @@ func relationsServer(s *portertest.Server) map[string]*portertest.Archive {
 // in every release that can and every way of delivering files.
 func TestRelationsOfServer(t *testing.T) {
 	t.Parallel()
-	modes := map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied}
 	for _, version := range []string{"14.4", "14.8", "16.1", "16.2", "17.2", "18.9"} {
-		for mode, downloads := range modes {
+		for mode, downloads := range dlModes {
 			if downloads != portertest.FromDisk && version != "14.4" && version != "18.9" {
 				continue
 			}
 			t.Run(version+" "+mode, func(t *testing.T) {
-				inBubble(t, []portertest.Option{portertest.Version(version), portertest.Downloads(downloads), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
-					ctx, app := t.Context(), porter.ProjectPath("team/app")
-					archives := relationsServer(s)
-					if list, err := c.ListRelationExports(ctx, app); err != nil || len(list) != 0 {
-						t.Errorf("at first: %v, %v", list, err)
-					}
-					if _, err := c.GetRelationExport(ctx, app, porter.PortableLabels); !errors.Is(err, porter.ErrNotFound) {
-						t.Errorf("at first: %v", err)
-					}
-					since, err := c.StartRelationsExport(ctx, app, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					list, err := c.WaitForRelationExports(ctx, app, since)
-					if err != nil || len(list) != 27 {
-						t.Fatalf("got %d relations, %v", len(list), err)
-					}
-					labels, err := c.GetRelationExport(ctx, app, porter.PortableLabels)
-					if err != nil || !labels.Complete() || labels.Batched || labels.UpdatedAt.Before(since) {
-						t.Errorf("got %+v, %v", labels, err)
-					}
-					var buf bytes.Buffer
-					if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, &buf); err != nil || strings.Count(plainText(buf.Bytes()), "\n") != 7 {
-						t.Errorf("got %q, %v", plainText(buf.Bytes()), err)
-					}
-					file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-					n, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}, file)
-					b, _ := os.ReadFile(file)
-					if err != nil || n != int64(len(b)) || sum(b) != archives["uploads"].SHA256() {
-						t.Errorf("got %d of %d bytes, %v", len(b), n, err)
-					}
-					if r, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}); err != nil {
-						t.Error(err)
-					} else if name := r.Name(); r.Size() != archives["uploads"].Size() || downloads == portertest.FromDisk && name != "uploads.tar.gz" || r.Close() != nil {
-						t.Errorf("size %d, name %q", r.Size(), name)
-					}
-					if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard); err == nil || !strings.Contains(err.Error(), "400 relation is not portable") {
-						t.Errorf("got %v", err)
-					}
+				inBubble(t, []portertest.Option{portertest.Version(version), portertest.Downloads(downloads), portertest.RelationExports()},
+					func(t *testing.T, s *portertest.Server, c *porter.Client) {
+						ctx, app := t.Context(), porter.ProjectPath("team/app")
+						archives := relationsServer(s)
+						if list, err := c.ListRelationExports(ctx, app); err != nil || len(list) != 0 {
+							t.Errorf("at first: %v, %v", list, err)
+						}
+						if _, err := c.GetRelationExport(ctx, app, porter.PortableLabels); !errors.Is(err, porter.ErrNotFound) {
+							t.Errorf("at first: %v", err)
+						}
+						since, err := c.StartRelationsExport(ctx, app, nil)
+						if err != nil {
+							t.Fatal(err)
+						}
+						list, err := c.WaitForRelationExports(ctx, app, since)
+						if err != nil || len(list) != 27 {
+							t.Fatalf("got %d relations, %v", len(list), err)
+						}
+						labels, err := c.GetRelationExport(ctx, app, porter.PortableLabels)
+						if err != nil || !labels.Complete() || labels.Batched || labels.UpdatedAt.Before(since) {
+							t.Errorf("got %+v, %v", labels, err)
+						}
+						var buf bytes.Buffer
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, &buf); err != nil ||
+							strings.Count(plainText(buf.Bytes()), "\n") != 7 {
+							t.Errorf("got %q, %v", plainText(buf.Bytes()), err)
+						}
+						file := filepath.Join(t.TempDir(), "uploads.tar.gz")
+						n, err := c.DownloadRelationExportFile(ctx, app, uploadsFile, file)
+						b, _ := os.ReadFile(file)
+						if err != nil || n != int64(len(b)) || sum(b) != archives["uploads"].SHA256() {
+							t.Errorf("got %d of %d bytes, %v", len(b), n, err)
+						}
+						if r, err := c.OpenRelationExport(ctx, app, uploadsFile); err != nil {
+							t.Error(err)
+						} else if name := r.Name(); r.Size() != archives["uploads"].Size() || downloads == portertest.FromDisk && name != "uploads.tar.gz" ||
+							r.Close() != nil {
+							t.Errorf("size %d, name %q", r.Size(), name)
+						}
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard); err == nil ||
+							!strings.Contains(err.Error(), "400 relation is not portable") {
+							t.Errorf("got %v", err)
+						}
 
-					// Within three minutes nothing is redone.
-					again, err := c.StartRelationsExport(ctx, app, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					reused, err := c.WaitForRelationExports(ctx, app, again, porter.PortableLabels)
-					if err != nil || len(reused) != 1 || !reused[0].UpdatedAt.Equal(labels.UpdatedAt) {
-						t.Errorf("reused %v, %v", reused, err)
-					}
-					time.Sleep(5 * time.Minute)
-					if again, err = c.StartRelationsExport(ctx, app, nil); err != nil {
-						t.Fatal(err)
-					}
-					redone, err := c.WaitForRelationExports(ctx, app, again, porter.PortableLabels)
-					if err != nil || len(redone) != 1 || !redone[0].UpdatedAt.After(again) {
-						t.Errorf("redone %v, %v", redone, err)
-					}
+						// Within three minutes nothing is redone.
+						again, err := c.StartRelationsExport(ctx, app, nil)
+						if err != nil {
+							t.Fatal(err)
+						}
+						reused, err := c.WaitForRelationExports(ctx, app, again, porter.PortableLabels)
+						if err != nil || len(reused) != 1 || !reused[0].UpdatedAt.Equal(labels.UpdatedAt) {
+							t.Errorf("reused %v, %v", reused, err)
+						}
+						time.Sleep(5 * time.Minute)
+						if again, err = c.StartRelationsExport(ctx, app, nil); err != nil {
+							t.Fatal(err)
+						}
+						redone, err := c.WaitForRelationExports(ctx, app, again, porter.PortableLabels)
+						if err != nil || len(redone) != 1 || !redone[0].UpdatedAt.After(again) {
+							t.Errorf("redone %v, %v", redone, err)
+						}
 
-					// In batches; GitLab before 16.2 makes none.
-					if again, err = c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true}); err != nil {
-						t.Fatal(err)
-					}
-					list, err = c.WaitForRelationExports(ctx, app, again, porter.PortableIssues, porter.PortableSelf)
-					if err != nil || len(list) != 2 {
-						t.Fatalf("got %v, %v", list, err)
-					}
-					lines, files := 0, 0
-					for _, e := range list {
-						if e.Relation == porter.PortableSelf {
-							continue
+						// In batches; GitLab before 16.2 makes none.
+						if again, err = c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true}); err != nil {
+							t.Fatal(err)
 						}
-						batches := []int{0}
-						if e.Batched {
-							batches = nil
-							for _, b := range e.Batches {
-								batches = append(batches, b.Number)
-							}
+						list, err = c.WaitForRelationExports(ctx, app, again, porter.PortableIssues, porter.PortableSelf)
+						if err != nil || len(list) != 2 {
+							t.Fatalf("got %v, %v", list, err)
 						}
-						for _, n := range batches {
-							var buf bytes.Buffer
-							if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: e.Relation, Batch: n}, &buf); err != nil {
-								t.Fatal(err)
-							}
-							files++
-							lines += strings.Count(plainText(buf.Bytes()), "\n")
+						lines, files := countIssues(t, c, app, list)
+						wantFiles, missing := 3, porter.ErrNotFound
+						if version < "16.2" {
+							wantFiles = 1
+						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard); !errors.Is(err, missing) ||
+							!strings.Contains(err.Error(), "Batch not found") {
+							t.Errorf("got %v", err)
 						}
-					}
-					wantFiles, missing := 3, porter.ErrNotFound
-					if version < "16.2" {
-						wantFiles = 1
-					} else if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableIssues, Batch: 4}, io.Discard); !errors.Is(err, missing) || !strings.Contains(err.Error(), "Batch not found") {
-						t.Errorf("got %v", err)
-					}
-					if lines != 2300 || files != wantFiles {
-						t.Errorf("%d issues in %d files", lines, files)
-					}
-					if leaks := s.Leaks(); len(leaks) > 0 {
-						t.Errorf("the storage was sent credentials: %+v", leaks)
-					}
-				})
+						if lines != 2300 || files != wantFiles {
+							t.Errorf("%d issues in %d files", lines, files)
+						}
+						if leaks := s.Leaks(); len(leaks) > 0 {
+							t.Errorf("the storage was sent credentials: %+v", leaks)
+						}
+					})
 			})
 		}
 	}
+}
+
+// countIssues downloads the issues of finished exports, batch by batch.
+func countIssues(t *testing.T, c *porter.Client, app porter.ProjectRef, list []*porter.RelationExport) (lines, files int) {
+	t.Helper()
+	for _, e := range list {
+		if e.Relation == porter.PortableSelf {
+			continue
+		}
+		batches := []int{0}
+		if e.Batched {
+			batches = nil
+			for _, b := range e.Batches {
+				batches = append(batches, b.Number)
+			}
+		}
+		for _, n := range batches {
+			var buf bytes.Buffer
+			if _, err := c.DownloadRelationExport(t.Context(), app, porter.RelationFile{Relation: e.Relation, Batch: n}, &buf); err != nil {
+				t.Fatal(err)
+			}
+			files++
+			lines += strings.Count(plainText(buf.Bytes()), "\n")
+		}
+	}
+	return lines, files
 }
 
 func TestRelationsRefusedByServer(t *testing.T) {
@@ -771,7 +822,8 @@ func TestRelationsRefusedByServer(t *testing.T) {
 		is   error
 	}{
 		{"switched off", nil, "team/app", "404 Not Found (request", porter.ErrNotFound},
-		{"too early", []portertest.Option{portertest.Version("14.3"), portertest.RelationExports()}, "team/app", "; no such route", porter.ErrNotFound},
+		{"too early", []portertest.Option{portertest.Version("14.3"), portertest.RelationExports()}, "team/app", "; no such route",
+			porter.ErrNotFound},
 		{"no such project", []portertest.Option{portertest.RelationExports()}, "team/other", "404 Project Not Found", porter.ErrNotFound},
 		{"renamed", []portertest.Option{portertest.RelationExports()}, "team/old", "405 Non GET methods are not allowed for moved projects", nil},
 	}
@@ -791,19 +843,20 @@ func TestRelationsRefusedByServer(t *testing.T) {
 	}
 	t.Run("another user's", func(t *testing.T) {
 		for version, theirs := range map[string]int{"17.2": 27, "17.3": 0} {
-			inBubble(t, []portertest.Option{portertest.Version(version), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
-				relationsServer(s)
-				s.AddUser(portertest.User{Username: "other", Token: "glpat-other"})
-				s.AddMember("team", "other", portertest.Maintainer)
-				since, err := c.StartRelationsExport(t.Context(), porter.ProjectPath("team/app"), nil)
-				if err == nil {
-					_, err = c.WaitForRelationExports(t.Context(), porter.ProjectPath("team/app"), since)
-				}
-				list, oerr := connectAs(t, s, "glpat-other").ListRelationExports(t.Context(), porter.ProjectPath("team/app"))
-				if err != nil || oerr != nil || len(list) != theirs {
-					t.Errorf("%s: %d relations, %v, %v", version, len(list), err, oerr)
-				}
-			})
+			inBubble(t, []portertest.Option{portertest.Version(version), portertest.RelationExports()},
+				func(t *testing.T, s *portertest.Server, c *porter.Client) {
+					relationsServer(s)
+					s.AddUser(portertest.User{Username: "other", Token: "glpat-other"})
+					s.AddMember("team", "other", portertest.Maintainer)
+					since, err := c.StartRelationsExport(t.Context(), porter.ProjectPath("team/app"), nil)
+					if err == nil {
+						_, err = c.WaitForRelationExports(t.Context(), porter.ProjectPath("team/app"), since)
+					}
+					list, oerr := connectAs(t, s, "glpat-other").ListRelationExports(t.Context(), porter.ProjectPath("team/app"))
+					if err != nil || oerr != nil || len(list) != theirs {
+						t.Errorf("%s: %d relations, %v, %v", version, len(list), err, oerr)
+					}
+				})
 		}
 	})
 }
@@ -811,77 +864,80 @@ func TestRelationsRefusedByServer(t *testing.T) {
 // TestRelationFileResumes breaks downloads of a relation off.
 func TestRelationFileResumes(t *testing.T) {
 	t.Parallel()
-	for mode, downloads := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+	for mode, downloads := range dlModes {
 		t.Run(mode, func(t *testing.T) {
-			inBubble(t, []portertest.Option{portertest.Downloads(downloads), portertest.RelationExports()}, func(t *testing.T, s *portertest.Server, c *porter.Client) {
-				ctx, app := t.Context(), porter.ProjectPath("team/app")
-				uploads := relationsServer(s)["uploads"]
-				since, err := c.StartRelationsExport(ctx, app, nil)
-				if err == nil {
-					_, err = c.WaitForRelationExports(ctx, app, since, porter.PortableUploads)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				from := portertest.GitLab
-				if downloads == portertest.Redirected {
-					from = portertest.Storage
-				}
-				cut := func(times int) {
-					s.Inject(portertest.Fault{Origin: from, Method: "GET", Times: times, Do: portertest.CutResponse(100 << 10)})
-				}
-				cut(3)
-				var buf bytes.Buffer
-				if n, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}, &buf); err != nil || n != uploads.Size() || sum(buf.Bytes()) != uploads.SHA256() {
-					t.Errorf("got %d bytes, %v", n, err)
-				}
-
-				// A part file that one call left is continued by the next.
-				impatient, err := c.With(porter.WithRetry(0, nil))
-				if err != nil {
-					t.Fatal(err)
-				}
-				cut(1)
-				file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-				if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}, file); err == nil || !strings.Contains(err.Error(), "download export of relation uploads of team/app: ") {
-					t.Errorf("got %v", err)
-				}
-				if fi, err := os.Stat(file + ".part"); err != nil || fi.Size() == 0 {
-					t.Errorf("no part file: %v", err)
-				}
-				if n, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}, file); err != nil || n != uploads.Size() {
-					t.Errorf("got %d, %v", n, err)
-				}
-				b, _ := os.ReadFile(file)
-				if sum(b) != uploads.SHA256() {
-					t.Errorf("the file holds %d other bytes", len(b))
-				}
-				ranges := 0
-				for _, r := range s.Requests() {
-					if r.Header.Get("Range") != "" && r.Status == http.StatusPartialContent {
-						ranges++
+			inBubble(t, []portertest.Option{portertest.Downloads(downloads), portertest.RelationExports()},
+				func(t *testing.T, s *portertest.Server, c *porter.Client) {
+					ctx, app := t.Context(), porter.ProjectPath("team/app")
+					uploads := relationsServer(s)["uploads"]
+					since, err := c.StartRelationsExport(ctx, app, nil)
+					if err == nil {
+						_, err = c.WaitForRelationExports(ctx, app, since, porter.PortableUploads)
 					}
-				}
-				if ranges < 4 {
-					t.Errorf("%d downloads were continued", ranges)
-				}
+					if err != nil {
+						t.Fatal(err)
+					}
+					from := portertest.GitLab
+					if downloads == portertest.Redirected {
+						from = portertest.Storage
+					}
+					cut := func(times int) {
+						s.Inject(portertest.Fault{Origin: from, Method: "GET", Times: times, Do: portertest.CutResponse(100 << 10)})
+					}
+					cut(3)
+					var buf bytes.Buffer
+					if n, err := c.DownloadRelationExport(ctx, app, uploadsFile, &buf); err != nil || n != uploads.Size() ||
+						sum(buf.Bytes()) != uploads.SHA256() {
+						t.Errorf("got %d bytes, %v", n, err)
+					}
 
-				// A part file of one relation is not continued by another.
-				cut(1)
-				if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableUploads}, file); err == nil {
-					t.Error("not cut")
-				}
-				if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, file); err != nil {
-					t.Fatal(err)
-				}
-				b, _ = os.ReadFile(file)
-				if strings.Count(plainText(b), "\n") != 7 {
-					t.Errorf("the file holds %q", plainText(b))
-				}
-				if leaks := s.Leaks(); len(leaks) > 0 {
-					t.Errorf("the storage was sent credentials: %+v", leaks)
-				}
-			})
+					// A part file that one call left is continued by the next.
+					impatient, err := c.With(porter.WithRetry(0, nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					cut(1)
+					file := filepath.Join(t.TempDir(), "uploads.tar.gz")
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil ||
+						!strings.Contains(err.Error(), "download export of relation uploads of team/app: ") {
+						t.Errorf("got %v", err)
+					}
+					if fi, err := os.Stat(file + ".part"); err != nil || fi.Size() == 0 {
+						t.Errorf("no part file: %v", err)
+					}
+					if n, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err != nil || n != uploads.Size() {
+						t.Errorf("got %d, %v", n, err)
+					}
+					b, _ := os.ReadFile(file)
+					if sum(b) != uploads.SHA256() {
+						t.Errorf("the file holds %d other bytes", len(b))
+					}
+					ranges := 0
+					for _, r := range s.Requests() {
+						if r.Header.Get("Range") != "" && r.Status == http.StatusPartialContent {
+							ranges++
+						}
+					}
+					if ranges < 4 {
+						t.Errorf("%d downloads were continued", ranges)
+					}
+
+					// A part file of one relation is not continued by another.
+					cut(1)
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil {
+						t.Error("not cut")
+					}
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, file); err != nil {
+						t.Fatal(err)
+					}
+					b, _ = os.ReadFile(file)
+					if strings.Count(plainText(b), "\n") != 7 {
+						t.Errorf("the file holds %q", plainText(b))
+					}
+					if leaks := s.Leaks(); len(leaks) > 0 {
+						t.Errorf("the storage was sent credentials: %+v", leaks)
+					}
+				})
 		})
 	}
 }
@@ -899,17 +955,20 @@ func TestRelationsFailOnServer(t *testing.T) {
 			}
 			list, err := c.WaitForRelationExports(ctx, app, since)
 			var failed *porter.RelationExportError
-			if !errors.As(err, &failed) || failed.Export.Relation != porter.PortableIssues || len(list) != 27 || !strings.Contains(err.Error(), "no space left on device") {
+			if !errors.As(err, &failed) || failed.Export.Relation != porter.PortableIssues || len(list) != 27 ||
+				!strings.Contains(err.Error(), "no space left on device") {
 				t.Errorf("got %d relations, %v", len(list), err)
 			}
 			batch := 0
 			if batched {
 				batch = 1
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableIssues, Batch: batch}, io.Discard); !errors.Is(err, porter.ErrNotFound) || !strings.Contains(err.Error(), "file not found") {
+			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard); !errors.Is(err, porter.ErrNotFound) ||
+				!strings.Contains(err.Error(), "file not found") {
 				t.Errorf("got %v", err)
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableIssues, Batch: 1 - batch}, io.Discard); err == nil || !strings.Contains(err.Error(), "400 Export is ") {
+			if _, err := c.DownloadRelationExport(ctx, app, issues(1-batch), io.Discard); err == nil ||
+				!strings.Contains(err.Error(), "400 Export is ") {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -217,14 +217,19 @@ func TestRetry(t *testing.T) {
 		{"redirect to a malformed place", retryAnswer(302, http.Header{"Location": {"https://[SECRET"}}, ""), [4]int{ends, ends, ends, ends}},
 		{"redirect to another scheme", retryAnswer(302, http.Header{"Location": {"ftp://elsewhere/"}}, ""), [4]int{ends, ends, ends, ends}},
 		{"redirect from https", retryAnswer(302, http.Header{"Location": {"http://gitlab.example.com/"}}, ""), [4]int{ends, ends, ends, ends}},
-		{"no such host", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}), [4]int{ends, ends, ends, ends}},
-		{"no name server", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}), [4]int{again, again, again, again}},
+		{"no such host", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}),
+			[4]int{ends, ends, ends, ends}},
+		{"no name server", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}),
+			[4]int{again, again, again, again}},
 		{"client certificate required", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(116)}), [4]int{ends, ends, ends, ends}},
-		{"client certificate refused, once the request was sent", retryFail(-1, &net.OpError{Op: "remote error", Err: tls.AlertError(42)}), [4]int{ends, ends, ends, ends}},
+		{"client certificate refused, once the request was sent", retryFail(-1, &net.OpError{Op: "remote error", Err: tls.AlertError(42)}),
+			[4]int{ends, ends, ends, ends}},
 		{"TLS version refused", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(70)}), [4]int{ends, ends, ends, ends}},
-		{"TLS that failed inside the server", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(80)}), [4]int{again, again, again, again}},
+		{"TLS that failed inside the server", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(80)}),
+			[4]int{again, again, again, again}},
 		{"unknown authority", retryFail(0, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), [4]int{ends, ends, ends, ends}},
-		{"wrong host", retryFail(0, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "gitlab.example.com"}), [4]int{ends, ends, ends, ends}},
+		{"wrong host", retryFail(0, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "gitlab.example.com"}),
+			[4]int{ends, ends, ends, ends}},
 		{"expired certificate", retryFail(0, x509.CertificateInvalidError{Reason: x509.Expired}), [4]int{ends, ends, ends, ends}},
 		{"HTTP where HTTPS should be", retryFail(0, http.ErrSchemeMismatch), [4]int{ends, ends, ends, ends}},
 		{"answer breaks off", retryBrokenAnswer, [4]int{again, none, unknown, unknown}},
@@ -278,7 +283,8 @@ func TestRetry(t *testing.T) {
 							t.Errorf("%d events, want %d: %+v", len(events), requests-1, events)
 						}
 						for n, ev := range events[:min(len(events), len(script.times)-1)] {
-							if ev.Attempt != n+1 || ev.Err == nil || ev.Project != "acme/app" || ev.Delay != script.times[n+1].Sub(script.times[n])-retryHung(tt.name) {
+							if ev.Attempt != n+1 || ev.Err == nil || ev.Project != "acme/app" ||
+								ev.Delay != script.times[n+1].Sub(script.times[n])-retryHung(tt.name) {
 								t.Errorf("event %d is %+v, and the next request came after %v", n, ev, script.times[n+1].Sub(script.times[n]))
 							}
 						}
@@ -304,7 +310,7 @@ func retryHung(name string) time.Duration {
 // again and collects its events about that.
 func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]porter.Event, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
+	return newClient(t, "https://gitlab.example.com", porter.PrivateToken("glpat-portertest-SECRET"), append([]porter.Option{
 		porter.WithTransport(rt),
 		porter.WithoutPacing(),
 		porter.WithRetry(retries, porter.ConstantBackoff(7*time.Second)),
@@ -314,10 +320,6 @@ func retryClient(t *testing.T, rt http.RoundTripper, retries int, events *[]port
 			}
 		}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestRetryDelays(t *testing.T) {
@@ -472,13 +474,10 @@ func TestDownloadCanceledInPause(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			script := &retryScript{method: http.MethodGet, steps: []retryStep{tt.step}}
-			c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(script))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://git.test", nil, porter.WithTransport(script))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			_, err = c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
 			var api *porter.APIError
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &api) || tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("%s: error is %v", name, err)
@@ -510,7 +509,8 @@ func TestRetryCanceledBefore(t *testing.T) {
 // A schedule whose answer is lost is not sent again; if the export runs, it
 // has succeeded.
 func TestRetryLostSchedule(t *testing.T) {
-	for status, ok := range map[string]bool{"none": false, "failed": false, "finished": false, "queued": true, "started": true, "regeneration_in_progress": true} {
+	for status, ok := range map[string]bool{"none": false, "failed": false, "finished": false, "queued": true, "started": true,
+		"regeneration_in_progress": true} {
 		t.Run(status, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				posts := 0

@@ -112,7 +112,8 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 		case err != nil && ctx.Err() != nil:
 			return n, fmt.Errorf("%s: %w", s.op, err)
 		case err != nil:
-			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew", "project", s.project, "file", part.Target(), "error", err)
+			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew",
+				"project", s.project, "file", part.Target(), "error", err)
 			if err := part.Forget(); err != nil {
 				return n, fmt.Errorf("%s: %w", s.op, err)
 			}

@@ -135,7 +135,7 @@ func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
 			s := dlServer(t, archive, portertest.Downloads(mode))
 			file := saveTarget(t)
 			saveBroken(t, s, mode, file, archive.Size()-1)
-			if err := os.WriteFile(file+".part", dlBytes(t, archive), 0o666); err != nil {
+			if err := os.WriteFile(file+".part", archiveBytes(t, archive), 0o666); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
@@ -278,7 +278,7 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 func TestDownloadFileLeavesOthersFiles(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
-	bytes := string(dlBytes(t, archive)[:1000])
+	bytes := string(archiveBytes(t, archive)[:1000])
 	tests := []struct {
 		name  string
 		files map[string]string // by suffix
@@ -340,18 +340,7 @@ func TestDownloadFileLeavesOthersFiles(t *testing.T) {
 func TestDownloadFileAfterPowerCut(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(1 << 20)
-	const reached = 500 << 10
-	zero := func(at, n int) func(t *testing.T, file string) {
-		return func(t *testing.T, file string) {
-			b, err := os.ReadFile(file + ".part")
-			if err != nil {
-				t.Fatal(err)
-			}
-			clear(b[at : at+n])
-			saveWrite(t, file+".part", string(b))
-		}
-	}
-	from := fmt.Sprintf("bytes=%d-", reached)
+	from := fmt.Sprintf("bytes=%d-", saveReached)
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, file string)
@@ -359,29 +348,29 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 	}{
 		{"nothing is lost", func(*testing.T, string) {}, []string{from}},
 		{"the end is lost, as was noted", func(t *testing.T, file string) {
-			zero(reached-5000, 5000)(t, file)
+			saveZero(saveReached-5000, 5000)(t, file)
 			saveEdit(t, file, `"synced":512000`, `"synced":507000`)
 		}, []string{"bytes=507000-"}},
-		{"the end is lost, and was not noted", zero(reached-5000, 5000), []string{from, ""}},
+		{"the end is lost, and was not noted", saveZero(saveReached-5000, 5000), []string{from, ""}},
 		{"a byte in the middle is another", func(t *testing.T, file string) {
-			b := dlBytes(t, archive)[:reached]
+			b := archiveBytes(t, archive)[:saveReached]
 			b[10_000] ^= 1
 			saveWrite(t, file+".part", string(b))
 		}, []string{from, ""}},
 		{"a state that lies", func(t *testing.T, file string) {
-			zero(600, reached-600)(t, file)
+			saveZero(600, saveReached-600)(t, file)
 			os.Truncate(file+".part", 1_000_000)
 			saveEdit(t, file, `"synced":512000`, `"synced":1000000`)
 		}, []string{"bytes=1000000-", ""}},
 		{"more than there ever was", func(t *testing.T, file string) {
-			saveWrite(t, file+".part", string(dlBytes(t, archive)[:reached])+strings.Repeat("more", 1<<20))
+			saveWrite(t, file+".part", string(archiveBytes(t, archive)[:saveReached])+strings.Repeat("more", 1<<20))
 		}, []string{from}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := dlServer(t, archive)
 			file := saveTarget(t)
-			saveBroken(t, s, portertest.FromDisk, file, reached)
+			saveBroken(t, s, portertest.FromDisk, file, saveReached)
 			tt.spoil(t, file)
 			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
 			if err != nil || n != archive.Size() {
@@ -393,74 +382,91 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 			}
 		})
 	}
+}
 
-	t.Run("lost, and broken off again", func(t *testing.T) {
-		s := dlServer(t, archive)
-		file := saveTarget(t)
-		saveBroken(t, s, portertest.FromDisk, file, reached)
-		zero(reached-5000, 5000)(t, file)
-		// The rest comes, but the whole does not.
-		s.Inject(portertest.Fault{Path: "/export/download", Skip: 1, Do: portertest.Respond(500, nil, "")})
-		c := dlConnect(t, s, porter.WithRetry(0, nil))
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
-			t.Error("no error")
-		}
-		if left := saveListing(t, file); len(left) > 0 {
-			t.Errorf("left %q", left)
-		}
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+// saveReached is how much of an archive there is when the power is cut.
+const saveReached = 500 << 10
+
+// saveZero overwrites n bytes of the part.
+func saveZero(at, n int) func(t *testing.T, file string) {
+	return func(t *testing.T, file string) {
+		b, err := os.ReadFile(file + ".part")
+		if err != nil {
 			t.Fatal(err)
 		}
-		saveCheck(t, file, archive)
-		if diff := cmp.Diff([]string{"", from, "", ""}, dlRanges(dlAsked(s, portertest.GitLab))); diff != "" {
-			t.Errorf("ranges asked for:\n%s", diff)
-		}
-	})
+		clear(b[at : at+n])
+		saveWrite(t, file+".part", string(b))
+	}
+}
 
-	// What is no project export either way is taken the second time, as it
-	// would have been the first time.
-	t.Run("no project export", func(t *testing.T) {
-		const etag = `ETag: "v1"`
-		b := dlZip(t, saveRandom(10_000))
-		rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
-		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest, dlAnswer(200, b, -1, etag))
-		file := saveTarget(t)
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
-			t.Fatal("not broken off")
-		}
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := os.ReadFile(file); !bytes.Equal(got, b) || len(script.asked) != 3 {
-			t.Errorf("%d bytes after %d requests", len(got), len(script.asked))
-		}
-	})
+func TestDownloadFileLostAndBrokenOffAgain(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	saveBroken(t, s, portertest.FromDisk, file, saveReached)
+	saveZero(saveReached-5000, 5000)(t, file)
+	// The rest comes, but the whole does not.
+	s.Inject(portertest.Fault{Path: "/export/download", Skip: 1, Do: portertest.Respond(500, nil, "")})
+	c := dlConnect(t, s, porter.WithRetry(0, nil))
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+		t.Error("no error")
+	}
+	if left := saveListing(t, file); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	saveCheck(t, file, archive)
+	if diff := cmp.Diff([]string{"", fmt.Sprintf("bytes=%d-", saveReached), "", ""}, dlRanges(dlAsked(s, portertest.GitLab))); diff != "" {
+		t.Errorf("ranges asked for:\n%s", diff)
+	}
+}
 
-	t.Run("canceled while it is verified", func(t *testing.T) {
-		s := dlServer(t, archive)
-		file := saveTarget(t)
-		saveBroken(t, s, portertest.FromDisk, file, reached)
-		zero(10_000, 2)(t, file)
-		ctx, cancel := context.WithCancel(t.Context())
-		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
-			if ev.Kind == porter.EventProgress && ev.Bytes == archive.Size() {
-				cancel()
-			}
-		}))
-		if _, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file); !errors.Is(err, context.Canceled) {
-			t.Errorf("error: %v", err)
+// What is no project export either way is taken the second time, as it would
+// have been the first time.
+func TestDownloadFileIsNoProjectExport(t *testing.T) {
+	const etag = `ETag: "v1"`
+	b := gzipped(t, saveRandom(10_000))
+	rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
+	c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest, dlAnswer(200, b, -1, etag))
+	file := saveTarget(t)
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+		t.Fatal("not broken off")
+	}
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(file); !bytes.Equal(got, b) || len(script.asked) != 3 {
+		t.Errorf("%d bytes after %d requests", len(got), len(script.asked))
+	}
+}
+
+func TestDownloadFileCanceledWhileVerified(t *testing.T) {
+	archive := portertest.NewArchive(1 << 20)
+	s := dlServer(t, archive)
+	file := saveTarget(t)
+	saveBroken(t, s, portertest.FromDisk, file, saveReached)
+	saveZero(10_000, 2)(t, file)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
+		if ev.Kind == porter.EventProgress && ev.Bytes == archive.Size() {
+			cancel()
 		}
-		if n := saveSynced(t, file); n != archive.Size() {
-			t.Errorf("%d bytes can be continued", n)
-		}
-	})
+	}))
+	if _, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file); !errors.Is(err, context.Canceled) {
+		t.Errorf("error: %v", err)
+	}
+	if n := saveSynced(t, file); n != archive.Size() {
+		t.Errorf("%d bytes can be continued", n)
+	}
 }
 
 // A relation's file is no project export: what was continued must be sound gzip.
 func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
-	b := dlZip(t, saveRandom(100_000))
+	b := gzipped(t, saveRandom(100_000))
 	rest := dlAnswer(206, b[50_000:], -1, etag, fmt.Sprintf("Content-Range: bytes 50000-%d/%d", len(b)-1, len(b)))
 	for _, torn := range []bool{false, true} {
 		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest, dlAnswer(200, b, -1, etag))
@@ -523,7 +529,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 			t.Errorf("%s: left %q", name, left)
 		}
 	}
-	other := string(dlBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
+	other := string(archiveBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
 	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.Respond(200, nil, other)})
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 		t.Fatal(err)
@@ -680,7 +686,7 @@ func TestDownloadFileWithoutRoom(t *testing.T) {
 	const size = 1 << 60
 	c, _ := dlScripted(t, nil, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(size))
-		w.Write(dlZip(t, saveRandom(1000)))
+		w.Write(gzipped(t, saveRandom(1000)))
 	})
 	file := saveTarget(t)
 	n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
@@ -704,7 +710,7 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
 	archive := portertest.NewArchive(30_000)
-	b := dlBytes(t, archive)
+	b := archiveBytes(t, archive)
 	first := dlAnswer(200, b, 10_000, etag)
 	whole := dlAnswer(200, b, -1, etag)
 	part := func(from int, contentRange string, headers ...string) http.HandlerFunc {
@@ -758,7 +764,7 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 func TestDownloadFileFails(t *testing.T) {
 	t.Parallel()
 	const etag = `ETag: "v1"`
-	b := dlBytes(t, portertest.NewArchive(30_000))
+	b := archiveBytes(t, portertest.NewArchive(30_000))
 	first := dlAnswer(200, b, 10_000, etag)
 	both := []string{"app.tar.gz.part", "app.tar.gz.part.json"}
 	tests := []struct {
@@ -772,7 +778,8 @@ func TestDownloadFileFails(t *testing.T) {
 		{"no archive", []http.HandlerFunc{dlAnswer(200, []byte("hello"), -1)}, porter.ErrNotArchive, nil},
 		{"broken off for good", []http.HandlerFunc{first, dlAnswer(500, nil, -1)}, errDL500, both},
 		{"changed meanwhile", []http.HandlerFunc{first, dlAnswer(200, b, -1, `ETag: "v2"`)}, porter.ErrArchiveChanged, both},
-		{"expired meanwhile", []http.HandlerFunc{first, dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired, nil},
+		{"expired meanwhile", []http.HandlerFunc{first, dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)},
+			porter.ErrExportExpired, nil},
 		{"without validator", []http.HandlerFunc{dlAnswer(200, b, 10_000)}, io.ErrUnexpectedEOF, nil},
 		{"without length", []http.HandlerFunc{dlAnswer(200, b, 10_000, etag, "Chunked: yes"), dlAnswer(500, nil, -1)}, errDL500, nil},
 	}
@@ -854,7 +861,7 @@ func TestDownloadFileKeepsPart(t *testing.T) {
 	s := dlServer(t, archive)
 	file := saveTarget(t)
 	saveBroken(t, s, portertest.FromDisk, file, 500<<10)
-	part := dlBytes(t, archive)[:500<<10]
+	part := archiveBytes(t, archive)[:500<<10]
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := []struct {
@@ -974,20 +981,14 @@ func (b *saveCancelBody) Read(p []byte) (int, error) {
 
 func TestDownloadFileTargets(t *testing.T) {
 	archive := portertest.NewArchive(30_000)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	t.Run("refused before any request", func(t *testing.T) {
 		dir := t.TempDir()
-		must(os.Mkdir(filepath.Join(dir, "folder"), 0o777))
-		must(os.WriteFile(filepath.Join(dir, "file"), []byte("kept"), 0o666))
-		must(os.Mkdir(filepath.Join(dir, "a.gz.part"), 0o777))
-		must(os.Mkdir(filepath.Join(dir, "b.gz.part.json"), 0o777))
-		must(os.Mkdir(filepath.Join(dir, "c.gz.part"), 0o777))
-		must(os.WriteFile(filepath.Join(dir, "c.gz.part.json"), []byte("{}"), 0o666))
+		saveMust(t, os.Mkdir(filepath.Join(dir, "folder"), 0o777))
+		saveMust(t, os.WriteFile(filepath.Join(dir, "file"), []byte("kept"), 0o666))
+		saveMust(t, os.Mkdir(filepath.Join(dir, "a.gz.part"), 0o777))
+		saveMust(t, os.Mkdir(filepath.Join(dir, "b.gz.part.json"), 0o777))
+		saveMust(t, os.Mkdir(filepath.Join(dir, "c.gz.part"), 0o777))
+		saveMust(t, os.WriteFile(filepath.Join(dir, "c.gz.part.json"), []byte("{}"), 0o666))
 		before := saveListing(t, filepath.Join(dir, "x"))
 		for name, want := range map[string]string{
 			"":                                    "file name is empty",
@@ -1003,10 +1004,12 @@ func TestDownloadFileTargets(t *testing.T) {
 		} {
 			s := dlServer(t, archive)
 			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
-			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" || !strings.HasPrefix(err.Error(), "download export of 7: ") {
+			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" ||
+				!strings.HasPrefix(err.Error(), "download export of 7: ") {
 				t.Errorf("%q: error: %v", name, err)
 			}
-			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil || !strings.HasPrefix(err.Error(), "export to file: ") {
+			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil ||
+				!strings.HasPrefix(err.Error(), "export to file: ") {
 				t.Errorf("%q: ExportToFile: error: %v", name, err)
 			}
 			if n := len(s.Requests()); n != 0 {
@@ -1022,7 +1025,7 @@ func TestDownloadFileTargets(t *testing.T) {
 	})
 	t.Run("read-only folder", func(t *testing.T) {
 		dir := t.TempDir()
-		must(os.Chmod(dir, 0o555))
+		saveMust(t, os.Chmod(dir, 0o555))
 		if f, err := os.Create(filepath.Join(dir, "probe")); err == nil {
 			f.Close()
 			t.Skip("this user may write anywhere")
@@ -1033,6 +1036,10 @@ func TestDownloadFileTargets(t *testing.T) {
 			t.Errorf("error: %v", err)
 		}
 	})
+}
+
+func TestDownloadFileReplaces(t *testing.T) {
+	archive := portertest.NewArchive(30_000)
 	t.Run("becomes a folder meanwhile", func(t *testing.T) {
 		file := saveTarget(t)
 		s := dlServer(t, archive)
@@ -1040,7 +1047,7 @@ func TestDownloadFileTargets(t *testing.T) {
 		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
 			t.Error("no error")
 		}
-		must(os.Remove(file)) // it is empty, so nothing was put there
+		saveMust(t, os.Remove(file)) // it is empty, so nothing was put there
 		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 			t.Fatal(err)
 		}
@@ -1051,7 +1058,7 @@ func TestDownloadFileTargets(t *testing.T) {
 	})
 	t.Run("existing file", func(t *testing.T) {
 		file := saveTarget(t)
-		must(os.WriteFile(file, []byte("older"), 0o600))
+		saveMust(t, os.WriteFile(file, []byte("older"), 0o600))
 		s := dlServer(t, archive)
 		seen := false
 		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
@@ -1066,10 +1073,21 @@ func TestDownloadFileTargets(t *testing.T) {
 		}
 		saveCheck(t, file, archive)
 	})
+	t.Run("relative name", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz"); err != nil {
+			t.Fatal(err)
+		}
+		saveCheck(t, "app.tar.gz", archive)
+	})
+}
+
+func TestDownloadFileLinks(t *testing.T) {
+	archive := portertest.NewArchive(30_000)
 	t.Run("symbolic link", func(t *testing.T) {
 		file := saveTarget(t)
 		other := filepath.Join(t.TempDir(), "other.tar.gz")
-		must(os.WriteFile(other, []byte("kept"), 0o666))
+		saveMust(t, os.WriteFile(other, []byte("kept"), 0o666))
 		for _, to := range []string{other, other + ".missing"} {
 			os.Remove(file)
 			if err := os.Symlink(to, file); err != nil {
@@ -1095,7 +1113,7 @@ func TestDownloadFileTargets(t *testing.T) {
 		for _, suffix := range []string{".part", ".part.json"} {
 			file := saveTarget(t)
 			other := filepath.Join(t.TempDir(), "other")
-			must(os.WriteFile(other, []byte("kept"), 0o666))
+			saveMust(t, os.WriteFile(other, []byte("kept"), 0o666))
 			if err := os.Symlink(other, file+suffix); err != nil {
 				t.Skip(err)
 			}
@@ -1107,7 +1125,7 @@ func TestDownloadFileTargets(t *testing.T) {
 			if b, _ := os.ReadFile(other); string(b) != "kept" {
 				t.Errorf("%s: what the link pointed to holds %d bytes", suffix, len(b))
 			}
-			must(os.Remove(other))
+			saveMust(t, os.Remove(other))
 			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
 				t.Errorf("%s: to nowhere: no error", suffix)
 			}
@@ -1116,13 +1134,13 @@ func TestDownloadFileTargets(t *testing.T) {
 			}
 		}
 	})
-	t.Run("relative name", func(t *testing.T) {
-		t.Chdir(t.TempDir())
-		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz"); err != nil {
-			t.Fatal(err)
-		}
-		saveCheck(t, "app.tar.gz", archive)
-	})
+}
+
+func saveMust(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Of several downloads to the same name one continues the part; each ends with
@@ -1154,7 +1172,7 @@ func TestDownloadFileAtTheSameTime(t *testing.T) {
 func TestDownloadFileFailsBesideAnother(t *testing.T) {
 	t.Parallel()
 	archive := portertest.NewArchive(2 << 20)
-	b := dlBytes(t, archive)
+	b := archiveBytes(t, archive)
 	started, release := make(chan bool), make(chan bool)
 	slow := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(b)))

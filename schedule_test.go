@@ -52,7 +52,8 @@ func TestScheduleExportGolden(t *testing.T) {
 				t.Fatalf("%d requests", len(rs))
 			}
 			r := rs[0]
-			if r.Method != "POST" || r.Path != "/api/v4/projects/team%2Fapp/export" || r.RawQuery != "" || r.Header.Get("Content-Type") != "application/json" || r.ContentLength != r.BodyBytes {
+			if r.Method != "POST" || r.Path != "/api/v4/projects/team%2Fapp/export" || r.RawQuery != "" ||
+				r.Header.Get("Content-Type") != "application/json" || r.ContentLength != r.BodyBytes {
 				t.Errorf("sent %s %s?%s, %q of length %d", r.Method, r.Path, r.RawQuery, r.Header.Get("Content-Type"), r.ContentLength)
 			}
 			var want, got any
@@ -131,8 +132,10 @@ func TestScheduleExportChecks(t *testing.T) {
 			_, toErr := c.ExportTo(t.Context(), app, new(bytes.Buffer), tt.opts)
 			_, fileErr := c.ExportToFile(t.Context(), app, filepath.Join(t.TempDir(), "app.tar.gz"), tt.opts)
 			_, moveErr := porter.Migrate(t.Context(), c, app, c, porter.MigrateOptions{Export: tt.opts})
-			for op, err := range map[string]error{"ScheduleExport": c.ScheduleExport(t.Context(), app, tt.opts), "ExportTo": toErr, "ExportToFile": fileErr, "Migrate": moveErr} {
-				if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "team/app") || strings.Contains(err.Error(), secret) {
+			for op, err := range map[string]error{"ScheduleExport": c.ScheduleExport(t.Context(), app, tt.opts), "ExportTo": toErr,
+				"ExportToFile": fileErr, "Migrate": moveErr} {
+				if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "team/app") ||
+					strings.Contains(err.Error(), secret) {
 					t.Errorf("%s: got %v, want %q", op, err, tt.text)
 				}
 			}
@@ -190,16 +193,21 @@ func TestScheduleExportRefused(t *testing.T) {
 		text    string
 	}{
 		{name: "running", prepare: running, status: 400, is: []error{porter.ErrExportInProgress}, text: "already running"},
-		{name: "running, in German", prepare: both(running, post(400, `{"message":"Ein Export läuft bereits"}`)), status: 400, is: []error{porter.ErrExportInProgress}, text: "läuft bereits"},
-		{name: "a 400 of another kind, in German", prepare: post(400, `{"message":"Ein Export läuft bereits"}`), status: 400, text: "läuft bereits"},
+		{name: "running, in German", prepare: both(running, post(400, `{"message":"Ein Export läuft bereits"}`)), status: 400,
+			is: []error{porter.ErrExportInProgress}, text: "läuft bereits"},
+		{name: "a 400 of another kind, in German", prepare: post(400, `{"message":"Ein Export läuft bereits"}`), status: 400,
+			text: "läuft bereits"},
 		{name: "too large", prepare: configure(portertest.MaxExportSize(1)), status: 400, text: "exceeds the export limit"},
-		{name: "bad parameter while one runs", prepare: both(running, post(400, `{"error":"upload is invalid"}`)), status: 400, text: "upload is invalid"},
-		{name: "bad URL while one runs", prepare: both(running, post(400, `{"message":{"url":["is blocked: URI is invalid"]}}`)), status: 400, text: "url is blocked: URI is invalid"},
+		{name: "bad parameter while one runs", prepare: both(running, post(400, `{"error":"upload is invalid"}`)), status: 400,
+			text: "upload is invalid"},
+		{name: "bad URL while one runs", prepare: both(running, post(400, `{"message":{"url":["is blocked: URI is invalid"]}}`)), status: 400,
+			text: "url is blocked: URI is invalid"},
 		{name: "status cannot be read", prepare: both(running, func(s *portertest.Server) {
 			s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(403, json, `{"message":"403 Forbidden"}`)})
 		}), status: 400, text: "already running"},
 		{name: "no such project", project: "team/none", status: 404, is: []error{porter.ErrNotFound}, text: "404 Project Not Found"},
-		{name: "switched off", prepare: configure(portertest.ExportsDisabled()), status: 404, is: []error{porter.ErrNotFound}, text: "switched off"},
+		{name: "switched off", prepare: configure(portertest.ExportsDisabled()), status: 404, is: []error{porter.ErrNotFound},
+			text: "switched off"},
 		{name: "below Maintainer", token: "guss", prepare: guest, status: 403, is: []error{porter.ErrForbidden}, text: "Maintainer role"},
 		{name: "bad token", token: "nonsense", status: 401, is: []error{porter.ErrUnauthorized}, text: "401 Unauthorized"},
 		{name: "moved", project: "team/old", status: 405, text: "name it by its ID"},
@@ -207,16 +215,19 @@ func TestScheduleExportRefused(t *testing.T) {
 		{name: "read-only, redirected", prepare: func(s *portertest.Server) {
 			s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(301, http.Header{"Location": {s.URL + "/?a=b"}}, "")})
 		}, status: 301, text: "not followed"},
-		{name: "maintenance", prepare: configure(portertest.Maintenance()), status: 503, is: []error{porter.ErrOutcomeUnknown}, text: "maintenance mode"},
+		{name: "maintenance", prepare: configure(portertest.Maintenance()), status: 503, is: []error{porter.ErrOutcomeUnknown},
+			text: "maintenance mode"},
 		{name: "throttled", prepare: func(s *portertest.Server) {
 			s.Inject(portertest.Fault{Method: "POST", Times: -1, Do: portertest.Respond(429, http.Header{"Retry-After": {"7"}}, "Retry later\n")})
 		}, status: 429, is: []error{porter.ErrRateLimited}, text: "Retry later"},
 		{name: "another success", prepare: post(200, "<html><title>Sign in</title></html>"), status: 200, text: "Sign in"},
 		{name: "13.12, running", version: "13.12", prepare: running},
 		{name: "13.12, moved", version: "13.12", project: "team/old", status: 404, is: []error{porter.ErrNotFound}},
-		{name: "13.12, running, by a proxy that says no", version: "13.12", prepare: both(running, post(400, "Bad Request")), status: 400, text: "Bad Request"},
+		{name: "13.12, running, by a proxy that says no", version: "13.12", prepare: both(running, post(400, "Bad Request")), status: 400,
+			text: "Bad Request"},
 	}
-	all := []error{porter.ErrExportInProgress, porter.ErrNotFound, porter.ErrForbidden, porter.ErrUnauthorized, porter.ErrRateLimited, porter.ErrOutcomeUnknown}
+	all := []error{porter.ErrExportInProgress, porter.ErrNotFound, porter.ErrForbidden, porter.ErrUnauthorized, porter.ErrRateLimited,
+		porter.ErrOutcomeUnknown}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			version := "18.9"
@@ -236,12 +247,9 @@ func TestScheduleExportRefused(t *testing.T) {
 			if project == "" {
 				project = "team/app"
 			}
-			c, err := porter.NewClient(s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()), porter.WithRetry(0, nil))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, s.URL, porter.PrivateToken(token), porter.WithTransport(s.Transport()), porter.WithRetry(0, nil))
 			before := len(s.Exports("team/app"))
-			err = c.ScheduleExport(t.Context(), project, nil)
+			err := c.ScheduleExport(t.Context(), project, nil)
 			if tt.status == 0 {
 				if err != nil || len(s.Exports("team/app")) != before+1 {
 					t.Errorf("got %v", err)
@@ -249,7 +257,8 @@ func TestScheduleExportRefused(t *testing.T) {
 				return
 			}
 			var api *porter.APIError
-			if !errors.As(err, &api) || api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) || !strings.HasPrefix(err.Error(), "schedule export of "+string(project)+": ") {
+			if !errors.As(err, &api) || api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) ||
+				!strings.HasPrefix(err.Error(), "schedule export of "+string(project)+": ") {
 				t.Fatalf("got %v", err)
 			}
 			for _, target := range all {
@@ -313,7 +322,8 @@ func TestScheduleExportCanceled(t *testing.T) {
 			start := time.Now()
 			err := c.ScheduleExport(ctx, porter.ProjectPath("team/app"), nil)
 			cancel()
-			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrOutcomeUnknown) != (want != nil) || time.Since(start) != time.Second {
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, porter.ErrOutcomeUnknown) != (want != nil) ||
+				time.Since(start) != time.Second {
 				t.Errorf("got %v after %v", err, time.Since(start))
 			}
 		}
@@ -342,7 +352,8 @@ func TestUploadTargetIsUsed(t *testing.T) {
 					}
 					target := &porter.UploadTarget{URL: s.SignedURL(verb, "/backups/app.tar.gz", time.Hour), Method: method}
 					c := connect(t, s)
-					if err := c.ScheduleExport(t.Context(), porter.ProjectPath("team/app"), &porter.ScheduleExportOptions{Upload: target, Description: "Backup"}); err != nil {
+					if err := c.ScheduleExport(t.Context(), porter.ProjectPath("team/app"),
+						&porter.ScheduleExportOptions{Upload: target, Description: "Backup"}); err != nil {
 						t.Fatal(err)
 					}
 					for len(s.Uploads()) == 0 {
@@ -423,8 +434,10 @@ func TestGetExportDecodes(t *testing.T) {
 		body string
 		want *porter.Export // nil: an error
 	}{
-		{`{"id":1,"export_status":"pondering","description":null,"_links":null,"new":[1]}`, &porter.Export{Project: porter.Project{ID: 1}, Status: "pondering"}},
-		{`{"id":1,"export_status":"started","created_at":"2024-05-01T11:41:00.500+02:00"}`, &porter.Export{Project: porter.Project{ID: 1, CreatedAt: time.Date(2024, 5, 1, 9, 41, 0, 5e8, time.UTC)}, Status: "started"}},
+		{`{"id":1,"export_status":"pondering","description":null,"_links":null,"new":[1]}`,
+			&porter.Export{Project: porter.Project{ID: 1}, Status: "pondering"}},
+		{`{"id":1,"export_status":"started","created_at":"2024-05-01T11:41:00.500+02:00"}`,
+			&porter.Export{Project: porter.Project{ID: 1, CreatedAt: time.Date(2024, 5, 1, 9, 41, 0, 5e8, time.UTC)}, Status: "started"}},
 		{`{"id":1}`, nil},
 		{`{"export_status":"none"}`, &porter.Export{Status: porter.ExportNone}},
 		{`{"message":"202 Accepted"}`, nil},
@@ -436,10 +449,7 @@ func TestGetExportDecodes(t *testing.T) {
 	for _, tt := range tests {
 		mock := httpmock.NewMockTransport()
 		mock.RegisterResponder("GET", "https://git.test/api/v4/projects/1/export", drained(200, tt.body))
-		c, err := porter.NewClient("https://git.test", nil, porter.WithTransport(mock))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newClient(t, "https://git.test", nil, porter.WithTransport(mock))
 		got, err := c.GetExport(t.Context(), porter.ProjectID(1))
 		if tt.want == nil {
 			var api *porter.APIError

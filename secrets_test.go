@@ -150,27 +150,35 @@ func TestSecretsOfJobs(t *testing.T) {
 			return c.Import(ctx, source(), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		},
 		"import of a URL": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return c.Import(ctx, porter.URLSource(signed(s.AddObject("/a.tar.gz", "application/gzip", archive)), s.Client()), porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
+			return c.Import(ctx, porter.URLSource(signed(s.AddObject("/a.tar.gz", "application/gzip", archive)), s.Client()),
+				porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")})
 		},
 		"migrate": func(ctx context.Context, t *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return porter.Migrate(ctx, c, app, c, porter.MigrateOptions{Export: export(s), SpoolDir: t.TempDir(), Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
+			return porter.Migrate(ctx, c, app, c,
+				porter.MigrateOptions{Export: export(s), SpoolDir: t.TempDir(),
+					Import: porter.ImportOptions{Path: "copy", Namespace: porter.NamespacePath("acme")}})
 		},
 		"from URL": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
 			return c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "copy"})
 		},
 		"from S3": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "copy"})
+			return c.StartImportFromS3(ctx,
+				porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature},
+				porter.ImportOptions{Path: "copy"})
 		},
 	}
 	faults := map[string][]portertest.Fault{
-		"well":            nil,
-		"refused":         {{Times: -1, Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)}},
-		"storage refuses": {{Origin: portertest.Storage, Times: -1, Do: portertest.Respond(403, nil, "<Error><Code>SignatureDoesNotMatch</Code></Error>")}},
-		"broken":          {{Skip: 1, Times: -1, Do: portertest.CutResponse(5)}},
-		"lost":            {{Times: -1, Do: portertest.LoseAnswer()}},
-		"busy":            {{Times: 2, Do: portertest.Respond(429, http.Header{"Retry-After": {"0"}}, "Retry later\n")}, {Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")}},
-		"pages":           {{Times: -1, Do: portertest.Respond(200, nil, "<title>Sign in</title>")}},
-		"elsewhere":       {{Times: -1, Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}}, signed("http://127.0.0.1:1/sign_in"))}},
+		"well":    nil,
+		"refused": {{Times: -1, Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)}},
+		"storage refuses": {{Origin: portertest.Storage, Times: -1,
+			Do: portertest.Respond(403, nil, "<Error><Code>SignatureDoesNotMatch</Code></Error>")}},
+		"broken": {{Skip: 1, Times: -1, Do: portertest.CutResponse(5)}},
+		"lost":   {{Times: -1, Do: portertest.LoseAnswer()}},
+		"busy": {{Times: 2, Do: portertest.Respond(429, http.Header{"Retry-After": {"0"}}, "Retry later\n")},
+			{Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")}},
+		"pages": {{Times: -1, Do: portertest.Respond(200, nil, "<title>Sign in</title>")}},
+		"elsewhere": {{Times: -1,
+			Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}}, signed("http://127.0.0.1:1/sign_in"))}},
 	}
 	for job, run := range jobs {
 		for fault, all := range faults {
@@ -185,12 +193,11 @@ func TestSecretsOfJobs(t *testing.T) {
 						s.Inject(f)
 					}
 					g := new(gossip)
-					c, err := porter.NewClient(s.URL, porter.PrivateToken(secretToken), append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
-						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: 20 * time.Millisecond, Grace: 20 * time.Millisecond}),
-						porter.WithRetry(2, porter.ConstantBackoff(0)))...)
-					if err != nil {
-						t.Fatal(err)
-					}
+					c := newClient(t, s.URL, porter.PrivateToken(secretToken),
+						append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
+							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: 20 * time.Millisecond,
+								Grace: 20 * time.Millisecond}),
+							porter.WithRetry(2, porter.ConstantBackoff(0)))...)
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
 					result, err := run(ctx, t, s, c)
@@ -244,7 +251,9 @@ var echoes = map[string]func(string) (contentType, body string){
 		if !strings.Contains(s, key) {
 			key = ""
 		}
-		return "application/xml", `<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() + `</Message><AWSAccessKeyId>` + key + `</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
+		return "application/xml",
+			`<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() + `</Message><AWSAccessKeyId>` + key +
+				`</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
 	},
 	"HTML": func(s string) (string, string) {
 		return "text/html", "<html><title>bad " + html.EscapeString(s) + "</title><a href='" + html.EscapeString(s) + "'>"
@@ -260,62 +269,69 @@ func jsonEcho(v any) (string, string) {
 	return "application/json", string(b)
 }
 
+// echoedAuths are the ways in which a request carries a secret.
+var echoedAuths = map[string]porter.Auth{
+	"private": porter.PrivateToken(secretToken),
+	"bearer":  porter.BearerToken(secretToken),
+	"basic": func(req *http.Request) error {
+		req.SetBasicAuth("user", secretToken)
+		return nil
+	},
+	"query": func(req *http.Request) error {
+		q := req.URL.Query()
+		q.Set("private_token", secretToken)
+		req.URL.RawQuery = q.Encode()
+		return nil
+	},
+	"cookie": func(req *http.Request) error {
+		req.AddCookie(&http.Cookie{Name: "_session", Value: secretToken})
+		return nil
+	},
+}
+
+// echoedCalls are those that carry one.
+var echoedCalls = map[string]func(context.Context, *porter.Client) error{
+	"schedule": func(ctx context.Context, c *porter.Client) error {
+		return c.ScheduleExport(ctx, porter.ProjectID(42),
+			&porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
+	},
+	"status": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.GetExport(ctx, porter.ProjectID(42))
+		return err
+	},
+	"download": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard)
+		return err
+	},
+	"import": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImport(ctx, porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"from URL": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"from S3": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.StartImportFromS3(ctx,
+			porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature},
+			porter.ImportOptions{Path: "a"})
+		return err
+	},
+	"wait": func(ctx context.Context, c *porter.Client) error {
+		_, err := c.WaitForExport(ctx, porter.ProjectID(42))
+		return err
+	},
+	"URL source": func(ctx context.Context, c *porter.Client) error {
+		rc, err := porter.URLSource(signed(strings.TrimSuffix(c.BaseURL(), "/api/v4/")+"/a.tar.gz"), nil).Open(ctx)
+		if err == nil {
+			rc.Close()
+		}
+		return err
+	},
+}
+
 // TestEchoedSecrets lets servers repeat what they were sent, in every way.
 func TestEchoedSecrets(t *testing.T) {
-	auths := map[string]porter.Auth{
-		"private": porter.PrivateToken(secretToken),
-		"bearer":  porter.BearerToken(secretToken),
-		"basic": func(req *http.Request) error {
-			req.SetBasicAuth("user", secretToken)
-			return nil
-		},
-		"query": func(req *http.Request) error {
-			q := req.URL.Query()
-			q.Set("private_token", secretToken)
-			req.URL.RawQuery = q.Encode()
-			return nil
-		},
-		"cookie": func(req *http.Request) error {
-			req.AddCookie(&http.Cookie{Name: "_session", Value: secretToken})
-			return nil
-		},
-	}
-	calls := map[string]func(context.Context, *porter.Client) error{
-		"schedule": func(ctx context.Context, c *porter.Client) error {
-			return c.ScheduleExport(ctx, porter.ProjectID(42), &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed("https://bucket.example.com/a.tar.gz")}})
-		},
-		"status": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.GetExport(ctx, porter.ProjectID(42))
-			return err
-		},
-		"download": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard)
-			return err
-		},
-		"import": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImport(ctx, porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"from URL": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"from S3": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
-			return err
-		},
-		"wait": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.WaitForExport(ctx, porter.ProjectID(42))
-			return err
-		},
-		"URL source": func(ctx context.Context, c *porter.Client) error {
-			rc, err := porter.URLSource(signed(strings.TrimSuffix(c.BaseURL(), "/api/v4/")+"/a.tar.gz"), nil).Open(ctx)
-			if err == nil {
-				rc.Close()
-			}
-			return err
-		},
-	}
 	for echo, say := range echoes {
 		t.Run(echo, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +343,8 @@ func TestEchoedSecrets(t *testing.T) {
 					Upload struct{ URL string } `json:"upload"`
 				}
 				json.Unmarshal(body, &sent)
-				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.URL.RawQuery, r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
+				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.URL.RawQuery,
+					r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
 				if _, pass, ok := r.BasicAuth(); ok {
 					heard += " " + pass
 				}
@@ -347,8 +364,8 @@ func TestEchoedSecrets(t *testing.T) {
 				answer(w, r)
 			}))
 			defer home.Close()
-			for kind, auth := range auths {
-				for name, call := range calls {
+			for kind, auth := range echoedAuths {
+				for name, call := range echoedCalls {
 					if kind != "private" && name != "status" && name != "import" {
 						continue // credentials are treated alike
 					}
@@ -360,12 +377,9 @@ func TestEchoedSecrets(t *testing.T) {
 							continue // each takes its time
 						}
 						g := new(gossip)
-						c, err := porter.NewClient(home.URL, auth, append(g.options(), porter.WithRetry(0, nil), porter.WithoutPacing(),
+						c := newClient(t, home.URL, auth, append(g.options(), porter.WithRetry(0, nil), porter.WithoutPacing(),
 							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(0), Patience: time.Nanosecond}))...)
-						if err != nil {
-							t.Fatal(err)
-						}
-						err = call(t.Context(), c)
+						err := call(t.Context(), c)
 						if err == nil {
 							t.Errorf("%s, %s, %d: no error", name, kind, status)
 						}
@@ -395,11 +409,9 @@ func TestSecretsOfTransports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := new(gossip)
-			c, err := porter.NewClient("https://gitlab.example.com", auth, append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.GetExport(t.Context(), porter.ProjectID(42))
+			c := newClient(t, "https://gitlab.example.com", auth,
+				append(g.options(), porter.WithTransport(rt), porter.WithRetry(1, porter.ConstantBackoff(0)))...)
+			_, err := c.GetExport(t.Context(), porter.ProjectID(42))
 			if err == nil || !errors.Is(err, porter.ErrNoAnswer) {
 				t.Fatalf("error is %v", err)
 			}
@@ -454,10 +466,7 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 		t.Errorf("%s, %v comes back as %+v", b, err, got)
 	}
 	// A client has nothing that could be marshaled.
-	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, "https://gitlab.example.com", porter.PrivateToken(secretToken))
 	for name, marshal := range codecs {
 		if b, err := marshal(client); strings.Contains(string(b)+fmt.Sprint(err), "SECRET") {
 			t.Errorf("%s of a client: %s, %v", name, b, err)
@@ -471,10 +480,7 @@ func TestSecretsOfValues(t *testing.T) {
 	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
 	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
 	options := porter.ScheduleExportOptions{Upload: &target}
-	client, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken(secretToken))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, "https://gitlab.example.com", porter.PrivateToken(secretToken))
 	for _, v := range []any{
 		target, &target, object, &object, options, &options, porter.MigrateOptions{Export: &options}, client, *client,
 		porter.URLSource(target.URL, nil), porter.PrivateToken(secretToken), client.ExportSource(porter.ProjectID(1)),

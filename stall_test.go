@@ -84,19 +84,28 @@ func TestStalls(t *testing.T) {
 		requests int // of the fault's method
 	}{
 		{"no answer to a GET", portertest.Fault{Method: "GET", Do: portertest.HoldAnswer(0)}, get, nil, again, 2},
-		{"no answer ever", portertest.Fault{Method: "GET", Times: -1, Do: portertest.HoldAnswer(0)}, get, porter.ErrStalled, 3*stallTimeout + 2*time.Second, 3},
+		{"no answer ever", portertest.Fault{Method: "GET", Times: -1, Do: portertest.HoldAnswer(0)}, get, porter.ErrStalled,
+			3*stallTimeout + 2*time.Second, 3},
 		{"JSON stalls", portertest.Fault{Method: "GET", Do: portertest.StallResponse(10, 0)}, get, nil, again, 2},
 		{"JSON stalls at once", portertest.Fault{Method: "GET", Do: portertest.StallResponse(0, 0)}, get, nil, again, 2},
 		{"download stalls", portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(300_000, 0)}, download, nil, again, 2},
 		{"download never begins", portertest.Fault{Method: "GET", Path: "download", Do: portertest.HoldAnswer(0)}, download, nil, again, 2},
 		{"upload stalls", portertest.Fault{Method: "POST", Do: portertest.StallRequest(300_000, 0)}, upload, nil, again, 2},
 		{"no answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, upload, porter.ErrOutcomeUnknown, 3 * once, 1},
-		{"no answer to a schedule, which is under way", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, schedule, porter.ErrOutcomeUnknown, 3 * once, 1},
-		{"error page stalls", portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(404, nil, `{"message":"404 Project Not Found"}`).And(portertest.StallResponse(20, 0))}, get, porter.ErrNotFound, once, 1},
-		{"slow answer", portertest.Fault{Method: "GET", Do: portertest.HoldAnswer(stallTimeout - time.Second)}, get, nil, stallTimeout - time.Second, 1},
-		{"slow answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(3*stallTimeout - time.Second)}, upload, nil, 3*stallTimeout - time.Second, 1},
-		{"download pauses", portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(300_000, stallTimeout-time.Second)}, download, nil, stallTimeout - time.Second, 1},
-		{"upload pauses", portertest.Fault{Method: "POST", Do: portertest.StallRequest(300_000, stallTimeout-time.Second)}, upload, nil, stallTimeout - time.Second, 1},
+		{"no answer to a schedule, which is under way", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)}, schedule,
+			porter.ErrOutcomeUnknown, 3 * once, 1},
+		{"error page stalls",
+			portertest.Fault{Method: "GET", Times: -1,
+				Do: portertest.Respond(404, nil, `{"message":"404 Project Not Found"}`).And(portertest.StallResponse(20, 0))}, get, porter.ErrNotFound,
+			once, 1},
+		{"slow answer", portertest.Fault{Method: "GET", Do: portertest.HoldAnswer(stallTimeout - time.Second)}, get, nil,
+			stallTimeout - time.Second, 1},
+		{"slow answer to an upload", portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(3*stallTimeout - time.Second)}, upload, nil,
+			3*stallTimeout - time.Second, 1},
+		{"download pauses", portertest.Fault{Method: "GET", Path: "download", Do: portertest.StallResponse(300_000, stallTimeout-time.Second)},
+			download, nil, stallTimeout - time.Second, 1},
+		{"upload pauses", portertest.Fault{Method: "POST", Do: portertest.StallRequest(300_000, stallTimeout-time.Second)}, upload, nil,
+			stallTimeout - time.Second, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,7 +144,8 @@ func TestSlowIsNoStall(t *testing.T) {
 	const slow = 3 * stallTimeout
 	calls := map[string]func(context.Context, *porter.Client) error{
 		"source": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.StartImport(ctx, porter.ReaderSource(slowReader{archive.NewReader(), slow}, archive.Size()), porter.ImportOptions{Path: "copy"})
+			_, err := c.StartImport(ctx, porter.ReaderSource(slowReader{archive.NewReader(), slow}, archive.Size()),
+				porter.ImportOptions{Path: "copy"})
 			return err
 		},
 		"opening a source": func(ctx context.Context, c *porter.Client) error {
@@ -203,7 +213,8 @@ func TestSlowTransfers(t *testing.T) {
 		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(1), io.Discard); err != nil {
 			t.Error(err)
 		}
-		if _, err := c.StartImport(t.Context(), porter.ReaderSource(bytes.NewReader(make([]byte, 1000)), 1000), porter.ImportOptions{Path: "a"}); err != nil {
+		if _, err := c.StartImport(t.Context(), porter.ReaderSource(bytes.NewReader(make([]byte, 1000)), 1000),
+			porter.ImportOptions{Path: "a"}); err != nil {
 			t.Error(err)
 		}
 		if got := time.Since(start); got < 2*pieces*(stallTimeout-time.Second) {
@@ -290,7 +301,8 @@ func TestCanceledWhileStalled(t *testing.T) {
 					time.AfterFunc(5*time.Second, func() { cancel(errBudget) })
 					start := time.Now()
 					err := hintCalls[call](ctx, c)
-					if !errors.Is(err, context.Canceled) || errors.Is(err, errBudget) || !strings.Contains(err.Error(), errBudget.Error()) || errors.Is(err, porter.ErrNoAnswer) {
+					if !errors.Is(err, context.Canceled) || errors.Is(err, errBudget) || !strings.Contains(err.Error(), errBudget.Error()) ||
+						errors.Is(err, porter.ErrNoAnswer) {
 						t.Errorf("error is %v", err)
 					}
 					if got := time.Since(start); got > 6*time.Second {

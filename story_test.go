@@ -14,7 +14,7 @@ import (
 func TestStory(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"13.12", "18.9"} {
-		for name, mode := range map[string]portertest.DownloadMode{"disk": portertest.FromDisk, "redirected": portertest.Redirected, "proxied": portertest.Proxied} {
+		for name, mode := range dlModes {
 			t.Run(version+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					archive := portertest.NewArchive(3 << 20)

@@ -60,7 +60,8 @@ func TestParseTime(t *testing.T) {
 }
 
 func FuzzParseTime(f *testing.F) {
-	for _, s := range []string{"", "2024-05-01 09:41:05 UTC", "1714556465", "2024-05-01T11:41:05.5+02:00", "9999-12-31T23:59:60Z", "2024-05-01T09:41:05+23:60"} {
+	for _, s := range []string{"", "2024-05-01 09:41:05 UTC", "1714556465", "2024-05-01T11:41:05.5+02:00", "9999-12-31T23:59:60Z",
+		"2024-05-01T09:41:05+23:60"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -86,7 +87,8 @@ var answerTypes = map[string]struct {
 			err := json.Unmarshal(b, v)
 			return v, []time.Time{v.CreatedAt}, err
 		}},
-	"Import": {keys: "created_at", body: `{"id":42,"path":"app","import_status":"finished","failed_relations":[{"id":7,"line_number":3}],TIMES}`,
+	"Import": {keys: "created_at",
+		body: `{"id":42,"path":"app","import_status":"finished","failed_relations":[{"id":7,"line_number":3}],TIMES}`,
 		decode: func(b []byte) (any, []time.Time, error) {
 			v := new(Import)
 			err := json.Unmarshal(b, v)
@@ -104,7 +106,8 @@ var answerTypes = map[string]struct {
 			err := json.Unmarshal(b, v)
 			return v, []time.Time{v.CreatedAt, v.UpdatedAt}, err
 		}},
-	"RelationExport": {keys: "updated_at", body: `{"relation":"issues","status":1,"batched":true,"batches":[{"batch_number":1,"status":1}],TIMES}`,
+	"RelationExport": {keys: "updated_at",
+		body: `{"relation":"issues","status":1,"batched":true,"batches":[{"batch_number":1,"status":1}],TIMES}`,
 		decode: func(b []byte) (any, []time.Time, error) {
 			v := new(RelationExport)
 			err := json.Unmarshal(b, v)
@@ -167,10 +170,13 @@ func TestKeysOfAnswers(t *testing.T) {
 		"Import": `{"id":42,"description":"d","name":"App","name_with_namespace":"Acme / App","path":"app","path_with_namespace":"acme/app",
 			"created_at":"2024-05-01T09:41:05Z","import_status":"finished","import_type":"gitlab_project","correlation_id":"01H",
 			"failed_relations":[{"id":7}],"import_error":"e","stats":{}}`,
-		"FailedRelation": `{"id":77,"created_at":"2024-05-01T09:41:05Z","exception_class":"E","source":"s","exception_message":"m","relation_name":"issues","line_number":12}`,
-		"RelationImport": `{"id":31,"project_path":"acme/app","relation":"issues","status":"created","created_at":"2024-05-01T09:41:05Z","updated_at":"2024-05-01T09:41:05Z"}`,
-		"RelationExport": `{"relation":"issues","status":1,"error":"e","updated_at":"2024-05-01T09:41:05Z","batched":true,"batches_count":1,"total_objects_count":7,"batches":[{"status":1}]}`,
-		"RelationBatch":  `{"status":1,"batch_number":1,"objects_count":10,"error":"e","updated_at":"2024-05-01T09:41:05Z"}`,
+		"FailedRelation": `{"id":77,"created_at":"2024-05-01T09:41:05Z","exception_class":"E","source":"s","exception_message":"m",` +
+			`"relation_name":"issues","line_number":12}`,
+		"RelationImport": `{"id":31,"project_path":"acme/app","relation":"issues","status":"created","created_at":"2024-05-01T09:41:05Z",` +
+			`"updated_at":"2024-05-01T09:41:05Z"}`,
+		"RelationExport": `{"relation":"issues","status":1,"error":"e","updated_at":"2024-05-01T09:41:05Z","batched":true,"batches_count":1,` +
+			`"total_objects_count":7,"batches":[{"status":1}]}`,
+		"RelationBatch": `{"status":1,"batch_number":1,"objects_count":10,"error":"e","updated_at":"2024-05-01T09:41:05Z"}`,
 	}
 	needed := map[string]string{"RelationExport": "relation status", "RelationBatch": "status"}
 	for name, body := range full {

@@ -50,7 +50,8 @@ func (n *redirectNet) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ref := req.Header.Get("Referer"); ref != "" {
 		return nil, fmt.Errorf("sent Referer %s", ref)
 	}
-	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: req, Body: io.NopCloser(strings.NewReader(`{"id":42,"export_status":"started"}`))}
+	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: req,
+		Body: io.NopCloser(strings.NewReader(`{"id":42,"export_status":"started"}`))}
 	if to, ok := n.location[req.URL.String()]; ok {
 		resp.StatusCode = http.StatusFound
 		if n.status != 0 {
@@ -64,7 +65,8 @@ func (n *redirectNet) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (n *redirectNet) client(t *testing.T, base string, auth porter.Auth, opts ...porter.Option) *porter.Client {
 	t.Helper()
-	c, err := porter.NewClient(base, auth, append([]porter.Option{porter.WithTransport(n), porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0))}, opts...)...)
+	c, err := porter.NewClient(base, auth,
+		append([]porter.Option{porter.WithTransport(n), porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0))}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,21 +98,36 @@ func TestCredentialsStayHome(t *testing.T) {
 		{name: "host with a final dot", chain: []string{home, "https://gitlab.example.com./a"}, bare: "T-"},
 		{name: "protocol-relative", chain: []string{home, "//evil.example.com/a"}, bare: "T-", latest: "https://evil.example.com/a"},
 		{name: "away and home again", chain: []string{home, "https://sso.example.com/a?sig=1", "https://gitlab.example.com/back"}, bare: "T-T"},
-		{name: "away and further away", chain: []string{home, "https://a.example.com/?sig=1", "https://b.example.com/?sig=2", "https://a.example.com/?sig=3"}, bare: "T---"},
-		{name: "http to https is another origin", base: "http://gitlab.example.com", chain: []string{"http://gitlab.example.com/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/42/export"}, bare: "T-"},
-		{name: "http to https, permanently", base: "http://gitlab.example.com", moved: true, chain: []string{"http://gitlab.example.com/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/42/export"}, bare: "T-"},
-		{name: "https is never left", chain: []string{home, "http://gitlab.example.com/a?sig=SECRET"}, bare: "T", err: "redirected from https to http://gitlab.example.com/a"},
-		{name: "https is never left elsewhere", chain: []string{home, "https://storage.example.com/a", "http://storage.example.com/a?sig=SECRET"}, bare: "T-", err: "redirected from https to http://storage.example.com/a"},
+		{name: "away and further away",
+			chain: []string{home, "https://a.example.com/?sig=1", "https://b.example.com/?sig=2", "https://a.example.com/?sig=3"}, bare: "T---"},
+		{name: "http to https is another origin", base: "http://gitlab.example.com",
+			chain: []string{"http://gitlab.example.com/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/42/export"},
+			bare:  "T-"},
+		{name: "http to https, permanently", base: "http://gitlab.example.com", moved: true,
+			chain: []string{"http://gitlab.example.com/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/42/export"},
+			bare:  "T-"},
+		{name: "https is never left", chain: []string{home, "http://gitlab.example.com/a?sig=SECRET"}, bare: "T",
+			err: "redirected from https to http://gitlab.example.com/a"},
+		{name: "https is never left elsewhere",
+			chain: []string{home, "https://storage.example.com/a", "http://storage.example.com/a?sig=SECRET"}, bare: "T-",
+			err: "redirected from https to http://storage.example.com/a"},
 		{name: "another scheme", chain: []string{home, "ftp://storage.example.com/a?sig=SECRET"}, bare: "T", err: `redirected to a "ftp" URL`},
 		{name: "loop", chain: []string{home, home}, bare: strings.Repeat("T", 11), err: "redirected more than 10 times"},
 		{name: "malformed", chain: []string{home, "https://[SECRET"}, bare: "T", err: "302 redirected to nowhere"},
 		{name: "malformed escape", chain: []string{home, "/%zz?sig=SECRET"}, bare: "T", err: "302 redirected to nowhere"},
-		{name: "moved to the external URL", base: "http://10.0.0.1:8080", moved: true, chain: []string{"http://10.0.0.1:8080/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/43/export"}, bare: "TT", latest: "http://10.0.0.1:8080/api/v4/projects/43/export"},
-		{name: "moved to http", moved: true, chain: []string{home, "http://gitlab.example.com/api/v4/projects/43/export"}, bare: "TT", latest: "https://gitlab.example.com/api/v4/projects/43/export"},
-		{name: "moved below another root", base: "https://gitlab.example.com/gitlab", moved: true, chain: []string{"https://gitlab.example.com/gitlab/api/v4/projects/42/export", "https://git.example.com/root/api/v4/projects/43/export?relation=labels"}, bare: "TT", latest: "https://gitlab.example.com/gitlab/api/v4/projects/43/export?relation=labels"},
+		{name: "moved to the external URL", base: "http://10.0.0.1:8080", moved: true,
+			chain: []string{"http://10.0.0.1:8080/api/v4/projects/42/export", "https://gitlab.example.com/api/v4/projects/43/export"}, bare: "TT",
+			latest: "http://10.0.0.1:8080/api/v4/projects/43/export"},
+		{name: "moved to http", moved: true, chain: []string{home, "http://gitlab.example.com/api/v4/projects/43/export"}, bare: "TT",
+			latest: "https://gitlab.example.com/api/v4/projects/43/export"},
+		{name: "moved below another root", base: "https://gitlab.example.com/gitlab", moved: true,
+			chain: []string{"https://gitlab.example.com/gitlab/api/v4/projects/42/export",
+				"https://git.example.com/root/api/v4/projects/43/export?relation=labels"}, bare: "TT",
+			latest: "https://gitlab.example.com/gitlab/api/v4/projects/43/export?relation=labels"},
 		{name: "only 301 means moved", chain: []string{home, "https://evil.example.com/api/v4/projects/43/export"}, bare: "T-"},
 		{name: "moved, but elsewhere", moved: true, chain: []string{home, "https://evil.example.com/api/v4/groups/43/export"}, bare: "T-"},
-		{name: "moved by another's word", moved: true, chain: []string{home, "https://evil.example.com/a", "https://evil.example.org/api/v4/projects/43/export"}, bare: "T--"},
+		{name: "moved by another's word", moved: true,
+			chain: []string{home, "https://evil.example.com/a", "https://evil.example.org/api/v4/projects/43/export"}, bare: "T--"},
 	}
 	for _, tt := range tests {
 		for kind, auth := range map[string]porter.Auth{
@@ -160,7 +177,8 @@ func TestCredentialsStayHome(t *testing.T) {
 
 func TestPostIsNotRedirected(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, where := range []string{"https://gitlab.example.com/", "https://gitlab.example.com/users/sign_in?return=SECRET", "https://evil.example.com/?sig=SECRET"} {
+		for _, where := range []string{"https://gitlab.example.com/", "https://gitlab.example.com/users/sign_in?return=SECRET",
+			"https://evil.example.com/?sig=SECRET"} {
 			for name, call := range map[string]func(*porter.Client) error{
 				"schedule": func(c *porter.Client) error {
 					return c.ScheduleExport(t.Context(), porter.ProjectID(42), nil)
@@ -180,7 +198,8 @@ func TestPostIsNotRedirected(t *testing.T) {
 					continue
 				}
 				shown, _, _ := strings.Cut(where, "?")
-				if !strings.Contains(err.Error(), fmt.Sprintf("%d redirected to %s, not followed", status, shown)) || strings.Contains(err.Error(), "SECRET") || api.Body != nil {
+				if !strings.Contains(err.Error(), fmt.Sprintf("%d redirected to %s, not followed", status, shown)) ||
+					strings.Contains(err.Error(), "SECRET") || api.Body != nil {
 					t.Errorf("%s %d: %v", name, status, err)
 				}
 				if len(n.visits) != 1 {
@@ -218,10 +237,14 @@ func TestCustomAuth(t *testing.T) {
 		to     string
 		want   []string
 	}{
-		{"moved", 301, base + "43/export?private_token=SECRET-token", []string{base + "42/export?private_token=SECRET-token", base + "43/export?private_token=SECRET-token"}},
-		{"moved to the external URL", 301, "http://external/api/v4/projects/43/export?private_token=SECRET-token&a=b", []string{base + "42/export?private_token=SECRET-token", base + "43/export?a=b&private_token=SECRET-token"}},
-		{"elsewhere", 302, "https://storage.example.com/a?private_token=SECRET-token&sig=1", []string{base + "42/export?private_token=SECRET-token", "https://storage.example.com/a?sig=1"}},
-		{"elsewhere, not touched", 302, "https://storage.example.com/a?z=%2f&sig=1", []string{base + "42/export?private_token=SECRET-token", "https://storage.example.com/a?z=%2f&sig=1"}},
+		{"moved", 301, base + "43/export?private_token=SECRET-token",
+			[]string{base + "42/export?private_token=SECRET-token", base + "43/export?private_token=SECRET-token"}},
+		{"moved to the external URL", 301, "http://external/api/v4/projects/43/export?private_token=SECRET-token&a=b",
+			[]string{base + "42/export?private_token=SECRET-token", base + "43/export?a=b&private_token=SECRET-token"}},
+		{"elsewhere", 302, "https://storage.example.com/a?private_token=SECRET-token&sig=1",
+			[]string{base + "42/export?private_token=SECRET-token", "https://storage.example.com/a?sig=1"}},
+		{"elsewhere, not touched", 302, "https://storage.example.com/a?z=%2f&sig=1",
+			[]string{base + "42/export?private_token=SECRET-token", "https://storage.example.com/a?z=%2f&sig=1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,7 +277,8 @@ func TestAuthErrors(t *testing.T) {
 		{"newline", porter.PrivateToken("SECRET\n"), 0, 0, "private token holds white space or a control character"},
 		{"space", porter.BearerToken("SECRET SECRET"), 0, 0, "bearer token holds white space or a control character"},
 		{"byte order mark", porter.PrivateToken("\ufeffSECRET"), 0, 0, "private token holds a byte order mark at its start"},
-		{"source with a no-break space", porter.TokenSource(func(context.Context) (string, error) { return "SECRET\u00a0", nil }), 0, 0, "bearer token holds a no-break space at its end"},
+		{"source with a no-break space", porter.TokenSource(func(context.Context) (string, error) { return "SECRET\u00a0", nil }), 0, 0,
+			"bearer token holds a no-break space at its end"},
 		{"header injection", porter.PrivateToken("SECRET\r\nX: y"), 0, 0, "white space"},
 		{"nil source", porter.TokenSource(nil), 0, 0, "token source is nil"},
 		{"source of nothing", porter.TokenSource(func(context.Context) (string, error) { return "", nil }), 0, 0, "bearer token is empty"},
@@ -264,7 +288,8 @@ func TestAuthErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := &redirectNet{}
 			_, err := n.client(t, "https://gitlab.example.com", tt.auth).GetExport(t.Context(), porter.ProjectID(42))
-			if err == nil || !strings.HasSuffix(err.Error(), tt.text) && !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "SECRET") {
+			if err == nil || !strings.HasSuffix(err.Error(), tt.text) && !strings.Contains(err.Error(), tt.text) ||
+				strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("error is %v", err)
 			}
 			if errors.Is(err, porter.ErrNoAnswer) {
@@ -279,7 +304,8 @@ func TestAuthErrors(t *testing.T) {
 			// A body is closed even if nobody came to read it.
 			closed := make(chan struct{}, 1)
 			src := porter.Source{Name: "a.gz", Size: 1, Open: func(context.Context) (io.ReadCloser, error) { return closeTeller{closed}, nil }}
-			if _, err := n.client(t, "https://gitlab.example.com", tt.auth).StartImport(t.Context(), src, porter.ImportOptions{Path: "a"}); err == nil || errors.Is(err, porter.ErrOutcomeUnknown) {
+			if _, err := n.client(t, "https://gitlab.example.com", tt.auth).StartImport(t.Context(), src,
+				porter.ImportOptions{Path: "a"}); err == nil || errors.Is(err, porter.ErrOutcomeUnknown) {
 				t.Errorf("import: %v", err)
 			}
 			<-closed
@@ -332,7 +358,8 @@ func TestTokenSourceRefreshes(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := len(s.Requests())
-	if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, errVault) || !strings.Contains(err.Error(), "token source: vault is sealed") {
+	if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, errVault) ||
+		!strings.Contains(err.Error(), "token source: vault is sealed") {
 		t.Errorf("error is %v", err)
 	}
 	if got := len(s.Requests()); got != before {
@@ -374,14 +401,16 @@ func TestUsersRedirectPolicy(t *testing.T) {
 		is     error
 		text   string
 	}{
-		"refuses":  {func(*http.Request, []*http.Request) error { return errPolicy }, 1, errPolicy, "not in this house"},
-		"declines": {func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, 1, nil, "302 redirected to https://storage.example.com/a, not followed"},
-		"agrees":   {func(*http.Request, []*http.Request) error { return nil }, 2, nil, ""},
+		"refuses": {func(*http.Request, []*http.Request) error { return errPolicy }, 1, errPolicy, "not in this house"},
+		"declines": {func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, 1, nil,
+			"302 redirected to https://storage.example.com/a, not followed"},
+		"agrees": {func(*http.Request, []*http.Request) error { return nil }, 2, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &redirectNet{location: map[string]string{home: "https://storage.example.com/a?sig=SECRET"}}
 			hc := &http.Client{Transport: n, CheckRedirect: tt.policy}
-			c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-transport"), porter.WithHTTPClient(hc), porter.WithRetry(3, porter.ConstantBackoff(0)))
+			c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("glpat-transport"), porter.WithHTTPClient(hc),
+				porter.WithRetry(3, porter.ConstantBackoff(0)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -453,11 +482,13 @@ func TestHTTPClientIsCopied(t *testing.T) {
 }
 
 func TestUserAgent(t *testing.T) {
-	for product, want := range map[string]string{"": "porter/devel", "backup/1.2 (nightly)": "backup/1.2 (nightly) porter/devel", " x ": "x porter/devel"} {
+	for product, want := range map[string]string{"": "porter/devel", "backup/1.2 (nightly)": "backup/1.2 (nightly) porter/devel",
+		" x ": "x porter/devel"} {
 		s := portertest.NewServer(portertest.Downloads(portertest.Redirected), portertest.NoLimits())
 		s.AddProject(portertest.Project{Path: "acme/app"})
 		s.AddExport("acme/app", "owner")
-		if _, err := connect(t, s, porter.WithUserAgent(product)).DownloadExport(t.Context(), porter.ProjectPath("acme/app"), io.Discard); err != nil {
+		if _, err := connect(t, s, porter.WithUserAgent(product)).DownloadExport(t.Context(), porter.ProjectPath("acme/app"),
+			io.Discard); err != nil {
 			t.Error(err)
 		}
 		for _, r := range s.Requests() {
@@ -505,7 +536,8 @@ func TestPrivateAuthority(t *testing.T) {
 		t.Error(err)
 	}
 	// A plain base URL for an instance that wants TLS, and the reverse.
-	c, err = porter.NewClient(strings.Replace(s.URL, "https", "http", 1), nil, porter.WithTransport(transport), porter.WithRetry(5, porter.ConstantBackoff(0)))
+	c, err = porter.NewClient(strings.Replace(s.URL, "https", "http", 1), nil, porter.WithTransport(transport),
+		porter.WithRetry(5, porter.ConstantBackoff(0)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -589,7 +621,8 @@ func TestConnectProxy(t *testing.T) {
 	transport := &http.Transport{Proxy: http.ProxyURL(via), TLSClientConfig: s.Transport().TLSClientConfig.Clone()}
 	defer transport.CloseIdleConnections()
 	c := connect(t, s, porter.WithTransport(transport), porter.WithoutPacing())
-	m, err := porter.Migrate(t.Context(), c, porter.ProjectPath("acme/app"), c, porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("new")}})
+	m, err := porter.Migrate(t.Context(), c, porter.ProjectPath("acme/app"), c,
+		porter.MigrateOptions{Import: porter.ImportOptions{Namespace: porter.NamespacePath("new")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -607,7 +640,8 @@ func TestConnectProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, porter.ErrNoAnswer) || strings.Contains(err.Error(), "SECRET") {
+	if _, err := c.GetExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, porter.ErrNoAnswer) ||
+		strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -643,7 +677,8 @@ func TestProxyFromEnvironment(t *testing.T) {
 	proxy := newConnectProxy(t, strings.TrimPrefix(s.URL, "http://"))
 	for name, proxied := range map[string]bool{"": true, "gitlab.invalid": false} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyFromEnvironment$", "-test.count=1")
-		cmd.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY="+name, "no_proxy="+name, "REQUEST_METHOD=")
+		cmd.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY="+name, "no_proxy="+name,
+			"REQUEST_METHOD=")
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != proxied {
 			t.Errorf("NO_PROXY=%q: %v\n%s", name, err, out)
@@ -662,7 +697,8 @@ func TestTransportReturnsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.GetExport(t.Context(), porter.ProjectID(1)); err == nil || !strings.Contains(err.Error(), "neither an answer nor an error") {
+	if _, err := c.GetExport(t.Context(), porter.ProjectID(1)); err == nil ||
+		!strings.Contains(err.Error(), "neither an answer nor an error") {
 		t.Errorf("error is %v", err)
 	}
 }

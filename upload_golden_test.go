@@ -94,7 +94,8 @@ func TestUploadGolden(t *testing.T) {
 			fullPath: "user/widget",
 			parts: []sentPart{
 				{"path", "", "widget"}, {"name", "", `Widget "2" – Käse & 世界`},
-				{"override_params[description]", "", "First \"line\" with ünïcode ☕,\r\nsecond after both, third\nafter a line feed: \\ % + & = --BOUND"},
+				{"override_params[description]", "",
+					"First \"line\" with ünïcode ☕,\r\nsecond after both, third\nafter a line feed: \\ % + & = --BOUND"},
 				{"override_params[merge_commit_template]", "", ""},
 				{"override_params[topics]", "", ""},
 				{"file", `Käse "2" 100%.tar.gz`, "the archive"},

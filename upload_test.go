@@ -28,17 +28,6 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// uploads returns the requests for an import that reached s.
-func uploads(s *portertest.Server) []portertest.Request {
-	var posts []portertest.Request
-	for _, r := range s.Requests() {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/projects/import") {
-			posts = append(posts, r)
-		}
-	}
-	return posts
-}
-
 // checkNothingImported makes sure that no upload was whole and no project exists.
 func checkNothingImported(t *testing.T, s *portertest.Server) {
 	t.Helper()
@@ -59,15 +48,6 @@ func writeFile(t *testing.T, b []byte) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-func archiveBytes(t *testing.T, a *portertest.Archive) []byte {
-	t.Helper()
-	b, err := io.ReadAll(a.NewReader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestFileSource(t *testing.T) {
@@ -541,7 +521,8 @@ func TestSourceSaysItsSize(t *testing.T) {
 				checkNothingImported(t, s)
 			} else if err != nil {
 				t.Fatal(err)
-			} else if r := uploads(s)[0]; tt.wantChunked != (r.ContentLength < 0) || r.FileName != "archive.tar.gz" || r.FileContentType != "application/gzip" {
+			} else if r := uploads(s)[0]; tt.wantChunked != (r.ContentLength < 0) || r.FileName != "archive.tar.gz" ||
+				r.FileContentType != "application/gzip" {
 				t.Errorf("sent %+v", r)
 			}
 			if closed.Load() != 1 {
@@ -643,7 +624,8 @@ func TestSourceOpen(t *testing.T) {
 		text string
 	}{
 		{"fails", func(context.Context) (io.ReadCloser, error) { return nil, boom }, boom, "start import of app: source: boom"},
-		{"returns nothing", func(context.Context) (io.ReadCloser, error) { return nil, nil }, nil, "start import of app: source: no reader was opened"},
+		{"returns nothing", func(context.Context) (io.ReadCloser, error) { return nil, nil }, nil,
+			"start import of app: source: no reader was opened"},
 		{"waits for the context", func(ctx context.Context) (io.ReadCloser, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -707,7 +689,8 @@ func TestSourceOpenPanics(t *testing.T) {
 			t.Errorf("recovered %v", v)
 		}
 	}()
-	connect(t, s).StartImport(t.Context(), porter.Source{Size: 1, Open: func(context.Context) (io.ReadCloser, error) { panic("mine") }}, porter.ImportOptions{Path: "app"})
+	connect(t, s).StartImport(t.Context(), porter.Source{Size: 1, Open: func(context.Context) (io.ReadCloser, error) { panic("mine") }},
+		porter.ImportOptions{Path: "app"})
 	t.Error("no panic")
 }
 
@@ -780,9 +763,11 @@ func TestSourceIsClosed(t *testing.T) {
 		{name: "refused early, slow source", archive: small, block: true, fault: early(413)},
 		{name: "refused late", archive: small, fault: portertest.Fault{Method: "POST", Do: portertest.Respond(422, nil, "no")}},
 		{name: "connection cut", archive: big, fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.CutRequest(1 << 20)}},
-		{name: "connection cut, slow source", archive: small, block: true, fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.CutRequest(10000)}},
+		{name: "connection cut, slow source", archive: small, block: true,
+			fault: portertest.Fault{Method: "POST", Times: -1, Do: portertest.CutRequest(10000)}},
 		{name: "canceled, slow source", archive: small, block: true, timeout: 30 * time.Millisecond},
-		{name: "canceled, slow server", archive: big, timeout: 30 * time.Millisecond, fault: portertest.Fault{Method: "POST", Do: portertest.StallRequest(1<<20, 0)}},
+		{name: "canceled, slow server", archive: big, timeout: 30 * time.Millisecond,
+			fault: portertest.Fault{Method: "POST", Do: portertest.StallRequest(1<<20, 0)}},
 		{name: "answer lost", archive: small, fault: portertest.Fault{Method: "POST", Do: portertest.LoseAnswer()}},
 	}
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2"} {
@@ -821,7 +806,8 @@ func TestSourceIsClosed(t *testing.T) {
 							}
 						}
 						c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing())
-						if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok || proto == "HTTP/2" && err != nil && strings.Contains(err.Error(), "nothing more comes") {
+						if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok || proto == "HTTP/2" && err != nil &&
+							strings.Contains(err.Error(), "nothing more comes") {
 							t.Errorf("got %v", err)
 						}
 						for i, w := range opened {
@@ -1020,7 +1006,8 @@ func TestEarlyRefusal(t *testing.T) {
 		}, porter.ErrUnauthorized, 401, "Token was revoked"},
 		{"403", func(s *portertest.Server) { s.Configure(portertest.ImportsDisabled()) }, porter.ErrForbidden, 403, "import source"},
 		{"413", func(s *portertest.Server) { s.Configure(portertest.MaxImportSize(100 << 10)) }, porter.ErrTooLarge, 413, "entity is too large"},
-		{"413 of nginx", early(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"), porter.ErrTooLarge, 413, "413 Request Entity Too Large"},
+		{"413 of nginx", early(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"), porter.ErrTooLarge, 413,
+			"413 Request Entity Too Large"},
 		{"502", early(502, "GitLab is not responding"), nil, 502, "GitLab is not responding"},
 	}
 	runs := 10
@@ -1036,10 +1023,8 @@ func TestEarlyRefusal(t *testing.T) {
 					s := portertest.NewServer(append(way.opts, portertest.NoLimits())...)
 					defer s.Close()
 					tt.prepare(s)
-					c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)))
-					if err != nil {
-						t.Fatal(err)
-					}
+					c := newClient(t, s.URL, porter.PrivateToken(portertest.Token), way.client(t, s), porter.WithoutPacing(),
+						porter.WithRetry(1, porter.ConstantBackoff(0)))
 					if tt.name == "413 of nginx" {
 						runs = min(runs, 5)
 					}
@@ -1050,7 +1035,8 @@ func TestEarlyRefusal(t *testing.T) {
 						}
 						_, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, size), porter.ImportOptions{Path: "app"})
 						var api *porter.APIError
-						if tt.is != nil && !errors.Is(err, tt.is) || errors.Is(err, porter.ErrOutcomeUnknown) || !errors.As(err, &api) || api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) {
+						if tt.is != nil && !errors.Is(err, tt.is) || errors.Is(err, porter.ErrOutcomeUnknown) || !errors.As(err, &api) ||
+							api.StatusCode != tt.status || !strings.Contains(err.Error(), tt.text) {
 							t.Fatalf("run %d: got %v", run, err)
 						}
 					}
@@ -1071,9 +1057,10 @@ func TestEarlyRefusalInParts(t *testing.T) {
 				defer s.Close()
 				refuse := portertest.RespondEarly(http.StatusForbidden, http.Header{"Content-Type": {"application/json"}}, body)
 				s.Inject(portertest.Fault{Do: refuse.And(portertest.StallResponse(0, after))})
-				_, err := connect(t, s, porter.WithStallTimeout(time.Second)).StartImport(t.Context(), porter.Source{Size: 1 << 40, Open: func(ctx context.Context) (io.ReadCloser, error) {
-					return io.NopCloser(slowReader{zeros{}, time.Millisecond}), nil
-				}}, porter.ImportOptions{Path: "app"})
+				_, err := connect(t, s, porter.WithStallTimeout(time.Second)).StartImport(t.Context(),
+					porter.Source{Size: 1 << 40, Open: func(ctx context.Context) (io.ReadCloser, error) {
+						return io.NopCloser(slowReader{zeros{}, time.Millisecond}), nil
+					}}, porter.ImportOptions{Path: "app"})
 				var api *porter.APIError
 				if !errors.As(err, &api) || api.StatusCode != http.StatusForbidden || (api.Message != "") != (after > 0) {
 					t.Errorf("error is %v", err)
@@ -1108,12 +1095,16 @@ func TestLateRefusal(t *testing.T) {
 	}{
 		{"429", reopenable, throttled, "app", nil, nil, 2},
 		{"429, read once", once, throttled, "app", []error{porter.ErrRateLimited}, []error{porter.ErrOutcomeUnknown}, 1},
-		{"422", reopenable, answer(422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`), "app", nil, []error{porter.ErrOutcomeUnknown}, 1},
-		{"namespace", reopenable, answer(404, `{"message":"404 Namespace Not Found"}`), "app", []error{porter.ErrNotFound}, []error{porter.ErrOutcomeUnknown, porter.ErrProjectExists}, 1},
+		{"422", reopenable, answer(422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`), "app",
+			nil, []error{porter.ErrOutcomeUnknown}, 1},
+		{"namespace", reopenable, answer(404, `{"message":"404 Namespace Not Found"}`), "app", []error{porter.ErrNotFound},
+			[]error{porter.ErrOutcomeUnknown, porter.ErrProjectExists}, 1},
 		{"path taken", reopenable, taken, "app", []error{porter.ErrProjectExists}, []error{porter.ErrOutcomeUnknown}, 1},
 		{"path taken in other letters", reopenable, taken, "APP", []error{porter.ErrProjectExists}, nil, 1},
-		{"name taken", reopenable, answer(400, `{"message":"Project namespace name has already been taken"}`), "app", []error{porter.ErrProjectExists}, nil, 1},
-		{"path taken, by field", reopenable, answer(400, `{"message":{"path":["has already been taken"]}}`), "app", []error{porter.ErrProjectExists}, nil, 1},
+		{"name taken", reopenable, answer(400, `{"message":"Project namespace name has already been taken"}`), "app",
+			[]error{porter.ErrProjectExists}, nil, 1},
+		{"path taken, by field", reopenable, answer(400, `{"message":{"path":["has already been taken"]}}`), "app",
+			[]error{porter.ErrProjectExists}, nil, 1},
 		{"not valid", reopenable, answer(400, `{"message":"Namespace is not valid"}`), "app", nil, []error{porter.ErrProjectExists}, 1},
 		{"500", reopenable, answer(500, `{"message":"500 Internal Server Error"}`), "app", nil, []error{porter.ErrOutcomeUnknown}, 1},
 	}
@@ -1184,12 +1175,10 @@ func TestRudeRefusal(t *testing.T) {
 			conn.Close() // with bytes unread, so this is a reset
 		}
 	})
-	c, err := porter.NewClient("http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClient(t, "http://"+l.Addr().String(), nil, porter.WithoutPacing(), porter.WithRetry(0, nil))
 	for run := range 10 {
-		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err, porter.ErrTooLarge) {
+		if _, err := c.StartImport(t.Context(), porter.ReaderSource(zeros{}, 1<<30), porter.ImportOptions{Path: "app"}); !errors.Is(err,
+			porter.ErrTooLarge) {
 			t.Fatalf("run %d: got %v", run, err)
 		}
 	}

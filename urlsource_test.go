@@ -100,13 +100,14 @@ func TestURLSourceTakesItsTime(t *testing.T) {
 
 func TestURLSourceRefused(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	mux := http.NewServeMux()
 	hits := map[string]int{}
 	handle := func(path string, h http.HandlerFunc) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { hits[path]++; h(w, r) })
 	}
-	handle("/403", dlAnswer(403, []byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"), -1))
+	handle("/403", dlAnswer(403,
+		[]byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"), -1))
 	handle("/404", dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1))
 	handle("/401", dlAnswer(401, nil, -1))
 	handle("/page", dlAnswer(200, []byte("<html>?"+urlSecret), -1))
@@ -244,7 +245,7 @@ func TestURLSourceOnGitLab(t *testing.T) {
 // What the caller's client brings along is used, and stays as it is.
 func TestURLSourceClient(t *testing.T) {
 	t.Parallel()
-	archive := dlBytes(t, portertest.NewArchive(30_000))
+	archive := archiveBytes(t, portertest.NewArchive(30_000))
 	var got http.Header
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/from" {

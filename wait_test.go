@@ -102,13 +102,10 @@ func pollSteps(t *testing.T, steps string, opts ...porter.Option) (*porter.Clien
 		p.mu.Unlock()
 		return pollStep(req, all[min(n, len(all)-1)])
 	})
-	c, err := porter.NewClient("https://gitlab.example.com", porter.PrivateToken("token"), append([]porter.Option{
+	c := newClient(t, "https://gitlab.example.com", porter.PrivateToken("token"), append([]porter.Option{
 		porter.WithTransport(mock),
 		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(30 * time.Second)}),
 	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return c, p
 }
 
@@ -250,7 +247,8 @@ func TestWatchExport(t *testing.T) {
 				if errors.As(err, &wait) {
 					got := *wait
 					got.Err = nil
-					want := porter.WaitError{Op: "export", Project: "group/app", Status: wait.Status, Polls: tt.polls, Elapsed: time.Duration(tt.polls-1) * 30 * time.Second}
+					want := porter.WaitError{Op: "export", Project: "group/app", Status: wait.Status, Polls: tt.polls,
+						Elapsed: time.Duration(tt.polls-1) * 30 * time.Second}
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Errorf("WaitError (-want +got):\n%s", diff)
 					}
@@ -359,8 +357,9 @@ func TestWaitContext(t *testing.T) {
 			ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return context.WithTimeoutCause(ctx, 2*time.Hour, spent)
 			},
-			is:   []error{context.DeadlineExceeded},
-			text: `wait for export of group/app: export budget spent: context deadline exceeded (status "started" after 2h0m0s, 241 polls; GitLab goes on with it)`,
+			is: []error{context.DeadlineExceeded},
+			text: `wait for export of group/app: export budget spent: context deadline exceeded (status "started" after 2h0m0s, 241 polls; ` +
+				`GitLab goes on with it)`,
 		},
 		{
 			name:  "deadline",
@@ -383,7 +382,8 @@ func TestWaitContext(t *testing.T) {
 			steps: "started",
 			ctx:   cancelAfter(45*time.Second, spent),
 			is:    []error{context.Canceled},
-			text:  `wait for export of group/app: export budget spent: context canceled (status "started" after 45s, 2 polls; GitLab goes on with it)`,
+			text: `wait for export of group/app: export budget spent: context canceled (status "started" after 45s, 2 polls; GitLab goes on ` +
+				`with it)`,
 		},
 		{
 			name:  "canceled in a poll",
@@ -468,12 +468,16 @@ func TestWaitLastLook(t *testing.T) {
 		times    []time.Duration // of the polls, in seconds
 		want     string
 	}{
-		{"just before the end", porter.ConstantBackoff(30 * time.Second), "started", 70 * time.Second, []time.Duration{0, 30, 60, 69}, "WaitError started"},
-		{"finds the export finished", porter.ConstantBackoff(30 * time.Second), "started*3 finished", 70 * time.Second, []time.Duration{0, 30, 60, 69}, ""},
+		{"just before the end", porter.ConstantBackoff(30 * time.Second), "started", 70 * time.Second, []time.Duration{0, 30, 60, 69},
+			"WaitError started"},
+		{"finds the export finished", porter.ConstantBackoff(30 * time.Second), "started*3 finished", 70 * time.Second,
+			[]time.Duration{0, 30, 60, 69}, ""},
 		{"moved forward", porter.ConstantBackoff(time.Hour), "started finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
-		{"moved forward from within the last second", porter.ConstantBackoff(30 * time.Second), "started", 60*time.Second + 500*time.Millisecond, []time.Duration{0, 30, 59}, "WaitError started"},
+		{"moved forward from within the last second", porter.ConstantBackoff(30 * time.Second), "started",
+			60*time.Second + 500*time.Millisecond, []time.Duration{0, 30, 59}, "WaitError started"},
 		{"after a failure", porter.ConstantBackoff(time.Hour), "502 finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
-		{"not before Retry-After is over", porter.ConstantBackoff(time.Second), "429/3600 finished", 20 * time.Minute, []time.Duration{0}, "WaitError "},
+		{"not before Retry-After is over", porter.ConstantBackoff(time.Second), "429/3600 finished", 20 * time.Minute, []time.Duration{0},
+			"WaitError "},
 		{"after Retry-After", porter.ConstantBackoff(time.Hour), "503/60 finished", 20 * time.Minute, []time.Duration{0, 1199}, ""},
 		{"no room for one", porter.ConstantBackoff(30 * time.Second), "started", time.Second, []time.Duration{0}, "WaitError started"},
 	}
@@ -593,10 +597,7 @@ func TestWaitDefaultPolling(t *testing.T) {
 				}
 				return pollStep(req, "finished")
 			})
-			c, err := porter.NewClient("https://gitlab.example.com", nil, porter.WithTransport(mock))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := newClient(t, "https://gitlab.example.com", nil, porter.WithTransport(mock))
 			if _, err := c.WaitForExport(t.Context(), porter.ProjectID(42)); err != nil {
 				t.Fatal(err)
 			}
@@ -664,12 +665,9 @@ func TestWaitTokenSource(t *testing.T) {
 					}
 					return time.Since(start).String(), nil
 				})
-				c, err := porter.NewClient("https://gitlab.example.com", auth, porter.WithTransport(mock),
+				c := newClient(t, "https://gitlab.example.com", auth, porter.WithTransport(mock),
 					porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(20 * time.Second)}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = c.WaitForExport(t.Context(), porter.ProjectID(42))
+				_, err := c.WaitForExport(t.Context(), porter.ProjectID(42))
 				if got := ending(err); got != tt.want {
 					t.Errorf("ended with %q: %v", got, err)
 				}

@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,6 +27,16 @@ type task struct {
 	timer   *time.Timer
 	started bool
 	done    chan struct{}
+}
+
+// over reports whether the task has been done.
+func (t *task) over() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Now returns the time by the server's clock.
@@ -73,6 +84,7 @@ func (s *clock) settle() {
 		return
 	}
 	s.onSettle()
+	s.tasks = slices.DeleteFunc(s.tasks, (*task).over)
 	for _, t := range s.tasks {
 		if t.started || !reached(t.due, s.now()) {
 			continue

@@ -10,12 +10,15 @@ import (
 type exports struct {
 	*settings
 	*projects
-	jobs    []*exportJob
+	jobs    map[*project][]*exportJob
+	files   map[string]*exportJob    // by their key in the object storage
+	all     int                      // how many there were
 	scripts map[int64][]ExportScript // by project ID
 }
 
 func newExports(s *settings, p *projects) exports {
-	return exports{settings: s, projects: p, scripts: map[int64][]ExportScript{}}
+	return exports{settings: s, projects: p, jobs: map[*project][]*exportJob{}, files: map[string]*exportJob{},
+		scripts: map[int64][]ExportScript{}}
 }
 
 // ScriptExport sets how the next exports of a project go, one script each. The
@@ -37,8 +40,8 @@ func (s *exports) Exports(project string) []ExportRun {
 	defer s.unlock()
 	p := s.lookup(project)
 	var runs []ExportRun
-	for _, j := range s.jobs {
-		if j.project == p && !j.given {
+	for _, j := range s.jobs[p] {
+		if !j.given {
 			runs = append(runs, j.run)
 		}
 	}
@@ -57,16 +60,15 @@ func (s *exports) AddExport(project, username string) {
 	now := s.now()
 	j := &exportJob{project: p, user: u, given: true}
 	j.queued, j.started, j.row, j.bytes, j.finished = now, now, now, now, now
-	s.file(j)
-	s.jobs = append(s.jobs, j)
+	s.add(j)
 }
 
 // duplicate reports whether the same export is still waiting for a worker.
 func (s *exports) duplicate(p *project, u *user, run ExportRun, now time.Time) bool {
-	for _, j := range s.jobs {
+	for _, j := range s.jobs[p] {
 		same := j.run
 		same.Time = run.Time
-		if j.project == p && j.user == u && same == run && now.Before(j.queued) {
+		if j.user == u && same == run && now.Before(j.queued) {
 			return true
 		}
 	}
@@ -80,9 +82,16 @@ func (s *exports) enqueue(p *project, u *user, run ExportRun, now time.Time) *ex
 		j.script, s.scripts[p.id] = q[0], q[1:]
 	}
 	j.plan(s.cfg.version, s.cfg.timingsOf(j.script.Timing), now)
-	s.file(j)
-	s.jobs = append(s.jobs, j)
+	s.add(j)
 	return j
+}
+
+// add adds a job whose times are known.
+func (s *exports) add(j *exportJob) {
+	s.all++
+	s.file(j)
+	s.files[j.file.key] = j
+	s.jobs[j.project] = append(s.jobs[j.project], j)
 }
 
 // file sets what the job's archive will be.
@@ -92,7 +101,7 @@ func (s *exports) file(j *exportJob) {
 	name := base[:min(len(base), 51)] + "_export.tar.gz"
 	j.file = storedFile{
 		name:    name,
-		key:     fmt.Sprintf("/%s/@hashed/project_%d/import_export_upload/%d/%s", exportBucket, j.project.id, len(s.jobs)+1, name),
+		key:     fmt.Sprintf("/%s/@hashed/project_%d/import_export_upload/%d/%s", exportBucket, j.project.id, s.all, name),
 		stored:  j.bytes,
 		content: j.script.Archive,
 		lost:    j.script.Fault == Vanish,
@@ -106,7 +115,7 @@ func (s *exports) file(j *exportJob) {
 // comes to assemble them.
 func (s *exports) failExports(u *user) {
 	now := s.now()
-	for _, j := range s.jobs {
+	for _, j := range s.files {
 		if j.user == u && now.Before(j.row) && s.cfg.atLeast(17, 3) {
 			j.failed = j.row
 			j.row, j.bytes, j.finished = time.Time{}, time.Time{}, time.Time{}
@@ -117,8 +126,8 @@ func (s *exports) failExports(u *user) {
 // exportsOf returns the jobs whose exports u can see.
 func (s *exports) exportsOf(p *project, u *user) []*exportJob {
 	var jobs []*exportJob
-	for _, j := range s.jobs {
-		if j.project == p && (j.user == u || !s.cfg.atLeast(17, 3)) {
+	for _, j := range s.jobs[p] {
+		if j.user == u || !s.cfg.atLeast(17, 3) {
 			jobs = append(jobs, j)
 		}
 	}
@@ -148,10 +157,8 @@ func (s *exports) latestFile(p *project, u *user) *exportJob {
 // fileAt returns the archive that has a key in the object storage, nil if there
 // is none.
 func (s *exports) fileAt(key string) *storedFile {
-	for _, j := range s.jobs {
-		if j.file.key == key && j.hasBytes(s.now()) {
-			return &j.file
-		}
+	if j := s.files[key]; j != nil && j.hasBytes(s.now()) {
+		return &j.file
 	}
 	return nil
 }

@@ -41,7 +41,6 @@ type importJob struct {
 	fetched  time.Time // when an import by URL ends if that is no slower
 	err      string    // of a failed import
 	failures []failure
-	settled  bool
 }
 
 // failure is a FailedRelation on record.

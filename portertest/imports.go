@@ -16,6 +16,7 @@ type imports struct {
 	*settings
 	*projects
 	jobs        map[*project]*importJob
+	pending     []*importJob              // those that have not settled
 	scripts     map[string][]ImportScript // by lower-case path
 	lastFailure int64
 	// fetch reads an archive from a URL, up to a limit.
@@ -78,6 +79,7 @@ func (s *imports) startImport(u *user, req *importRequest, up *upload, correlati
 	}
 	j.upload.problem = s.cfg.version.archiveProblem(up.problem)
 	s.jobs[p] = j
+	s.pending = append(s.pending, j)
 	s.plan(j, s.now())
 	return p, ""
 }
@@ -149,16 +151,15 @@ func (s *imports) download(j *importJob) {
 
 // settleImports does what the end of an import does to projects.
 func (s *imports) settleImports() {
-	for _, p := range s.sortedProjects() {
-		j := s.jobs[p]
-		if j == nil || j.settled || !reached(j.ended, s.now()) {
-			continue
+	s.pending = slices.DeleteFunc(s.pending, func(j *importJob) bool {
+		if !reached(j.ended, s.now()) {
+			return false
 		}
-		j.settled = true
-		if j.err == "" && !j.script.Canceled {
+		if gone := s.byID[j.project.id] != j.project; !gone && j.err == "" && !j.script.Canceled {
 			s.finish(j)
 		}
-	}
+		return true
+	})
 }
 
 // importStatus is "none" for a project that was not imported.
@@ -187,7 +188,9 @@ func (s *imports) finish(j *importJob) {
 		j.err = importFailure(p,
 			fmt.Sprintf("User %s (%d) cannot overwrite a project in %s", j.user.username, j.user.id, p.ns.base()))
 	default:
-		delete(s.byID, old.id) // GitLab renames it and deletes it later
+		s.remove(old) // GitLab renames it and deletes it later
+		s.remove(p)
 		p.path, p.name = old.path, old.name
+		s.insert(p)
 	}
 }

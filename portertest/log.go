@@ -60,22 +60,32 @@ func (r *Request) Field(name string) string {
 // requestLog has what was asked of either origin, in order of arrival.
 type requestLog struct {
 	mu      sync.Mutex
+	keep    int // how many of them; 0 is all
 	entries []*Request
 }
 
 // Requests returns what either origin was asked so far, in order of arrival,
 // including requests still in progress and those of GitLab itself to its
-// object storage.
+// object storage. With KeepRequests they are the last ones.
 func (s *requestLog) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rs := make([]Request, len(s.entries))
-	for i, r := range s.entries {
+	kept := s.last()
+	rs := make([]Request, len(kept))
+	for i, r := range kept {
 		rs[i] = *r
 		rs[i].Fields = slices.Clone(r.Fields)
 		rs[i].Body = slices.Clone(r.Body)
 	}
 	return rs
+}
+
+// last returns what is kept.
+func (s *requestLog) last() []*Request {
+	if s.keep > 0 && len(s.entries) > s.keep {
+		return s.entries[len(s.entries)-s.keep:]
+	}
+	return s.entries
 }
 
 // Leaks returns the requests to the object storage that carried credentials
@@ -108,6 +118,9 @@ func (s *requestLog) record(now time.Time, origin string, r *http.Request) *logE
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.keep > 0 && len(s.entries) >= 2*s.keep { // not each time, or it would be copied each time
+		s.entries = slices.Clone(s.last())
+	}
 	s.entries = append(s.entries, rec)
 	return &logEntry{s, rec}
 }

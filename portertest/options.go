@@ -32,6 +32,8 @@ type config struct {
 	maintenance bool
 	restricted  []string
 	localized   bool
+
+	keepRequests int
 }
 
 func defaultConfig() config {
@@ -201,6 +203,10 @@ type throttle struct {
 func GlobalThrottle(n int, period time.Duration) Option {
 	return func(c *config) { c.throttle = throttle{n, period} }
 }
+
+// KeepRequests lets the log forget all but the last n requests, for tests that
+// make very many. By default it keeps them all.
+func KeepRequests(n int) Option { return func(c *config) { c.keepRequests = n } }
 
 // ExportsDisabled switches project export off for the instance.
 func ExportsDisabled() Option { return func(c *config) { c.exportsOff = true } }

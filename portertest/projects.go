@@ -67,16 +67,52 @@ func (p *project) readable(u *user) bool {
 	return p.role(u) > 0
 }
 
-// projects are the projects of the instance.
+// projects are the projects of the instance. None of its rules looks at all of
+// them, so that a test may have thousands.
 type projects struct {
 	*settings
 	*accounts
 	byID        map[int64]*project
+	byPath      map[string]*project // in full, in lower case
+	byFormer    map[string]*project // by a path that it had before
+	names       map[nameKey]int     // how many have a name
+	owned       map[*namespace]int  // how many are in a namespace
 	lastProject int64
 }
 
+type nameKey struct {
+	ns   *namespace
+	name string
+}
+
 func newProjects(s *settings, a *accounts) projects {
-	return projects{settings: s, accounts: a, byID: map[int64]*project{}, lastProject: 1000}
+	return projects{
+		settings: s, accounts: a, lastProject: 1000,
+		byID: map[int64]*project{}, byPath: map[string]*project{}, byFormer: map[string]*project{},
+		names: map[nameKey]int{}, owned: map[*namespace]int{},
+	}
+}
+
+// insert adds a project that is not there.
+func (s *projects) insert(p *project) {
+	s.byID[p.id] = p
+	s.byPath[strings.ToLower(p.fullPath())] = p
+	for _, f := range p.former {
+		s.byFormer[strings.ToLower(f)] = p
+	}
+	s.names[nameKey{p.ns, p.name}]++
+	s.owned[p.ns]++
+}
+
+// remove takes a project away.
+func (s *projects) remove(p *project) {
+	delete(s.byID, p.id)
+	delete(s.byPath, strings.ToLower(p.fullPath()))
+	for _, f := range p.former {
+		delete(s.byFormer, strings.ToLower(f))
+	}
+	s.names[nameKey{p.ns, p.name}]--
+	s.owned[p.ns]--
 }
 
 // source returns the archive that an export of p yields.
@@ -111,10 +147,10 @@ func (s *projects) AddProject(p Project) int64 {
 		panic("portertest: there is a project with ID " + strconv.FormatInt(p.ID, 10))
 	}
 	prj := s.newProject(s.addGroup(dir), base, p.Name)
+	s.remove(prj)
+	defer s.insert(prj) // as what the rest makes of it
 	if p.ID != 0 {
-		delete(s.byID, prj.id)
 		prj.id = p.ID
-		s.byID[p.ID] = prj
 		s.lastProject = max(s.lastProject, p.ID)
 	}
 	prj.description = p.Description
@@ -140,7 +176,7 @@ func (s *projects) newProject(ns *namespace, base, name string) *project {
 		id: s.lastProject, ns: ns, path: base, name: name,
 		visibility: "private", created: s.now(), members: map[string]Role{},
 	}
-	s.byID[p.id] = p
+	s.insert(p)
 	return p
 }
 
@@ -153,7 +189,7 @@ func (s *projects) RemoveProject(ref string) bool {
 	if p == nil {
 		return false
 	}
-	delete(s.byID, p.id)
+	s.remove(p)
 	return true
 }
 
@@ -178,13 +214,7 @@ func (s *projects) AddMember(fullPath, username string, r Role) {
 
 // projectAt returns the project at a full path, whatever its case.
 func (s *projects) projectAt(fullPath string) *project {
-	fullPath = strings.Trim(fullPath, "/")
-	for _, p := range s.byID {
-		if strings.EqualFold(p.fullPath(), fullPath) {
-			return p
-		}
-	}
-	return nil
+	return s.byPath[strings.ToLower(strings.Trim(fullPath, "/"))]
 }
 
 // lookup finds a project for the test's own use.
@@ -200,14 +230,8 @@ func (s *projects) projectOnceAt(fullPath string) (*project, bool) {
 	if !s.cfg.atLeast(16, 7) {
 		return nil, false
 	}
-	for _, p := range s.byID {
-		for _, f := range p.former {
-			if strings.EqualFold(f, fullPath) {
-				return p, true
-			}
-		}
-	}
-	return nil, false
+	p := s.byFormer[strings.ToLower(fullPath)]
+	return p, p != nil
 }
 
 func (s *projects) sortedProjects() []*project {
@@ -232,23 +256,16 @@ func (s *projects) refuseProject(u *user, ns *namespace, path, name string) stri
 	case s.projectAt(ns.path+"/"+path) != nil, s.namespaces[strings.ToLower(ns.path+"/"+path)] != nil:
 		return "Path has already been taken"
 	}
-	owned := 0
-	for _, p := range s.byID {
-		if p.ns != ns {
-			continue
-		}
-		owned++
-		if p.name == name && s.cfg.atLeast(15, 0) {
-			return "Project namespace name has already been taken"
-		} else if p.name == name {
-			return "Name has already been taken"
-		}
-	}
+	taken := s.names[nameKey{ns, name}] > 0
 	switch {
+	case taken && s.cfg.atLeast(15, 0):
+		return "Project namespace name has already been taken"
+	case taken:
+		return "Name has already been taken"
 	case ns.owner == nil || u.limit == 0:
 	case u.limit < 0:
 		return "Limit reached You cannot create projects in your personal namespace. Contact your GitLab administrator."
-	case owned >= u.limit:
+	case s.owned[ns] >= u.limit:
 		return fmt.Sprintf("Limit reached You've reached your limit of %d projects created. Contact your GitLab administrator.", u.limit)
 	}
 	return ""

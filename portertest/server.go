@@ -42,6 +42,7 @@ func NewServer(opts ...Option) *Server {
 		o(&cfg)
 	}
 	s := &Server{network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")}
+	s.requestLog.keep = cfg.keepRequests
 	s.outbound.begin(s.network)
 	s.model.begin(cfg)
 	s.exportUploads.send, s.imports.fetch = s.outbound.send, s.outbound.fetch

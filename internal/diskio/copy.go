@@ -6,8 +6,8 @@ import (
 )
 
 // copySize is how much is collected before it is written. The network
-// delivers far smaller pieces; writing those as they come takes 1.6 times as
-// long, and twice this size gains nothing.
+// delivers far smaller pieces, and each write has its price. Twice this size
+// gains nothing.
 const copySize = 512 << 10
 
 // Copy copies r to w in large pieces and returns how many bytes it wrote. The

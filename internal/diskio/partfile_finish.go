@@ -6,8 +6,8 @@ import (
 )
 
 // Finish gives a whole archive its name. If it can't, the error names the file
-// that the archive stays in. It does not wait for the disk, which would take
-// 1.8 times the time.
+// that the archive stays in. It does not wait for the disk, which takes much
+// longer.
 func (p *PartFile) Finish() error {
 	if err := p.stopSync(); err != nil {
 		return err

@@ -51,7 +51,7 @@ func (p *PartFile) Begin(origin string, archive json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if fi.Size() > 0 { // ext4 takes 1.7 times as long to close a file that was truncated, even if it was empty
+	if fi.Size() > 0 { // ext4 takes longer to close a file that was truncated, even if it was empty
 		if err := p.bytes.Truncate(0); err != nil {
 			return err
 		}
