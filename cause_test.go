@@ -96,11 +96,13 @@ func TestCauseIsNotTheOutcome(t *testing.T) {
 							t.Errorf("%v is %v", err, target)
 						}
 					}
-					if errors.As(err, new(*porter.APIError)) || errors.As(err, new(*porter.ExportError)) || errors.As(err, new(*url.Error)) {
+					if errors.As(err, new(*porter.APIError)) || errors.As(err, new(*porter.ExportError)) ||
+						errors.As(err, new(*url.Error)) {
 						t.Errorf("%v holds the other's failure", err)
 					}
 					want, _, _ := strings.Cut(cause.Error(), "\n")
-					if want, _, _ = strings.Cut(want, "?"); !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "SECRET") {
+					if want, _, _ = strings.Cut(want, "?"); !strings.Contains(err.Error(), want) ||
+						strings.Contains(err.Error(), "SECRET") {
 						t.Errorf("%q does not name the cause, or tells its secret", err)
 					}
 				})

@@ -428,7 +428,8 @@ func TestProjectPathIsEscaped(t *testing.T) {
 func TestNamespaceRefs(t *testing.T) {
 	valid := porter.NamespacePath("group") // only its pointer is no reference
 	bad := []porter.NamespaceRef{
-		porter.NamespaceID(0), porter.NamespaceID(-7), porter.NamespacePath(""), porter.NamespacePath("/group"), porter.NamespacePath("group/"),
+		porter.NamespaceID(0), porter.NamespaceID(-7), porter.NamespacePath(""), porter.NamespacePath("/group"),
+		porter.NamespacePath("group/"),
 		porter.NamespacePath("a//b"), porter.NamespacePath(".."), porter.NamespacePath("a/../b"), porter.NamespacePath("a%2Fb"),
 		porter.NamespacePath("a b"), porter.NamespacePath("a\r\nb"), porter.NamespacePath("1234"), porter.NamespacePath("\xff"),
 		&valid, (*porter.NamespaceID)(nil), (*porter.NamespacePath)(nil),
@@ -455,7 +456,8 @@ func TestNamespaceRefs(t *testing.T) {
 	} {
 		s := portertest.NewServer()
 		s.AddGroup("group/42")
-		connect(t, s).StartImport(t.Context(), porter.ReaderSource(strings.NewReader("x"), 1), porter.ImportOptions{Path: "app", Namespace: ns})
+		connect(t, s).StartImport(t.Context(), porter.ReaderSource(strings.NewReader("x"), 1),
+			porter.ImportOptions{Path: "app", Namespace: ns})
 		for _, r := range s.Requests() {
 			if got := r.Field("namespace"); got != want || r.Field("namespace_id")+r.Field("namespace_path") != "" {
 				t.Errorf("%#v: sent %v", ns, r.Fields)
@@ -496,7 +498,8 @@ func TestOddAnswers(t *testing.T) {
 		{"no status", retryAnswer(200, nil, `{"id":42}`), "unexpected answer"},
 		{"null status", retryAnswer(200, nil, `{"id":42,"export_status":null}`), "unexpected answer"},
 		{"unknown fields", retryAnswer(200, nil, `{"id":42,"export_status":"none","new":{"a":[1]}}`), ""},
-		{"nulls", retryAnswer(200, nil, `{"id":42,"description":null,"name":null,"created_at":null,"_links":null,"export_status":"none"}`), ""},
+		{"nulls", retryAnswer(200, nil, `{"id":42,"description":null,"name":null,"created_at":null,"_links":null,"export_status":"none"}`),
+			""},
 		{"unknown status", retryAnswer(200, nil, `{"id":42,"export_status":"after_export_action"}`), ""},
 		{"203 of a proxy", retryAnswer(203, nil, `{"id":42,"export_status":"none"}`), ""},
 	}
@@ -543,7 +546,8 @@ func TestLenientImports(t *testing.T) {
 		`{"id":42,"import_status":"finished","import_error":null,"failed_relations":[{"relation_name":"issues"}]}`: false,
 	} {
 		script := &retryScript{method: http.MethodGet, steps: []retryStep{retryAnswer(200, nil, body)}}
-		if imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42)); err != nil || imp.Complete() != complete {
+		if imp, err := retryClient(t, script, 0, nil).GetImport(t.Context(), porter.ProjectID(42)); err != nil ||
+			imp.Complete() != complete {
 			t.Errorf("%s: complete %v, %v", body, !complete, err)
 		}
 	}

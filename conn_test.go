@@ -128,94 +128,86 @@ func TestEarlyRefusalOverDialedConnection(t *testing.T) {
 	}
 }
 
-// tooLong is less than the five seconds that TLS would try to say goodbye for.
+// tooLong is less than the five seconds that TLS would try to send its last
+// record for.
 const tooLong = 4 * time.Second
+
+// unread lets the POSTs of c go to a server that reads nothing but the greeting
+// of TLS. It returns what waits until a request is stuck.
+func unread(t *testing.T, c *Client, cert *tls.Certificate) {
+	post := c.bare.Transport.(*netio.Transport).Post
+	post.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		t.Cleanup(func() { there.Close() })
+		if cert != nil {
+			go tls.Server(there, &tls.Config{Certificates: []tls.Certificate{*cert}}).Handshake()
+		}
+		return here, nil
+	}
+}
 
 // Canceling interrupts a write that the server does not take, at once.
 func TestCancelStuckUpload(t *testing.T) {
 	const size = 64 << 20
+	s := benchServe(t, "https", nil) // for its certificate
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			release := make(chan struct{})
-			server := benchServe(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
-			defer close(release)
-			c := benchConnect(t, server, WithRetry(0, nil))
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			src := &stuckReader{r: benchSource(size)}
-			done := make(chan error, 1)
-			go func() {
-				_, err := c.StartImport(ctx, ReaderSource(src, size), ImportOptions{Path: "app"})
-				done <- err
-			}()
-			src.waitUntilStuck()
-			start := time.Now()
-			cancel()
-			if err := <-done; !errors.Is(err, context.Canceled) {
-				t.Errorf("error is %v", err)
-			}
-			closeIdle := make(chan struct{})
-			go func() { // waits for the connection's lock
-				c.bare.CloseIdleConnections()
-				close(closeIdle)
-			}()
-			<-closeIdle
-			if d := time.Since(start); d > tooLong {
-				t.Errorf("it took %v", d)
-			}
+			c := benchConnect(t, s, WithRetry(0, nil))
+			c.base.Scheme = scheme
+			synctest.Test(t, func(t *testing.T) {
+				var cert *tls.Certificate
+				if scheme == "https" {
+					cert = &s.TLS.Certificates[0]
+				}
+				unread(t, c, cert)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				done := make(chan error, 1)
+				go func() {
+					_, err := c.StartImport(ctx, ReaderSource(benchSource(size), size), ImportOptions{Path: "app"})
+					done <- err
+				}()
+				synctest.Wait()
+				start := time.Now()
+				cancel()
+				if err := <-done; !errors.Is(err, context.Canceled) {
+					t.Errorf("error is %v", err)
+				}
+				c.bare.CloseIdleConnections() // waits for the connection's lock
+				if d := time.Since(start); d > tooLong {
+					t.Errorf("it took %v", d)
+				}
+			})
 		})
 	}
 }
 
-// A stuckReader knows when nobody has read from it for a while.
-type stuckReader struct {
-	r     io.Reader
-	reads atomic.Int64
-}
-
-func (s *stuckReader) Read(b []byte) (int, error) {
-	s.reads.Add(1)
-	return s.r.Read(b)
-}
-
-func (s *stuckReader) waitUntilStuck() {
-	for last := int64(0); ; {
-		time.Sleep(20 * time.Millisecond)
-		n := s.reads.Load()
-		if n > 0 && n == last {
-			return
-		}
-		last = n
-	}
-}
-
 // Closing a connection in the middle of a write over TLS does not wait for
-// that write: there is no time to say goodbye.
+// that write: its last record is left out.
 func TestCloseInterruptsWrite(t *testing.T) {
-	release := make(chan struct{})
-	s := benchServe(t, "https", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer close(release) // an answer would close the connection, too
+	s := benchServe(t, "https", nil) // for its certificate
 	c := benchConnect(t, s)
-	conn, err := c.bare.Transport.(*netio.Transport).Post.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	src := &stuckReader{r: benchSource(1 << 40)}
-	done := make(chan error, 1)
-	go func() {
-		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n")
-		_, err := conn.(io.ReaderFrom).ReadFrom(src)
-		done <- err
-	}()
-	src.waitUntilStuck()
-	start := time.Now()
-	conn.Close()
-	if err := <-done; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("error is %v", err)
-	}
-	if d := time.Since(start); d > tooLong {
-		t.Errorf("it took %v", d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		unread(t, c, &s.TLS.Certificates[0])
+		conn, err := c.bare.Transport.(*netio.Transport).Post.DialTLSContext(t.Context(), "tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := conn.(io.ReaderFrom).ReadFrom(benchSource(1 << 40))
+			done <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		conn.Close()
+		if err := <-done; !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("error is %v", err)
+		}
+		if d := time.Since(start); d > tooLong {
+			t.Errorf("it took %v", d)
+		}
+	})
 }
 
 func TestDialTLSErrors(t *testing.T) {

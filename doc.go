@@ -32,8 +32,8 @@
 // What an export was made for, and a download of which bytes have come, outlasts
 // an outage of that length. If the answer to a POST is lost, its outcome is
 // looked up where it can be, and is [ErrOutcomeUnknown] where not; an archive is
-// never sent twice in the dark. An archive to be uploaded is a [Source],
-// something that can be opened again. [WithRetry] changes how often and how soon.
+// never sent again by guess. An archive to be uploaded is a [Source], something
+// that can be opened again. [WithRetry] changes how often and how soon.
 //
 // # Pacing
 //
@@ -47,14 +47,14 @@
 // Archives are streamed and never held in memory. A download that breaks off
 // or stalls continues where it was, if the server still has the same archive;
 // [Client.DownloadExportFile] does so even after the process was killed, or the
-// power failed. A file appears under its name only when it is complete. A download ends without an
-// error only if every byte of it has come.
+// power failed. A file appears under its name only when it is complete. A
+// download ends without an error only if every byte of it has come.
 //
 // # Verification
 //
 // [VerifyArchive] reads an archive and finds damage, and what is no project
-// export. [Migrate] runs it while the archive passes through, and completes the
-// upload only of a sound one, so that a damaged archive never becomes a project.
+// export. [Migrate] runs it while the archive passes through, and does not
+// complete the upload of a damaged one, so that it never becomes a project.
 //
 // # Credentials
 //

@@ -395,7 +395,8 @@ func dlScripted(t *testing.T, opts []porter.Option, answers ...http.HandlerFunc)
 	s := httptest.NewServer(script)
 	t.Cleanup(s.Close)
 	c := newClient(t, s.URL, porter.PrivateToken("secret"), append([]porter.Option{
-		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithPolling(porter.Polling{Patience: time.Nanosecond}),
+		porter.WithoutPacing(), porter.WithRetry(2, porter.ConstantBackoff(0)),
+		porter.WithPolling(porter.Polling{Patience: time.Nanosecond}),
 	}, opts...)...)
 	return c, script
 }
@@ -482,7 +483,8 @@ func TestDownloadGluesNothing(t *testing.T) {
 			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
 		{"ETag goes before date", answers(first(date, etag), part(cut, size, etag, later)), nil, []string{`bytes=10000- "v1"`}},
 		{"206 without validators", answers(first(etag), part(cut, size)), nil, []string{`bytes=10000- "v1"`}},
-		{"206 with other ETag", answers(first(etag), part(cut, size, `ETag: "v2"`)), porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
+		{"206 with other ETag", answers(first(etag), part(cut, size, `ETag: "v2"`)), porter.ErrArchiveChanged,
+			[]string{`bytes=10000- "v1"`}},
 		{"206 with other date", answers(first(date), part(cut, size, later)), porter.ErrArchiveChanged,
 			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
 		{"206 with other size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29999/30001", etag)),
@@ -495,17 +497,18 @@ func TestDownloadGluesNothing(t *testing.T) {
 			dlText("other bytes"), []string{`bytes=10000- "v1"`, " "}},
 		{"206 of another size", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes 10000-29998/29999", etag)),
 			porter.ErrArchiveChanged, []string{`bytes=10000- "v1"`}},
-		{"206 without range", answers(first(etag), dlAnswer(206, archive[cut:], -1, etag), whole(etag)), nil, []string{`bytes=10000- "v1"`, " "}},
+		{"206 without range", answers(first(etag), dlAnswer(206, archive[cut:], -1, etag), whole(etag)), nil,
+			[]string{`bytes=10000- "v1"`, " "}},
 		{"206 with a garbled range", answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Range: bytes ten-", etag), whole(etag)),
 			nil, []string{`bytes=10000- "v1"`, " "}},
-		{"206 of several ranges",
-			answers(first(etag), dlAnswer(206, archive[cut:], -1, "Content-Type: multipart/byteranges; boundary=x", etag), whole(etag)), nil,
+		{"206 of several ranges", answers(first(etag),
+			dlAnswer(206, archive[cut:], -1, "Content-Type: multipart/byteranges; boundary=x", etag), whole(etag)), nil,
 			[]string{`bytes=10000- "v1"`, " "}},
 		{"206 shorter than asked for", answers(first(etag), part(cut, 20_000, etag), part(20_000, size, etag)), nil,
 			[]string{`bytes=10000- "v1"`, `bytes=20000- "v1"`}},
-		{"206 longer than announced",
-			answers(first(etag), dlAnswer(206, append(archive[cut:size:size], "more"...), -1, "Content-Range: bytes 10000-29999/30000", etag,
-				chunked)), errDLMore, []string{`bytes=10000- "v1"`}},
+		{"206 longer than announced", answers(first(etag),
+			dlAnswer(206, append(archive[cut:size:size], "more"...), -1, "Content-Range: bytes 10000-29999/30000", etag, chunked)),
+			errDLMore, []string{`bytes=10000- "v1"`}},
 		{"200 with same ETag", answers(first(etag), whole(etag)), nil, []string{`bytes=10000- "v1"`}},
 		{"200 with same date and size", answers(first(date, weak), whole(date, weak)), nil,
 			[]string{`bytes=10000- Wed, 01 May 2024 09:41:00 GMT`}},
@@ -521,7 +524,8 @@ func TestDownloadGluesNothing(t *testing.T) {
 			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
 		{"200 that breaks off after the place", answers(first(etag), dlAnswer(200, archive, 15_000, etag), part(15_000, size, etag)), nil,
 			[]string{`bytes=10000- "v1"`, `bytes=15000- "v1"`}},
-		{"a page, then the rest", answers(first(etag), page, part(cut, size, etag)), nil, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
+		{"a page, then the rest", answers(first(etag), page, part(cut, size, etag)), nil,
+			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
 		{"nothing but pages", answers(first(etag), page), errDLPage, []string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
 		{"204, then the rest", answers(first(etag), dlAnswer(204, nil, -1), part(cut, size, etag)), nil,
 			[]string{`bytes=10000- "v1"`, `bytes=10000- "v1"`}},
@@ -540,14 +544,15 @@ func TestDownloadGluesNothing(t *testing.T) {
 		{"malformed validators", answers(first("ETag: v1", "Last-Modified: yesterday"), whole()), io.ErrUnexpectedEOF, nil},
 		{"date without size", answers(dlAnswer(200, archive, cut, date, chunked), whole(date)), io.ErrUnexpectedEOF, nil},
 		{"chunked and whole", answers(whole(chunked)), nil, nil},
-		{"chunked and broken", answers(dlAnswer(200, archive, cut, etag, chunked), part(cut-1, size, etag)), nil, []string{`bytes=9999- "v1"`}},
-		{"chunked and broken twice",
-			answers(dlAnswer(200, archive, cut, etag, chunked),
-				dlAnswer(206, archive[cut-1:], 5000, "Content-Range: bytes 9999-29999/30000", etag, chunked), part(14_999, size, etag)), nil,
+		{"chunked and broken", answers(dlAnswer(200, archive, cut, etag, chunked), part(cut-1, size, etag)), nil,
+			[]string{`bytes=9999- "v1"`}},
+		{"chunked and broken twice", answers(dlAnswer(200, archive, cut, etag, chunked),
+			dlAnswer(206, archive[cut-1:], 5000, "Content-Range: bytes 9999-29999/30000", etag, chunked), part(14_999, size, etag)), nil,
 			[]string{`bytes=9999- "v1"`, `bytes=14999- "v1"`}},
 		{"chunked and broken at its end", answers(dlAnswer(200, archive, size, etag, chunked), part(size-1, size, etag)), nil,
 			[]string{`bytes=29999- "v1"`}},
-		{"chunked, and its end never said", answers(dlAnswer(200, archive, cut, etag, chunked), hanging), nil, []string{`bytes=9999- "v1"`}},
+		{"chunked, and its end never said", answers(dlAnswer(200, archive, cut, etag, chunked), hanging), nil,
+			[]string{`bytes=9999- "v1"`}},
 		{"HTTP/1.0 with length", answers(dlRaw("HTTP/1.0 200 OK\nContent-Length: 30000", archive)), nil, nil},
 		{"HTTP/1.0 without length or validator", answers(dlRaw("HTTP/1.0 200 OK", archive)), io.ErrUnexpectedEOF, nil},
 		{"HTTP/1.0 without length", answers(dlRaw("HTTP/1.0 200 OK\n"+etag, archive), part(size-1, size, etag)), nil,
@@ -633,7 +638,8 @@ func TestDownloadOfNoArchive(t *testing.T) {
 			c, script := dlScripted(t, nil, tt.answer)
 			check := func(err error) {
 				t.Helper()
-				if !errors.Is(err, porter.ErrNotArchive) || !strings.Contains(err.Error(), tt.quoted) || strings.Contains(err.Error(), "secret") {
+				if !errors.Is(err, porter.ErrNotArchive) || !strings.Contains(err.Error(), tt.quoted) ||
+					strings.Contains(err.Error(), "secret") {
 					t.Errorf("error: %v", err)
 				}
 			}
@@ -842,7 +848,8 @@ func TestExportReaderEnds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for i := range 30 {
 				s := dlServer(t, archive)
-				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0), // so that it never ends
+				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(5000, 0),
+					// so that it never ends
 					Match: func(r *http.Request) bool { return r.Header.Get("Range") == "" }})
 				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.StallResponse(0, 0)})
 				r, err := dlConnect(t, s, porter.WithStallTimeout(time.Millisecond),
@@ -889,7 +896,8 @@ func TestExportReaderEnds(t *testing.T) {
 			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.CutResponse(5000)})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, err := dlConnect(t, s, porter.WithRetry(3, porter.ConstantBackoff(time.Hour))).DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			_, err := dlConnect(t, s, porter.WithRetry(3, porter.ConstantBackoff(time.Hour))).DownloadExport(ctx, porter.ProjectID(7),
+				io.Discard)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error: %v", err)
 			}

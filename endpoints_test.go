@@ -181,7 +181,8 @@ func endpointCases() []endpointCase {
 					Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
 				}},
 			})},
-			{"get-import-never-18.9", imported("widget", porter.Import{Status: porter.ImportNone, FailedRelations: []porter.FailedRelation{}})},
+			{"get-import-never-18.9", imported("widget",
+				porter.Import{Status: porter.ImportNone, FailedRelations: []porter.FailedRelation{}})},
 		}},
 		{"StartImportFromURL", "remote-import", func(ctx context.Context, c *porter.Client) (any, error) {
 			return c.StartImportFromURL(ctx, signed, withTopics)
@@ -202,9 +203,11 @@ func endpointCases() []endpointCase {
 			return c.StartRelationImport(ctx, archive(), widget, porter.RelationMergeRequests)
 		}, []endpointAnswer{
 			{"import-relation-16.11", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
-				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2024-05-01T10:00:00Z"), UpdatedAt: goldenTime("2024-05-01T10:00:00Z")}},
+				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2024-05-01T10:00:00Z"),
+				UpdatedAt: goldenTime("2024-05-01T10:00:00Z")}},
 			{"import-relation-18.9", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
-				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2026-02-01T10:00:00Z"), UpdatedAt: goldenTime("2026-02-01T10:00:00Z")}},
+				Status: porter.RelationImportCreated, CreatedAt: goldenTime("2026-02-01T10:00:00Z"),
+				UpdatedAt: goldenTime("2026-02-01T10:00:00Z")}},
 			{"import-relation-as-documented", &porter.RelationImport{ID: 31, ProjectPath: widget, Relation: porter.RelationMergeRequests,
 				Status: porter.RelationImportFinished}},
 		}},
@@ -262,8 +265,8 @@ func endpointCases() []endpointCase {
 			{"export-relations-status-one-18.9", &porter.RelationExport{
 				Relation: porter.PortableIssues, Status: porter.RelationExportFinished, UpdatedAt: goldenTime(lastUpdate), Batched: true,
 				TotalObjects: 3,
-				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished, UpdatedAt: goldenTime("2024-05-01T10:05:01Z"),
-					Objects: 3}}}},
+				Batches: []porter.RelationBatch{{Number: 1, Status: porter.RelationExportFinished,
+					UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
 		}},
 		{"OpenRelationExport", "export-relations-download", func(ctx context.Context, c *porter.Client) (any, error) {
 			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableLabels}))

@@ -47,7 +47,8 @@ func TestSpoolHasRoom(t *testing.T) {
 				return src.Transport().RoundTrip(req)
 			})
 			from := connect(t, src, porter.WithTransport(rt))
-			_, err := porter.Migrate(t.Context(), from, migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, SpoolDir: t.TempDir()})
+			_, err := porter.Migrate(t.Context(), from, migrateApp, connect(t, dst),
+				porter.MigrateOptions{Import: intoNew, SpoolDir: t.TempDir()})
 			if tt.ok != (err == nil) {
 				t.Errorf("error is %v", err)
 			}

@@ -110,7 +110,8 @@ func TestExportToOlderArchive(t *testing.T) {
 					old, latest := portertest.NewArchive(70<<10), portertest.NewArchive(80<<10)
 					slow := portertest.Timings{Queue: queue, Start: time.Second, Assemble: 40 * time.Second, FirstCheck: 10 * time.Second,
 						Check: time.Minute}
-					s.ScriptExport("team/app", portertest.ExportScript{Archive: old}, portertest.ExportScript{Archive: latest, Timing: &slow})
+					s.ScriptExport("team/app", portertest.ExportScript{Archive: old},
+						portertest.ExportScript{Archive: latest, Timing: &slow})
 					for _, want := range []*portertest.Archive{old, latest} {
 						var buf bytes.Buffer
 						if _, err := c.ExportTo(t.Context(), exportProject, &buf, nil); err != nil {
@@ -353,7 +354,8 @@ func TestExportToLostAnswer(t *testing.T) {
 		{"because it never arrived, with an older archive", "18.9", gateway, true, time.Minute, ""},
 		{"because it never arrived, with an older archive that remains", "13.2", gateway, true, time.Minute, ""},
 		{"because none ever arrives", "18.9", twice, false, time.Minute, "WaitError none, ErrExportExpired, ErrOutcomeUnknown, 502"},
-		{"because none ever arrives, with an older archive", "18.9", twice, true, time.Minute, "WaitError finished, ErrOutcomeUnknown, 502"},
+		{"because none ever arrives, with an older archive", "18.9", twice, true, time.Minute,
+			"WaitError finished, ErrOutcomeUnknown, 502"},
 		{"because it was not picked up for long", "18.9", lost, false, 5 * time.Minute, ""},
 	}
 	for _, tt := range tests {
@@ -361,8 +363,8 @@ func TestExportToLostAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, c := exportingServer(t, portertest.Version(tt.version))
 				latest := portertest.NewArchive(80 << 10)
-				s.ScriptExport("team/app",
-					portertest.ExportScript{Archive: latest, Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
+				s.ScriptExport("team/app", portertest.ExportScript{Archive: latest,
+					Timing: &portertest.Timings{Queue: tt.queue, Assemble: time.Minute}})
 				if tt.before {
 					s.AddExport("team/app", "owner")
 				}
@@ -485,7 +487,8 @@ func TestExportToAgain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var buf bytes.Buffer
-		if _, err := c.ExportTo(ctx, exportProject, &buf, nil); ending(err) != "WaitError started" || !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.ExportTo(ctx, exportProject, &buf, nil); ending(err) != "WaitError started" ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("error is %v", err)
 		}
 		if _, err := c.ExportTo(t.Context(), exportProject, &buf, nil); err != nil {

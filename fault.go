@@ -56,7 +56,7 @@ func newTransportError(req *http.Request, err error, r reach, f fault) error {
 	}
 	text := safeText(req, err)
 	if hidden := redact.SecretsOf(req.Context()); hidden.Scrub(err.Error()) != err.Error() {
-		err = errors.New(text) // whoever unwraps it must not find them either
+		err = errors.New(text) // its chain must not hold them either
 	}
 	return &transportError{req.Method, redact.URL(req.URL), text, err, r, f}
 }

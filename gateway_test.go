@@ -29,7 +29,8 @@ func TestGatewayRefusesEarly(t *testing.T) {
 					s := portertest.NewServer(portertest.InMemory())
 					defer s.Close()
 					s.AddGroup("acme")
-					s.Inject(portertest.Fault{Method: "POST", Times: 2, Do: portertest.RespondEarly(status, nil, "<html><h1>no backend</h1></html>")})
+					s.Inject(portertest.Fault{Method: "POST", Times: 2,
+						Do: portertest.RespondEarly(status, nil, "<html><h1>no backend</h1></html>")})
 					src := portertest.NewArchive(1 << 20)
 					c := connect(t, s)
 					imp, err := c.Import(t.Context(), porter.ReaderSource(bytes.NewReader(archiveBytes(t, src)), size),
@@ -66,7 +67,8 @@ func TestMaintenancePage(t *testing.T) {
 				s.AddProject(portertest.Project{Path: "acme/app"})
 				start := time.Now()
 				page := portertest.RespondEarly(503, http.Header{"Retry-After": {"3"}}, "<html><title>Deploy in progress</title></html>")
-				s.Inject(portertest.Fault{Times: -1, Do: page, Match: func(*http.Request) bool { return time.Since(start) < 20*time.Second }})
+				s.Inject(portertest.Fault{Times: -1, Do: page,
+					Match: func(*http.Request) bool { return time.Since(start) < 20*time.Second }})
 				if err := call(t, c); err != nil {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}

@@ -78,7 +78,7 @@ func (h hints) badRequest(e *APIError) string {
 
 func (h hints) forbidden(e *APIError) string {
 	switch {
-	case e.key != "message": // a token error says it all
+	case e.key != "message": // the text of a token error is enough
 	case h != importHints && e.Message == "403 Forbidden":
 		return "exporting needs the Maintainer role in the project"
 	case h == importHints && e.Message == "403 Forbidden":

@@ -66,7 +66,8 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 			return err
 		}
 	}
-	avatar := porter.ImportOptions{Path: "app", Override: &porter.ProjectOverrides{Avatar: &porter.Avatar{Name: "a.png", Data: []byte("x")}}}
+	avatar := porter.ImportOptions{Path: "app",
+		Override: &porter.ProjectOverrides{Avatar: &porter.Avatar{Name: "a.png", Data: []byte("x")}}}
 	tests := []struct {
 		name string
 		call func() error
@@ -87,17 +88,21 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 			"archive URL has a host that GitLab refuses"},
 		{"hyphen after a label", fromURL("https://store-.example.com/w.tar.gz?"+remoteSecret, here),
 			"archive URL has a host that GitLab refuses"},
-		{"underscore first", fromURL("https://_store.example.com/w.tar.gz?"+remoteSecret, here), "archive URL has a host that GitLab refuses"},
+		{"underscore first", fromURL("https://_store.example.com/w.tar.gz?"+remoteSecret, here),
+			"archive URL has a host that GitLab refuses"},
 		{"port too high", fromURL("https://store.example.com:99999/w.tar.gz?"+remoteSecret, here),
 			"archive URL has a port that is not between 1 and 65535"},
-		{"space inside", fromURL("https://store.example.com/w .tar.gz?"+remoteSecret, here), "archive URL is malformed: it holds white space"},
+		{"space inside", fromURL("https://store.example.com/w .tar.gz?"+remoteSecret, here),
+			"archive URL is malformed: it holds white space"},
 		{"space before", fromURL(" "+signedURL, here), "archive URL is malformed: it holds white space"},
 		{"no-break space after", fromURL(signedURL+"\u00a0", here), "archive URL is malformed: it holds white space"},
-		{"zero width space after", fromURL(signedURL+"\u200b", here), "archive URL is malformed: it holds white space or an invisible character"},
+		{"zero width space after", fromURL(signedURL+"\u200b", here),
+			"archive URL is malformed: it holds white space or an invisible character"},
 		{"control character", fromURL(signedURL+"\n", here), "archive URL is malformed"},
 		{"bad escape", fromURL("https://user:"+remoteSecret+"@%zz/", here), "archive URL is malformed"},
 		{"invalid UTF-8", fromURL(signedURL+"&a=\xff", here), "archive URL is malformed"},
-		{"too long", fromURL(signedURL+"&a="+strings.Repeat("a", 2048), here), "archive URL is longer than the 2048 bytes that GitLab takes"},
+		{"too long", fromURL(signedURL+"&a="+strings.Repeat("a", 2048), here),
+			"archive URL is longer than the 2048 bytes that GitLab takes"},
 		{"no path", fromURL(signedURL, porter.ImportOptions{}), "path is empty"},
 		{"path with a slash", fromURL(signedURL, porter.ImportOptions{Path: "a/b"}), `path "a/b" holds a slash`},
 		{"namespace of digits", fromURL(signedURL, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("42")}),
@@ -113,7 +118,8 @@ func TestRemoteImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"no secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey = "" }), here), "secret_access_key is empty"},
 		{"line end in the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\n" }), here),
 			"secret_access_key holds control characters"},
-		{"byte order mark before the access key", fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "\ufeff" + o.AccessKeyID }), here),
+		{"byte order mark before the access key",
+			fromS3(object(func(o *porter.S3Object) { o.AccessKeyID = "\ufeff" + o.AccessKeyID }), here),
 			"access_key_id begins or ends with white space or an invisible character"},
 		{"zero width space after the secret key", fromS3(object(func(o *porter.S3Object) { o.SecretAccessKey += "\u200b" }), here),
 			"secret_access_key begins or ends with"},
@@ -172,7 +178,8 @@ func TestRemoteImportErrors(t *testing.T) {
 			porter.ErrProjectExists},
 		{json400, `{"message":"Limit reached You've reached your limit of 10 projects created. Contact your GitLab administrator."}`,
 			"your limit of 10 projects created. Contact your GitLab administrator.", nil},
-		{http.StatusUnauthorized, `{"message":"401 Unauthorized"}`, "401 Unauthorized; the token is missing or unknown", porter.ErrUnauthorized},
+		{http.StatusUnauthorized, `{"message":"401 Unauthorized"}`, "401 Unauthorized; the token is missing or unknown",
+			porter.ErrUnauthorized},
 		{http.StatusForbidden, `{"message":"403 Forbidden"}`, "403 Forbidden; the import source “GitLab export” is switched off",
 			porter.ErrForbidden},
 		{http.StatusNotFound, `{"message":"404 Namespace Not Found"}`, "404 Namespace Not Found; the namespace does not exist, was renamed",
@@ -261,7 +268,8 @@ func TestRemoteImportSendsOnce(t *testing.T) {
 		{"page instead of an import", []httpmock.Responder{answer(201, "<html>")}, 1, 0, porter.ErrOutcomeUnknown, 0},
 		{"other object", []httpmock.Responder{answer(201, `{"status":"ok"}`)}, 1, 0, porter.ErrOutcomeUnknown, 0},
 		{"read-only", []httpmock.Responder{answer(301, "", "Location", "https://gitlab.example.com/")}, 1, 0, nil, 0},
-		{"elsewhere", []httpmock.Responder{answer(201, strings.Replace(created, "team/app", "me/app", 1))}, 1, 0, porter.ErrWrongNamespace, 7},
+		{"elsewhere", []httpmock.Responder{answer(201, strings.Replace(created, "team/app", "me/app", 1))}, 1, 0, porter.ErrWrongNamespace,
+			7},
 	}
 	for method, start := range remoteStarters {
 		for _, tt := range tests {
@@ -285,7 +293,8 @@ func TestRemoteImportSendsOnce(t *testing.T) {
 					if (imp == nil) != (tt.id == 0) || imp != nil && imp.ID != tt.id {
 						t.Errorf("got %+v", imp)
 					}
-					if tt.is == nil && tt.id != 0 && err != nil || tt.is == nil && tt.id == 0 && err == nil || tt.is != nil && !errors.Is(err, tt.is) {
+					if tt.is == nil && tt.id != 0 && err != nil || tt.is == nil && tt.id == 0 && err == nil || tt.is != nil &&
+						!errors.Is(err, tt.is) {
 						t.Errorf("error %v, want %v", err, tt.is)
 					}
 					if errors.Is(tt.is, porter.ErrWrongNamespace) &&
@@ -394,7 +403,8 @@ func TestRemoteImportSecrets(t *testing.T) {
 				defer srv.Close()
 				var out bytes.Buffer
 				var mu sync.Mutex
-				c := newClient(t, srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+				c := newClient(t, srv.URL, nil, porter.WithLogger(slog.New(slog.NewJSONHandler(&out,
+					&slog.HandlerOptions{Level: slog.LevelDebug}))),
 					porter.WithRetry(1, porter.ConstantBackoff(0)),
 					porter.WithObserver(func(e porter.Event) {
 						mu.Lock()
@@ -449,7 +459,8 @@ func remoteLeak(t *testing.T, v any) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", v)
 	j, _ := json.Marshal(v) // what cannot be marshaled shows nothing
 	out := strings.Join([]string{
-		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v), string(j), log.String(),
+		fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), fmt.Sprintf("%q", v), string(j),
+		log.String(),
 	}, "\n")
 	escaped, _ := json.Marshal(remoteSecret)
 	for _, secret := range []string{
@@ -554,17 +565,19 @@ func TestRemoteImportOfServer(t *testing.T) {
 				obj.Bucket = "other"
 				return c.StartImportFromS3(ctx, obj, opts)
 			}, err: "File not found '2024/w.tar.gz' in 'other'"},
-		{name: "wrong key", version: "18.9", start: func(ctx context.Context, c *porter.Client, _ *portertest.Server) (*porter.Import, error) {
-			obj := s3
-			obj.SecretAccessKey = "something else"
-			return c.StartImportFromS3(ctx, obj, opts)
-		}, err: "Failed to open '2024/w.tar.gz' in 'backups'"},
+		{name: "wrong key", version: "18.9",
+			start: func(ctx context.Context, c *porter.Client, _ *portertest.Server) (*porter.Import, error) {
+				obj := s3
+				obj.SecretAccessKey = "something else"
+				return c.StartImportFromS3(ctx, obj, opts)
+			}, err: "Failed to open '2024/w.tar.gz' in 'backups'"},
 		{name: "host that does not answer", version: "18.9", start: fromURL,
 			fault: portertest.Fault{Origin: portertest.Storage, Method: "HEAD", Do: portertest.HoldAnswer(time.Minute)},
 			err:   "Failed to retrieve headers: Net::ReadTimeout"},
-		{name: "long URL", version: "14.9", start: func(ctx context.Context, c *porter.Client, s *portertest.Server) (*porter.Import, error) {
-			return c.StartImportFromURL(ctx, s.StorageURL+"/backups/2024/w.tar.gz?"+strings.Repeat("a", 512), opts)
-		}, err: "File url is too long (maximum is 512 characters)"},
+		{name: "long URL", version: "14.9",
+			start: func(ctx context.Context, c *porter.Client, s *portertest.Server) (*porter.Import, error) {
+				return c.StartImportFromURL(ctx, s.StorageURL+"/backups/2024/w.tar.gz?"+strings.Repeat("a", 512), opts)
+			}, err: "File url is too long (maximum is 512 characters)"},
 		{name: "gone when it is fetched", version: "18.9", start: fromURL,
 			fault:  portertest.Fault{Origin: portertest.Storage, Method: "GET", Do: portertest.Respond(404, nil, "")},
 			failed: "Error importing repository into team/app - unsupported response downloading fragment 404"},
@@ -589,14 +602,8 @@ func TestRemoteImportOfServer(t *testing.T) {
 						if err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) || imp != nil {
 							t.Errorf("got %+v, %v, want %s", imp, err, tt.err)
 						}
-						posts := 0
-						for _, r := range s.Requests() {
-							if r.Origin == portertest.GitLab && r.Method == "POST" {
-								posts++
-							}
-						}
-						if posts != 1 {
-							t.Errorf("%d requests", posts)
+						if n := count(s, "POST", ""); n != 1 {
+							t.Errorf("%d requests", n)
 						}
 						return
 					}

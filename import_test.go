@@ -214,7 +214,8 @@ func TestStartImportAnswers(t *testing.T) {
 		{"a list", 201, `[]`, lost, ""},
 		{"no ID", 201, `{"import_status":"scheduled"}`, lost, ""},
 		{"404, says 200", 200, `{"message":"404 Namespace Not Found"}`, nil, "404 Namespace Not Found"},
-		{"400, says 200", 200, `{"message":"Path has already been taken"}`, []error{porter.ErrProjectExists}, "Path has already been taken"},
+		{"400, says 200", 200, `{"message":"Path has already been taken"}`, []error{porter.ErrProjectExists},
+			"Path has already been taken"},
 		{"401, says 200", 200, `{"error":"invalid_token","error_description":"Token was revoked."}`, nil, "Token was revoked."},
 		{"301", 301, "", nil, "redirected to https://git.test/, not followed"},
 		{"302", 302, "", nil, "not followed"},
@@ -288,7 +289,8 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 		{name: "cut in the header", do: portertest.CutResponse(0)},
 		{name: "cut in the body", do: portertest.CutResponse(40)},
 		{name: "stalled", do: portertest.HoldAnswer(0), opts: []porter.Option{porter.WithStallTimeout(50 * time.Millisecond)}},
-		{name: "stalled in the body", do: portertest.StallResponse(40, 0), opts: []porter.Option{porter.WithStallTimeout(50 * time.Millisecond)}},
+		{name: "stalled in the body", do: portertest.StallResponse(40, 0),
+			opts: []porter.Option{porter.WithStallTimeout(50 * time.Millisecond)}},
 		{name: "canceled", do: portertest.HoldAnswer(0), canceled: true},
 		{name: "canceled in the body", do: portertest.StallResponse(40, 0), canceled: true},
 	}
@@ -399,11 +401,11 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
 		{name: "no namespace is known", opts: porter.ImportOptions{Path: "app"},
 			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
-		{name: "a project is overwritten", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"), Overwrite: true},
-			prepare: func(t *testing.T, s *portertest.Server) {
-				s.AddProject(portertest.Project{Path: "acme/app"})
-				s.Inject(lost)
-			}, is: []error{porter.ErrOutcomeUnknown}},
+		{name: "a project is overwritten", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"),
+			Overwrite: true}, prepare: func(t *testing.T, s *portertest.Server) {
+			s.AddProject(portertest.Project{Path: "acme/app"})
+			s.Inject(lost)
+		}, is: []error{porter.ErrOutcomeUnknown}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -521,9 +523,11 @@ func TestImportByServersClock(t *testing.T) {
 				}
 				now := time.Now().Add(tt.ahead).UTC()
 				return retryAnswer(200, http.Header{"Date": {now.Format(http.TimeFormat)}}, fmt.Sprintf(
-					`{"id":9,"path_with_namespace":"acme/app","created_at":%q,"import_status":"finished"}`, now.Add(-tt.age).Format(time.RFC3339)))(req)
+					`{"id":9,"path_with_namespace":"acme/app","created_at":%q,"import_status":"finished"}`,
+					now.Add(-tt.age).Format(time.RFC3339)))(req)
 			})))
-			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 				t.Errorf("%v ahead: got %+v, %v", tt.ahead, imp, err)
 			}
@@ -587,7 +591,8 @@ func TestImportOverwrite(t *testing.T) {
 			switch {
 			case tt.ok && (err != nil || imp.PathWithNamespace != "acme/app" || s.Project("acme/app").ID != int64(imp.ID)):
 				t.Errorf("got %+v, %v", imp, err)
-			case !tt.ok && (!errors.As(err, &failed) || !strings.Contains(err.Error(), "cannot overwrite") || s.Project("acme/app").ID != old):
+			case !tt.ok && (!errors.As(err, &failed) || !strings.Contains(err.Error(), "cannot overwrite") ||
+				s.Project("acme/app").ID != old):
 				t.Errorf("got %+v, %v", imp, err)
 			}
 		})
@@ -627,7 +632,8 @@ func TestImportEnds(t *testing.T) {
 			s.AddGroup("acme")
 			s.ScriptImport("acme/app", tt.script)
 			c := connect(t, s)
-			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			var failed *porter.ImportError
 			if imp == nil || errors.As(err, &failed) != tt.failed || !tt.failed && err != nil {
 				t.Fatalf("got %+v, %v", imp, err)
@@ -695,7 +701,8 @@ func TestGetImport(t *testing.T) {
 			s.ScriptImport("", portertest.ImportScript{Error: "It broke",
 				FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 7, ExceptionMessage: "why"}}})
 			c := connect(t, s)
-			imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
+			imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme")})
 			var failed *porter.ImportError
 			if !errors.As(err, &failed) || imp.Error != "It broke" {
 				t.Fatalf("got %+v, %v", imp, err)

@@ -57,15 +57,17 @@ func TestReplicaLags(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-					switch {
-					case req.Method == http.MethodPost:
-						return retryAnswer(201, nil, `{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"scheduled"}`)(req)
-					case time.Since(begun) < tt.lag:
-						return retryAnswer(404, nil, missing)(req)
-					}
-					return retryAnswer(200, nil, `{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"finished"}`)(req)
-				})))
+				c := newClient(t, "https://gitlab.test", nil,
+					porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+						switch {
+						case req.Method == http.MethodPost:
+							return retryAnswer(201, nil,
+								`{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"scheduled"}`)(req)
+						case time.Since(begun) < tt.lag:
+							return retryAnswer(404, nil, missing)(req)
+						}
+						return retryAnswer(200, nil, `{"id":9,"path":"app","path_with_namespace":"g/app","import_status":"finished"}`)(req)
+					})))
 				_, err := tt.call(t.Context(), c)
 				if tt.ends != (err == nil) {
 					t.Errorf("after %v: %v", time.Since(begun), err)
@@ -99,22 +101,25 @@ func TestClocksDiffer(t *testing.T) {
 		t.Run(fmt.Sprintf("looked %t, behind %v", tt.looked, tt.behind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				posted := false
-				c := newClient(t, "https://gitlab.test", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-					h := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
-					switch {
-					case req.Method == http.MethodPost:
-						posted = true
+				c := newClient(t, "https://gitlab.test", nil,
+					porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+						h := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
+						switch {
+						case req.Method == http.MethodPost:
+							posted = true
+							return retryAnswer(502, h, "")(req)
+						case posted:
+							made := time.Now().Add(-tt.behind).UTC().Format(time.RFC3339Nano)
+							return retryAnswer(200, h,
+								fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`,
+									made))(req)
+						case tt.looked:
+							return retryAnswer(404, h, `{"message":"404 Project Not Found"}`)(req)
+						}
 						return retryAnswer(502, h, "")(req)
-					case posted:
-						made := time.Now().Add(-tt.behind).UTC().Format(time.RFC3339Nano)
-						return retryAnswer(200, h,
-							fmt.Sprintf(`{"id":9,"path":"app","path_with_namespace":"g/app","created_at":%q,"import_status":"finished"}`, made))(req)
-					case tt.looked:
-						return retryAnswer(404, h, `{"message":"404 Project Not Found"}`)(req)
-					}
-					return retryAnswer(502, h, "")(req)
-				})))
-				imp, err := c.Import(t.Context(), sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
+					})))
+				imp, err := c.Import(t.Context(), sourceOf(smallArchive),
+					porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("g")})
 				if tt.own != (err == nil) || tt.own != (imp != nil) || !tt.own && !errors.Is(err, porter.ErrProjectExists) {
 					t.Errorf("got %+v, %v", imp, err)
 				}
@@ -182,7 +187,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 						if req.URL.Path == "/api/v4/projects/g/app/export/download" {
 							return retryAnswer(200, nil, "\x1f\x8b\x08 an archive")(req)
 						}
-						return retryAnswer(200, nil, `{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
+						return retryAnswer(200, nil,
+							`{"id":9,"path_with_namespace":"g/app","export_status":"finished","import_status":"finished"}`)(req)
 					})))
 				ctx := t.Context()
 				if tt.deadline > 0 {
@@ -201,7 +207,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 					t.Errorf("took %v", took)
 				}
 				var api *porter.APIError
-				if err != nil && tt.deadline == 0 && (!errors.As(err, &api) || api.RetryAfter == 0 && tt.name != "a look after a lost import, a day") {
+				if err != nil && tt.deadline == 0 &&
+					(!errors.As(err, &api) || api.RetryAfter == 0 && tt.name != "a look after a lost import, a day") {
 					t.Errorf("%v does not say when to come back", err)
 				}
 			})
@@ -266,7 +273,8 @@ func TestDamageIsToldAtOnce(t *testing.T) {
 	for name, prepare := range map[string]func(*portertest.Server){
 		"no archive": func(s *portertest.Server) {},
 		"cut off": func(s *portertest.Server) {
-			s.Inject(portertest.Fault{Path: "/export/download", Times: -1, Skip: 1, Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)})
+			s.Inject(portertest.Fault{Path: "/export/download", Times: -1, Skip: 1,
+				Do: portertest.Respond(403, nil, `{"message":"403 Forbidden"}`)})
 			s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(20)})
 		},
 	} {

@@ -140,8 +140,8 @@ func TestNothingLeaks(t *testing.T) {
 					tr.DialContext = countConns(&conns, tr.DialContext)
 					c := connect(t, s, porter.WithTransport(tr), porter.WithoutPacing(), porter.WithRetry(1, porter.ConstantBackoff(0)),
 						porter.WithStallTimeout(time.Second),
-						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond), Patience: 20 * time.Millisecond,
-							Grace: time.Minute}))
+						porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond),
+							Patience: 20 * time.Millisecond, Grace: time.Minute}))
 					ctx, cancel := t.Context(), context.CancelFunc(func() {})
 					if end.timeout > 0 {
 						ctx, cancel = context.WithTimeout(ctx, end.timeout)

@@ -78,9 +78,11 @@ func TestMatrix(t *testing.T) {
 		{name: "export from disk", run: matrixExport},
 		{name: "export redirected", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Redirected)},
 			run: matrixExport},
-		{name: "export proxied", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Proxied)}, run: matrixExport},
+		{name: "export proxied", needs: "object-storage", opts: []portertest.Option{portertest.Downloads(portertest.Proxied)},
+			run: matrixExport},
 		{name: "watch export", opts: []portertest.Option{portertest.Timing(portertest.Timings{
-			Queue: time.Minute, Start: time.Minute, Assemble: 2 * time.Minute, Store: time.Minute, AfterExport: time.Minute})}, run: matrixWatch},
+			Queue: time.Minute, Start: time.Minute, Assemble: 2 * time.Minute, Store: time.Minute, AfterExport: time.Minute})},
+			run: matrixWatch},
 		{name: "export fails", run: matrixExportFails},
 		{name: "duplicate export", run: matrixDuplicate},
 		{name: "upload target", run: matrixUploadTarget},
@@ -412,9 +414,8 @@ func matrixExportsOff(t *testing.T, r release, s *portertest.Server, c *porter.C
 
 func matrixImport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	archive := r.archive(4)
-	s.ScriptImport(string(matrixNew),
-		portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues", LineNumber: 3,
-			ExceptionClass: "RecordInvalid"}}})
+	s.ScriptImport(string(matrixNew), portertest.ImportScript{FailedRelations: []portertest.FailedRelation{{RelationName: "issues",
+		LineNumber: 3, ExceptionClass: "RecordInvalid"}}})
 	timeout, daily := int64(3600), "1d"
 	imp, err := c.Import(t.Context(), sourceOf(archive), porter.ImportOptions{
 		Path: "app", Name: "The App", Namespace: porter.NamespacePath("new/home"),
@@ -474,7 +475,8 @@ func matrixImportFails(t *testing.T, r release, s *portertest.Server, c *porter.
 		{"canceled", good, "ImportError canceled", `status "canceled"`},
 		{"stuck", good, "ImportError failed", "Import timed out"},
 	} {
-		imp, err := c.Import(t.Context(), sourceOf(tt.archive), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("new/home")})
+		imp, err := c.Import(t.Context(), sourceOf(tt.archive),
+			porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("new/home")})
 		if got := ending(err); got != tt.want || !strings.Contains(err.Error(), tt.text) || imp == nil {
 			t.Errorf("%s: got %q, %v", tt.path, got, err)
 		}
@@ -655,7 +657,8 @@ func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 		t.Fatal(err)
 	}
 	list, err := c.WaitForRelationExports(t.Context(), matrixApp, since, porter.PortableIssues)
-	if err != nil || len(list) != 1 || list[0].Batched != r.can["batches"] || len(list[0].Batches) != map[bool]int{true: 2}[r.can["batches"]] {
+	if err != nil || len(list) != 1 || list[0].Batched != r.can["batches"] ||
+		len(list[0].Batches) != map[bool]int{true: 2}[r.can["batches"]] {
 		t.Fatalf("got %+v, %v", list, err)
 	}
 	lines := 0

@@ -104,7 +104,8 @@ func TestMigrate(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if got.Source.PathWithNamespace != migrateApp || got.Bytes != archive.Size() || got.Elapsed <= 0 || (got.Archive == nil) != skip {
+						if got.Source.PathWithNamespace != migrateApp || got.Bytes != archive.Size() || got.Elapsed <= 0 ||
+							(got.Archive == nil) != skip {
 							t.Errorf("got %+v", got)
 						}
 						if !skip && got.Archive.FormatVersion != "0.2.4" {
@@ -188,11 +189,13 @@ func TestMigrateDamaged(t *testing.T) {
 		{"zeros behind", changed(func(b []byte) []byte { return append(b, 0) }), portertest.Action{}, porter.ErrArchiveDamaged},
 		{"no gzip", portertest.BytesArchive(other), portertest.Action{}, porter.ErrNotArchive},
 		{"empty", portertest.BytesArchive(nil), portertest.Action{}, porter.ErrNotArchive},
-		{"a message", portertest.BytesArchive([]byte(`{"message":"404 Not found or has expired"}`)), portertest.Action{}, porter.ErrNotArchive},
-		{"no VERSION", changed(func(b []byte) []byte { return gzipped(t, []byte("not a tar file")) }), portertest.Action{}, porter.ErrNotArchive},
+		{"a message", portertest.BytesArchive([]byte(`{"message":"404 Not found or has expired"}`)), portertest.Action{},
+			porter.ErrNotArchive},
+		{"no VERSION", changed(func(b []byte) []byte { return gzipped(t, []byte("not a tar file")) }), portertest.Action{},
+			porter.ErrNotArchive},
 		{"garbled on its way", portertest.BytesArchive(sound), portertest.Garble(200 << 10), porter.ErrArchiveDamaged},
-		{"garbled, and the rest is slow", portertest.NewArchive(3 << 20), portertest.Garble(100 << 10).And(portertest.StallResponse(2<<20, 0)),
-			porter.ErrArchiveDamaged},
+		{"garbled, and the rest is slow", portertest.NewArchive(3 << 20),
+			portertest.Garble(100 << 10).And(portertest.StallResponse(2<<20, 0)), porter.ErrArchiveDamaged},
 		{"truncated on its way", portertest.BytesArchive(sound), portertest.Truncate(200 << 10), porter.ErrArchiveDamaged},
 		{"truncated without a length", portertest.BytesArchive(sound), portertest.Chunked().And(portertest.Truncate(200 << 10)),
 			porter.ErrArchiveDamaged},
@@ -359,10 +362,12 @@ func TestMigrateLooksFirst(t *testing.T) {
 		{name: "taken", opts: porter.MigrateOptions{Import: intoNew},
 			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists,
 			text: "new/app is project"},
-		{name: "taken in other letters", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "APP" })},
-			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, is: porter.ErrProjectExists},
-		{name: "taken, to be overwritten",
-			opts:    porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Overwrite = true })},
+		{name: "taken in other letters", opts: porter.MigrateOptions{Import: with(intoNew,
+			func(o *porter.ImportOptions) { o.Path = "APP" })},
+			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) },
+			is:      porter.ErrProjectExists},
+		{name: "taken, to be overwritten", opts: porter.MigrateOptions{Import: with(intoNew,
+			func(o *porter.ImportOptions) { o.Overwrite = true })},
 			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
 		{name: "other path", opts: porter.MigrateOptions{Import: with(intoNew, func(o *porter.ImportOptions) { o.Path = "app2" })},
 			prepare: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) }, ok: true},
@@ -558,7 +563,8 @@ func TestMigrateJoins(t *testing.T) {
 				ctx, cancel = context.WithCancel(t.Context())
 			}
 			polling := userPolling
-			m, err := porter.Migrate(ctx, connect(t, src, polling), migrateApp, connect(t, dst, polling), porter.MigrateOptions{Import: intoNew})
+			m, err := porter.Migrate(ctx, connect(t, src, polling), migrateApp, connect(t, dst, polling),
+				porter.MigrateOptions{Import: intoNew})
 			cancel()
 			var wait *porter.WaitError
 			switch {
@@ -670,7 +676,8 @@ func TestMigrateDownloadLost(t *testing.T) {
 			src, dst := migratePair(t, portertest.NewArchive(2<<20))
 			src.Inject(portertest.Fault{Method: "GET", Path: "download", Do: portertest.CutResponse(1 << 20)})
 			src.Inject(portertest.Fault{Method: "GET", Path: "download", Times: -1,
-				Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}}, `{"message":"404 Not found or has expired"}`)})
+				Do: portertest.Respond(404, http.Header{"Content-Type": {"application/json"}},
+					`{"message":"404 Not found or has expired"}`)})
 			dir := t.TempDir()
 			m, err := porter.Migrate(t.Context(), connect(t, src, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing()),
 				migrateApp, connect(t, dst), porter.MigrateOptions{Import: intoNew, NoSpool: way.noSpool, SpoolDir: dir})

@@ -189,11 +189,12 @@ func TestEventsOfUpload(t *testing.T) {
 	}{
 		{"at once", source(size), nil, 0, nil, size},
 		{"of unknown size", source(-1), nil, 0, nil, size},
-		{"429 after the whole upload", source(size), &portertest.Fault{Path: "/import", Do: portertest.Respond(429, nil, "")}, 1, nil, size},
+		{"429 after the whole upload", source(size), &portertest.Fault{Path: "/import", Do: portertest.Respond(429, nil, "")}, 1, nil,
+			size},
 		{"429 twice", source(size), &portertest.Fault{Path: "/import", Times: 2, Do: portertest.Respond(429, nil, "")}, 2, nil, size},
 		{"broken in the middle", source(size), &portertest.Fault{Path: "/import", Do: portertest.CutRequest(size / 2)}, 1, nil, size},
-		{"refused for good", source(size), &portertest.Fault{Path: "/import", Do: portertest.RespondEarly(413, nil, "")}, 0, porter.ErrTooLarge,
-			-1},
+		{"refused for good", source(size), &portertest.Fault{Path: "/import", Do: portertest.RespondEarly(413, nil, "")}, 0,
+			porter.ErrTooLarge, -1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

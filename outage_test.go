@@ -106,15 +106,16 @@ func TestNoSuchHost(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			asked := 0
-			c := newClient(t, "https://gitlab.exmaple.com", nil, porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-				if asked++; answered && asked == 1 || asked == 4 {
-					return retryAnswer(200, nil, `{"id":1,"export_status":"started"}`)(req)
-				}
-				if asked > 4 {
-					return retryAnswer(200, nil, `{"id":1,"export_status":"finished"}`)(req)
-				}
-				return nil, noName
-			})))
+			c := newClient(t, "https://gitlab.exmaple.com", nil,
+				porter.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+					if asked++; answered && asked == 1 || asked == 4 {
+						return retryAnswer(200, nil, `{"id":1,"export_status":"started"}`)(req)
+					}
+					if asked > 4 {
+						return retryAnswer(200, nil, `{"id":1,"export_status":"finished"}`)(req)
+					}
+					return nil, noName
+				})))
 			start := time.Now()
 			_, err := c.WaitForExport(t.Context(), porter.ProjectID(1))
 			if answered && err != nil {

@@ -23,7 +23,7 @@ type verdict int
 const (
 	giveUp  verdict = iota
 	again           // it can be sent again
-	unknown         // nobody knows what became of it, so it must not be sent again
+	unknown         // GitLab may have done it, so it must not be sent again
 )
 
 // String returns README's word for v.

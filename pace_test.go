@@ -392,8 +392,8 @@ func TestPaceImports(t *testing.T) {
 				return err
 			},
 			"S3": func() error {
-				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i", SecretAccessKey: "s"},
-					porter.ImportOptions{Path: "more"})
+				_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k.tar.gz", AccessKeyID: "i",
+					SecretAccessKey: "s"}, porter.ImportOptions{Path: "more"})
 				return err
 			},
 			"relation": func() error {
@@ -473,7 +473,8 @@ func TestPaceOthersUse(t *testing.T) {
 				s := newPacedServer(t, 10, 0, portertest.Version(version))
 				other := s.client(t, porter.WithoutPacing())
 				for range 6 {
-					if err := other.ScheduleExport(t.Context(), s.projects[0], nil); err != nil && !errors.Is(err, porter.ErrExportInProgress) {
+					if err := other.ScheduleExport(t.Context(), s.projects[0], nil); err != nil &&
+						!errors.Is(err, porter.ErrExportInProgress) {
 						t.Fatal(err)
 					}
 				}
@@ -500,8 +501,8 @@ func TestPaceOthersUse(t *testing.T) {
 					want = time.Minute
 				}
 				retry := events.of(porter.EventRetry)
-				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second || !errors.Is(retry[0].Err, porter.ErrRateLimited) ||
-					retry[0].Attempt != 1 {
+				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second ||
+					!errors.Is(retry[0].Err, porter.ErrRateLimited) || retry[0].Attempt != 1 {
 					t.Errorf("retries: %+v, want one after %v", retry, want)
 				}
 				byMinute := s.limited(http.MethodPost, "/export")
@@ -659,7 +660,8 @@ func TestPaceDownloadsOfNamespace(t *testing.T) {
 					var wg sync.WaitGroup
 					for i := range 30 {
 						path := porter.ProjectPath(fmt.Sprintf("team/app%d", i))
-						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path), Archive: smallArchive}))
+						var p porter.ProjectRef = porter.ProjectID(s.AddProject(portertest.Project{Path: string(path),
+							Archive: smallArchive}))
 						if !byID {
 							p = path
 						}

@@ -22,7 +22,8 @@ var badRefs = map[string]string{
 	"group/app/":           "empty segment",
 	"group/../app":         `segment ".."`,
 
-	"https://gitlab.example.com/group/app":                      `"https://gitlab.example.com/group/app" looks like a URL: give the full path alone, such as group/app`,
+	"https://gitlab.example.com/group/app": `"https://gitlab.example.com/group/app" looks like a URL: give the full path alone`,
+
 	"https://oauth2:SECRET@gitlab.example.com/group/app.git":    `"gitlab.example.com/group/app.git" looks like a URL`,
 	"https://gitlab.example.com/group/app?private_token=SECRET": `"https://gitlab.example.com/group/app" looks like a URL`,
 	"https://gitlab.example.com/group/app#SECRET":               `"https://gitlab.example.com/group/app" looks like a URL`,

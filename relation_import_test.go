@@ -54,7 +54,8 @@ func TestRelationImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"no relation", start(src, "team/app", ""), "start relation import into team/app: relation is empty"},
 		{"line end in the relation", start(src, "team/app", "issues\r\n"),
 			`start relation import into team/app: relation "issues\r\n" holds control characters`},
-		{"no source", start(porter.Source{}, "team/app", porter.RelationIssues), "start import of issues into team/app: source: Open is nil"},
+		{"no source", start(porter.Source{}, "team/app", porter.RelationIssues),
+			"start import of issues into team/app: source: Open is nil"},
 		{"file name", start(named, "team/app", porter.RelationIssues), `file name "archive.zip" does not end in .gz`},
 		{"list nothing", list(nil), "list relation imports: project reference is nil"},
 		{"list no ID", list(porter.ProjectID(0)), "list relation imports: project ID 0 is not positive"},
@@ -262,25 +263,26 @@ func TestWaitForRelationImport(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				mock := httpmock.NewMockTransport()
-				mock.RegisterResponder("GET", `=~/api/v4/projects/team%2Fapp/relation-imports$`, func(r *http.Request) (*http.Response, error) {
-					rows := []string{relationTracker(32, "failed", begun)}
-					var resp *http.Response
-					switch status := tt.at(time.Since(begun)); status {
-					case "403":
-						resp = httpmock.NewStringResponse(403, `{"message":"403 Forbidden - Project"}`)
-					case "404":
-						resp = httpmock.NewStringResponse(404, `{"message":"404 Project Not Found"}`)
-					case "502":
-						resp = httpmock.NewStringResponse(502, "GitLab is not responding\n")
-					case "":
-						resp = httpmock.NewStringResponse(200, "["+rows[0]+"]")
-					default:
-						rows = append(rows, relationTracker(31, status, begun), relationTracker(30, "started", begun))
-						resp = httpmock.NewStringResponse(200, "["+strings.Join(rows, ",")+"]")
-					}
-					resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-					return resp, nil
-				})
+				mock.RegisterResponder("GET", `=~/api/v4/projects/team%2Fapp/relation-imports$`,
+					func(r *http.Request) (*http.Response, error) {
+						rows := []string{relationTracker(32, "failed", begun)}
+						var resp *http.Response
+						switch status := tt.at(time.Since(begun)); status {
+						case "403":
+							resp = httpmock.NewStringResponse(403, `{"message":"403 Forbidden - Project"}`)
+						case "404":
+							resp = httpmock.NewStringResponse(404, `{"message":"404 Project Not Found"}`)
+						case "502":
+							resp = httpmock.NewStringResponse(502, "GitLab is not responding\n")
+						case "":
+							resp = httpmock.NewStringResponse(200, "["+rows[0]+"]")
+						default:
+							rows = append(rows, relationTracker(31, status, begun), relationTracker(30, "started", begun))
+							resp = httpmock.NewStringResponse(200, "["+strings.Join(rows, ",")+"]")
+						}
+						resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+						return resp, nil
+					})
 				ctx := t.Context()
 				if tt.cancel > 0 {
 					var cancel context.CancelFunc
@@ -302,7 +304,8 @@ func TestWaitForRelationImport(t *testing.T) {
 				if took := time.Since(begun); took < tt.min || took > tt.max {
 					t.Errorf("took %v, want %v to %v", took, tt.min, tt.max)
 				}
-				if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) {
+				if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || tt.is != nil &&
+					!errors.Is(err, tt.is) {
 					t.Errorf("error %v, want %s", err, tt.err)
 				}
 				var failed *porter.RelationImportError
@@ -376,7 +379,8 @@ func TestRelationImportOfServer(t *testing.T) {
 					t.Errorf("while the first one runs: %v", err)
 				}
 				done, err := c.WaitForRelationImport(t.Context(), app, first.ID)
-				if err != nil || done.Status != porter.RelationImportFinished || done.ID != first.ID || !done.UpdatedAt.After(first.UpdatedAt) {
+				if err != nil || done.Status != porter.RelationImportFinished || done.ID != first.ID ||
+					!done.UpdatedAt.After(first.UpdatedAt) {
 					t.Errorf("got %+v, %v", done, err)
 				}
 
@@ -414,7 +418,8 @@ func TestRelationImportOfServer(t *testing.T) {
 				var sent []string
 				for _, r := range s.Requests() {
 					if r.Method == "POST" {
-						sent = append(sent, fmt.Sprint(r.Field("relation"), " ", r.Field("path"), " ", r.FileSHA256 == archive.SHA256(), " ", r.Status))
+						sent = append(sent, fmt.Sprint(r.Field("relation"), " ", r.Field("path"), " ", r.FileSHA256 == archive.SHA256(),
+							" ", r.Status))
 					}
 				}
 				if diff := gocmp.Diff([]string{"merge_requests team/app true 201", "issues team/app true 409", "issues team/app true 201",
@@ -444,8 +449,10 @@ func TestRelationImportRefusedByServer(t *testing.T) {
 		{name: "former path", path: "team/old", err: "404 Project not found", is: porter.ErrNotFound},
 		{name: "no such relation", rel: "labels", err: "Imported relation must be one of issues"},
 		{name: "switched off", opts: []portertest.Option{portertest.ImportsDisabled()}, err: "is switched off", is: porter.ErrForbidden},
-		{name: "too large", opts: []portertest.Option{portertest.MaxImportSize(1000)}, err: "413 entity is too large", is: porter.ErrTooLarge},
-		{name: "below Maintainer", token: "glpat-developer", err: "403 You are not authorized to perform this action", is: porter.ErrForbidden},
+		{name: "too large", opts: []portertest.Option{portertest.MaxImportSize(1000)}, err: "413 entity is too large",
+			is: porter.ErrTooLarge},
+		{name: "below Maintainer", token: "glpat-developer", err: "403 You are not authorized to perform this action",
+			is: porter.ErrForbidden},
 		{name: "import scheduled", prepare: func(s *portertest.Server, c *porter.Client) error {
 			_, err := c.StartImport(context.Background(), sourceOf(archive),
 				porter.ImportOptions{Path: "new", Namespace: porter.NamespacePath("team")})

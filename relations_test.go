@@ -105,8 +105,8 @@ func TestRelationsErrors(t *testing.T) {
 		{404, `{"error":"404 Not Found"}`,
 			": 404 Not Found; no such route: check the base URL, the GitLab version, and that no proxy decodes %2F", porter.ErrNotFound},
 		{404, `{"message":"404 Project Not Found"}`,
-			": 404 Project Not Found; no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here",
-			porter.ErrNotFound},
+			": 404 Project Not Found; no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted " +
+				"here", porter.ErrNotFound},
 		{404, `{"message":"Export not found"}`, ": 404 Export not found", porter.ErrNotFound},
 		{404, `{"message":"Batch not found"}`, ": 404 Batch not found", porter.ErrNotFound},
 		{404, `{"message":"Batch file not found"}`, ": 404 Batch file not found", porter.ErrNotFound},
@@ -115,35 +115,41 @@ func TestRelationsErrors(t *testing.T) {
 		{400, `{"message":"Export is batched"}`, ": 400 Export is batched", nil},
 		{400, `{"error":"relation is not portable"}`, ": 400 relation is not portable", nil},
 		{401, `{"message":"401 Unauthorized"}`,
-			": 401 Unauthorized; the token is missing or unknown; CI job tokens and deploy tokens are not accepted here", porter.ErrUnauthorized},
+			": 401 Unauthorized; the token is missing or unknown; CI job tokens and deploy tokens are not accepted here",
+			porter.ErrUnauthorized},
 		{403, `{"message":"403 Forbidden"}`, ": 403 Forbidden; exporting needs the Maintainer role in the project", porter.ErrForbidden},
 		{500, `{"message":"Project relations export could not be started."}`, ": 500 Project relations export could not be started.", nil},
 		{200, `<html><title>Sign in</title></html>`, "HTML page “Sign in”", nil},
 	}
 	app := porter.ProjectPath("team/app")
 	calls := map[string]func(context.Context, *porter.Client) error{
-		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(ctx context.Context,
-			c *porter.Client) error {
+		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true})
 			return err
 		},
-		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
-			c *porter.Client) error {
+		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.ListRelationExports(ctx, app)
 			return err
 		},
-		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
-			c *porter.Client) error {
+		"get export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.GetRelationExport(ctx, app, porter.PortableIssues)
 			return err
 		},
-		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(ctx context.Context,
-			c *porter.Client) error {
+		"wait for relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{})
 			return err
 		},
-		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(ctx context.Context,
-			c *porter.Client) error {
+		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(
+			ctx context.Context, c *porter.Client,
+		) error {
 			_, err := c.OpenRelationExport(ctx, app, issues(1))
 			return err
 		},
@@ -341,33 +347,37 @@ func TestWaitForRelationExports(t *testing.T) {
 			}
 			return []relationRow{{"issues", started, 1 * s, nil}, {"labels", finished, m, nil}}
 		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "several, given twice", wanted: []porter.PortableRelation{labels, issues, labels}, rows: func(d time.Duration) []relationRow {
-			if d < m {
-				return []relationRow{{"labels", finished, 1 * s, nil}}
-			}
-			return []relationRow{{"labels", finished, 1 * s, nil}, {"issues", finished, m, nil}, {"self", started, m, nil}}
-		}, done: []string{"labels finished", "issues finished"}, min: m, max: m + 30*s},
-		{name: "an older export is redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			switch {
-			case d < 8*m:
-				return []relationRow{{"labels", finished, -4 * m, nil}}
-			case d < 9*m:
-				return []relationRow{{"labels", started, 8 * m, nil}}
-			}
-			return []relationRow{{"labels", finished, 9 * m, nil}}
-		}, done: []string{"labels finished"}, min: 9 * m, max: 9*m + 30*s},
-		{name: "an older failure is redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			switch {
-			case d < 40*s:
-				return []relationRow{{"labels", failed, -2 * s, nil}}
-			case d < 2*m:
-				return []relationRow{{"labels", started, 40 * s, nil}}
-			}
-			return []relationRow{{"labels", finished, 2 * m, nil}}
-		}, done: []string{"labels finished"}, min: 2 * m, max: 2*m + 30*s},
-		{name: "a young one is not redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(d time.Duration) []relationRow {
-			return []relationRow{{"labels", finished, -2 * m, nil}}
-		}, done: []string{"labels finished"}, min: m, max: m + 30*s},
+		{name: "several, given twice", wanted: []porter.PortableRelation{labels, issues, labels},
+			rows: func(d time.Duration) []relationRow {
+				if d < m {
+					return []relationRow{{"labels", finished, 1 * s, nil}}
+				}
+				return []relationRow{{"labels", finished, 1 * s, nil}, {"issues", finished, m, nil}, {"self", started, m, nil}}
+			}, done: []string{"labels finished", "issues finished"}, min: m, max: m + 30*s},
+		{name: "an older export is redone", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				switch {
+				case d < 8*m:
+					return []relationRow{{"labels", finished, -4 * m, nil}}
+				case d < 9*m:
+					return []relationRow{{"labels", started, 8 * m, nil}}
+				}
+				return []relationRow{{"labels", finished, 9 * m, nil}}
+			}, done: []string{"labels finished"}, min: 9 * m, max: 9*m + 30*s},
+		{name: "an older failure is redone", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				switch {
+				case d < 40*s:
+					return []relationRow{{"labels", failed, -2 * s, nil}}
+				case d < 2*m:
+					return []relationRow{{"labels", started, 40 * s, nil}}
+				}
+				return []relationRow{{"labels", finished, 2 * m, nil}}
+			}, done: []string{"labels finished"}, min: 2 * m, max: 2*m + 30*s},
+		{name: "a young one is not redone", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(d time.Duration) []relationRow {
+				return []relationRow{{"labels", finished, -2 * m, nil}}
+			}, done: []string{"labels finished"}, min: m, max: m + 30*s},
 		{name: "a young one is redone after all", before: true, wanted: []porter.PortableRelation{labels},
 			rows: func(d time.Duration) []relationRow {
 				switch {
@@ -399,15 +409,18 @@ func TestWaitForRelationExports(t *testing.T) {
 			rows: func(d time.Duration) []relationRow {
 				return []relationRow{{"labels", finished, -3 * s, []int{1}}}
 			}, done: []string{"labels finished"}, min: m, max: m + 30*s},
-		{name: "an older one is never redone", before: true, wanted: []porter.PortableRelation{labels}, rows: func(time.Duration) []relationRow {
-			return []relationRow{{"labels", finished, -4 * m, nil}}
-		}, err: `not found: no export of labels has appeared (status "0 of 1 done"`, is: porter.ErrNotFound, min: 10 * m, max: 10*m + 30*s},
+		{name: "an older one is never redone", before: true, wanted: []porter.PortableRelation{labels},
+			rows: func(time.Duration) []relationRow {
+				return []relationRow{{"labels", finished, -4 * m, nil}}
+			}, err: `not found: no export of labels has appeared (status "0 of 1 done"`, is: porter.ErrNotFound, min: 10 * m,
+			max: 10*m + 30*s},
 		{name: "a failure", rows: func(d time.Duration) []relationRow {
 			if d < 30*m {
 				return []relationRow{{"labels", failed, s, nil}, {"issues", started, s, nil}}
 			}
 			return []relationRow{{"labels", failed, s, nil}, {"issues", finished, 30 * m, nil}}
-		}, done: []string{"labels failed", "issues finished"}, err: "export of relation labels failed: out of memory", min: 31 * m, max: 32 * m},
+		}, done: []string{"labels failed", "issues finished"}, err: "export of relation labels failed: out of memory", min: 31 * m,
+			max: 32 * m},
 		{name: "failures", wanted: []porter.PortableRelation{labels, issues}, rows: func(d time.Duration) []relationRow {
 			return []relationRow{{"labels", failed, s, nil}, {"issues", failed, s, nil}}
 		}, done: []string{"labels failed", "issues failed"},
@@ -425,7 +438,8 @@ func TestWaitForRelationExports(t *testing.T) {
 			return []relationRow{{"labels", finished, 3 * h, nil}}
 		}, done: []string{"labels finished"}, min: 3 * h, max: 3*h + 30*s},
 		{name: "nothing", rows: func(time.Duration) []relationRow { return []relationRow{} },
-			err: `not found: no export of any relation has appeared (status "0 of 0 done"`, is: porter.ErrNotFound, min: 10 * m, max: 10*m + 30*s},
+			err: `not found: no export of any relation has appeared (status "0 of 0 done"`, is: porter.ErrNotFound, min: 10 * m,
+			max: 10*m + 30*s},
 		{name: "some never appear", wanted: []porter.PortableRelation{labels, "typo", issues}, rows: func(d time.Duration) []relationRow {
 			if d < 30*m { // what runs is waited for
 				return []relationRow{{"labels", started, s, nil}}
@@ -498,7 +512,8 @@ func TestWaitForRelationExports(t *testing.T) {
 					if diff := cmp.Diff(tt.done, done); diff != "" {
 						t.Errorf("relations (-want +got):\n%s", diff)
 					}
-					if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) {
+					if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || tt.is != nil &&
+						!errors.Is(err, tt.is) {
 						t.Fatalf("error %v, want %s", err, tt.err)
 					}
 					var re *porter.RelationExportError
@@ -661,7 +676,8 @@ func TestPortableRelations(t *testing.T) {
 	for _, r := range []porter.PortableRelation{
 		porter.PortableLabels, porter.PortableMilestones, porter.PortableIssues, porter.PortableSnippets, porter.PortableReleases,
 		porter.PortableMergeRequests, porter.PortableExternalPullRequests, porter.PortableCommitNotes, porter.PortablePipelines,
-		porter.PortableAutoDevops, porter.PortablePipelineSchedules, porter.PortableContainerExpirationPolicy, porter.PortableProtectedBranches,
+		porter.PortableAutoDevops, porter.PortablePipelineSchedules, porter.PortableContainerExpirationPolicy,
+		porter.PortableProtectedBranches,
 		porter.PortableProtectedTags, porter.PortableProjectFeature, porter.PortableCustomAttributes, porter.PortableProjectBadges,
 		porter.PortableCICDSettings, porter.PortableErrorTrackingSetting, porter.PortableBoards, porter.PortableServiceDeskSetting,
 		porter.PortableUserContributions, porter.PortableUploads, porter.PortableLFSObjects, porter.PortableRepository,
@@ -731,8 +747,8 @@ func TestRelationsOfServer(t *testing.T) {
 						}
 						if r, err := c.OpenRelationExport(ctx, app, uploadsFile); err != nil {
 							t.Error(err)
-						} else if name := r.Name(); r.Size() != archives["uploads"].Size() || downloads == portertest.FromDisk && name != "uploads.tar.gz" ||
-							r.Close() != nil {
+						} else if name := r.Name(); r.Size() != archives["uploads"].Size() || downloads == portertest.FromDisk &&
+							name != "uploads.tar.gz" || r.Close() != nil {
 							t.Errorf("size %d, name %q", r.Size(), name)
 						}
 						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard); err == nil ||
@@ -770,8 +786,8 @@ func TestRelationsOfServer(t *testing.T) {
 						wantFiles, missing := 3, porter.ErrNotFound
 						if version < "16.2" {
 							wantFiles = 1
-						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard); !errors.Is(err, missing) ||
-							!strings.Contains(err.Error(), "Batch not found") {
+						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard); !errors.Is(err,
+							missing) || !strings.Contains(err.Error(), "Batch not found") {
 							t.Errorf("got %v", err)
 						}
 						if lines != 2300 || files != wantFiles {
@@ -825,7 +841,8 @@ func TestRelationsRefusedByServer(t *testing.T) {
 		{"too early", []portertest.Option{portertest.Version("14.3"), portertest.RelationExports()}, "team/app", "; no such route",
 			porter.ErrNotFound},
 		{"no such project", []portertest.Option{portertest.RelationExports()}, "team/other", "404 Project Not Found", porter.ErrNotFound},
-		{"renamed", []portertest.Option{portertest.RelationExports()}, "team/old", "405 Non GET methods are not allowed for moved projects", nil},
+		{"renamed", []portertest.Option{portertest.RelationExports()}, "team/old", "405 Non GET methods are not allowed for moved projects",
+			nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -905,7 +922,8 @@ func TestRelationFileResumes(t *testing.T) {
 					if fi, err := os.Stat(file + ".part"); err != nil || fi.Size() == 0 {
 						t.Errorf("no part file: %v", err)
 					}
-					if n, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err != nil || n != uploads.Size() {
+					if n, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err != nil ||
+						n != uploads.Size() {
 						t.Errorf("got %d, %v", n, err)
 					}
 					b, _ := os.ReadFile(file)
@@ -963,8 +981,8 @@ func TestRelationsFailOnServer(t *testing.T) {
 			if batched {
 				batch = 1
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard); !errors.Is(err, porter.ErrNotFound) ||
-				!strings.Contains(err.Error(), "file not found") {
+			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard); !errors.Is(err,
+				porter.ErrNotFound) || !strings.Contains(err.Error(), "file not found") {
 				t.Errorf("got %v", err)
 			}
 			if _, err := c.DownloadRelationExport(ctx, app, issues(1-batch), io.Discard); err == nil ||

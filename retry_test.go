@@ -153,7 +153,8 @@ var retryKinds = []struct {
 		return err
 	}},
 	{"single-pass import", http.MethodPost, func(ctx context.Context, c *porter.Client) error {
-		_, err := c.StartImport(ctx, porter.ReaderSource(io.MultiReader(strings.NewReader(retryArchive)), int64(len(retryArchive))), retryOptions)
+		_, err := c.StartImport(ctx, porter.ReaderSource(io.MultiReader(strings.NewReader(retryArchive)), int64(len(retryArchive))),
+			retryOptions)
 		return err
 	}},
 }
@@ -214,20 +215,24 @@ func TestRetry(t *testing.T) {
 		{"413", retryAnswerEarly(413, nil, "entity is too large"), [4]int{ends, ends, ends, ends}},
 		{"422", retryAnswer(422, nil, `{"message":{"error":"You need to upload"}}`), [4]int{ends, ends, ends, ends}},
 		{"redirect to nowhere", retryAnswer(301, nil, ""), [4]int{ends, ends, ends, ends}},
-		{"redirect to a malformed place", retryAnswer(302, http.Header{"Location": {"https://[SECRET"}}, ""), [4]int{ends, ends, ends, ends}},
+		{"redirect to a malformed place", retryAnswer(302, http.Header{"Location": {"https://[SECRET"}}, ""),
+			[4]int{ends, ends, ends, ends}},
 		{"redirect to another scheme", retryAnswer(302, http.Header{"Location": {"ftp://elsewhere/"}}, ""), [4]int{ends, ends, ends, ends}},
-		{"redirect from https", retryAnswer(302, http.Header{"Location": {"http://gitlab.example.com/"}}, ""), [4]int{ends, ends, ends, ends}},
+		{"redirect from https", retryAnswer(302, http.Header{"Location": {"http://gitlab.example.com/"}}, ""),
+			[4]int{ends, ends, ends, ends}},
 		{"no such host", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}),
 			[4]int{ends, ends, ends, ends}},
 		{"no name server", retryFail(0, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}),
 			[4]int{again, again, again, again}},
-		{"client certificate required", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(116)}), [4]int{ends, ends, ends, ends}},
+		{"client certificate required", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(116)}),
+			[4]int{ends, ends, ends, ends}},
 		{"client certificate refused, once the request was sent", retryFail(-1, &net.OpError{Op: "remote error", Err: tls.AlertError(42)}),
 			[4]int{ends, ends, ends, ends}},
 		{"TLS version refused", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(70)}), [4]int{ends, ends, ends, ends}},
 		{"TLS that failed inside the server", retryFail(0, &net.OpError{Op: "remote error", Err: tls.AlertError(80)}),
 			[4]int{again, again, again, again}},
-		{"unknown authority", retryFail(0, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), [4]int{ends, ends, ends, ends}},
+		{"unknown authority", retryFail(0, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}),
+			[4]int{ends, ends, ends, ends}},
 		{"wrong host", retryFail(0, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "gitlab.example.com"}),
 			[4]int{ends, ends, ends, ends}},
 		{"expired certificate", retryFail(0, x509.CertificateInvalidError{Reason: x509.Expired}), [4]int{ends, ends, ends, ends}},
@@ -270,7 +275,8 @@ func TestRetry(t *testing.T) {
 								t.Error("no error")
 							}
 						}
-						if got := errors.Is(err, porter.ErrOutcomeUnknown); tt.want[i] != again && tt.want[i] != turn && got != (tt.want[i] == unknown) {
+						if got := errors.Is(err, porter.ErrOutcomeUnknown); tt.want[i] != again && tt.want[i] != turn &&
+							got != (tt.want[i] == unknown) {
 							t.Errorf("outcome unknown: %v, error %v", got, err)
 						}
 						if strings.Contains(fmt.Sprint(err), "SECRET") {
@@ -285,7 +291,8 @@ func TestRetry(t *testing.T) {
 						for n, ev := range events[:min(len(events), len(script.times)-1)] {
 							if ev.Attempt != n+1 || ev.Err == nil || ev.Project != "acme/app" ||
 								ev.Delay != script.times[n+1].Sub(script.times[n])-retryHung(tt.name) {
-								t.Errorf("event %d is %+v, and the next request came after %v", n, ev, script.times[n+1].Sub(script.times[n]))
+								t.Errorf("event %d is %+v, and the next request came after %v", n, ev,
+									script.times[n+1].Sub(script.times[n]))
 							}
 						}
 						if kind.name == "import" && len(script.bodies) > 0 && !strings.Contains(script.bodies[0], retryArchive) {
@@ -385,7 +392,8 @@ func TestRetryDelays(t *testing.T) {
 func TestRetryBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := &retryScript{method: http.MethodGet, steps: []retryStep{
-			retryFail(0, errRefused), retryBrokenAnswer, retryAnswer(502, nil, ""), retryBrokenAnswer, retryFail(0, errRefused), retryBrokenAnswer,
+			retryFail(0, errRefused), retryBrokenAnswer, retryAnswer(502, nil, ""), retryBrokenAnswer, retryFail(0, errRefused),
+			retryBrokenAnswer,
 		}}
 		var waits []time.Duration
 		var last time.Time
@@ -548,9 +556,11 @@ func TestRetrySourceFails(t *testing.T) {
 					var err error
 					switch way {
 					case "import":
-						_, err = to.Import(t.Context(), from.ExportSource(migrateApp), porter.ImportOptions{Path: "app", Namespace: intoNew.Namespace})
+						_, err = to.Import(t.Context(), from.ExportSource(migrateApp),
+							porter.ImportOptions{Path: "app", Namespace: intoNew.Namespace})
 					default:
-						_, err = porter.Migrate(t.Context(), from, migrateApp, to, porter.MigrateOptions{Import: intoNew, NoSpool: way != "migrate"})
+						_, err = porter.Migrate(t.Context(), from, migrateApp, to,
+							porter.MigrateOptions{Import: intoNew, NoSpool: way != "migrate"})
 					}
 					if !strings.Contains(fmt.Sprint(err), fmt.Sprintf(": %d x", status)) || errors.Is(err, porter.ErrOutcomeUnknown) {
 						t.Errorf("error is %v", err)

@@ -469,7 +469,8 @@ func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 	b := gzipped(t, saveRandom(100_000))
 	rest := dlAnswer(206, b[50_000:], -1, etag, fmt.Sprintf("Content-Range: bytes 50000-%d/%d", len(b)-1, len(b)))
 	for _, torn := range []bool{false, true} {
-		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest, dlAnswer(200, b, -1, etag))
+		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 50_000, etag), rest,
+			dlAnswer(200, b, -1, etag))
 		file := saveTarget(t)
 		get := func() (int64, error) {
 			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.RelationFile{Relation: porter.PortableIssues}, file)
@@ -774,7 +775,8 @@ func TestDownloadFileFails(t *testing.T) {
 		left    []string
 	}{
 		{"refused", []http.HandlerFunc{dlAnswer(403, nil, -1)}, porter.ErrForbidden, nil},
-		{"expired", []http.HandlerFunc{dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired, nil},
+		{"expired", []http.HandlerFunc{dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1)}, porter.ErrExportExpired,
+			nil},
 		{"no archive", []http.HandlerFunc{dlAnswer(200, []byte("hello"), -1)}, porter.ErrNotArchive, nil},
 		{"broken off for good", []http.HandlerFunc{first, dlAnswer(500, nil, -1)}, errDL500, both},
 		{"changed meanwhile", []http.HandlerFunc{first, dlAnswer(200, b, -1, `ETag: "v2"`)}, porter.ErrArchiveChanged, both},
@@ -796,7 +798,8 @@ func TestDownloadFileFails(t *testing.T) {
 				}
 				c, _ := dlScripted(t, nil, tt.answers...)
 				_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
-				if text, ok := tt.want.(dlText); ok && (err == nil || !strings.Contains(err.Error(), string(text))) || !ok && !errors.Is(err, tt.want) {
+				if text, ok := tt.want.(dlText); ok && (err == nil || !strings.Contains(err.Error(), string(text))) || !ok &&
+					!errors.Is(err, tt.want) {
 					t.Errorf("error: %v", err)
 				}
 				if diff := cmp.Diff(want, saveListing(t, file)); diff != "" {

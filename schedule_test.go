@@ -200,8 +200,8 @@ func TestScheduleExportRefused(t *testing.T) {
 		{name: "too large", prepare: configure(portertest.MaxExportSize(1)), status: 400, text: "exceeds the export limit"},
 		{name: "bad parameter while one runs", prepare: both(running, post(400, `{"error":"upload is invalid"}`)), status: 400,
 			text: "upload is invalid"},
-		{name: "bad URL while one runs", prepare: both(running, post(400, `{"message":{"url":["is blocked: URI is invalid"]}}`)), status: 400,
-			text: "url is blocked: URI is invalid"},
+		{name: "bad URL while one runs", prepare: both(running, post(400, `{"message":{"url":["is blocked: URI is invalid"]}}`)),
+			status: 400, text: "url is blocked: URI is invalid"},
 		{name: "status cannot be read", prepare: both(running, func(s *portertest.Server) {
 			s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(403, json, `{"message":"403 Forbidden"}`)})
 		}), status: 400, text: "already running"},
@@ -211,14 +211,16 @@ func TestScheduleExportRefused(t *testing.T) {
 		{name: "below Maintainer", token: "guss", prepare: guest, status: 403, is: []error{porter.ErrForbidden}, text: "Maintainer role"},
 		{name: "bad token", token: "nonsense", status: 401, is: []error{porter.ErrUnauthorized}, text: "401 Unauthorized"},
 		{name: "moved", project: "team/old", status: 405, text: "name it by its ID"},
-		{name: "read-only", prepare: configure(portertest.ReadOnly()), status: 403, is: []error{porter.ErrForbidden}, text: "read-only instance"},
+		{name: "read-only", prepare: configure(portertest.ReadOnly()), status: 403, is: []error{porter.ErrForbidden},
+			text: "read-only instance"},
 		{name: "read-only, redirected", prepare: func(s *portertest.Server) {
 			s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(301, http.Header{"Location": {s.URL + "/?a=b"}}, "")})
 		}, status: 301, text: "not followed"},
 		{name: "maintenance", prepare: configure(portertest.Maintenance()), status: 503, is: []error{porter.ErrOutcomeUnknown},
 			text: "maintenance mode"},
 		{name: "throttled", prepare: func(s *portertest.Server) {
-			s.Inject(portertest.Fault{Method: "POST", Times: -1, Do: portertest.Respond(429, http.Header{"Retry-After": {"7"}}, "Retry later\n")})
+			s.Inject(portertest.Fault{Method: "POST", Times: -1,
+				Do: portertest.Respond(429, http.Header{"Retry-After": {"7"}}, "Retry later\n")})
 		}, status: 429, is: []error{porter.ErrRateLimited}, text: "Retry later"},
 		{name: "another success", prepare: post(200, "<html><title>Sign in</title></html>"), status: 200, text: "Sign in"},
 		{name: "13.12, running", version: "13.12", prepare: running},
@@ -298,7 +300,8 @@ func TestScheduleExportIsNotSentTwice(t *testing.T) {
 			defer s.Close()
 			s.AddProject(portertest.Project{Path: "team/app"})
 			posts := s.Inject(portertest.Fault{Method: "POST", Times: -1, Do: tt.do})
-			err := connect(t, s, porter.WithRetry(3, porter.ConstantBackoff(0))).ScheduleExport(t.Context(), porter.ProjectPath("team/app"), nil)
+			err := connect(t, s, porter.WithRetry(3, porter.ConstantBackoff(0))).ScheduleExport(t.Context(), porter.ProjectPath("team/app"),
+				nil)
 			if posts.Hits() != 1 {
 				t.Errorf("sent %d times", posts.Hits())
 			}
@@ -366,7 +369,8 @@ func TestUploadTargetIsUsed(t *testing.T) {
 					if run.UploadURL != target.URL || run.UploadMethod != verb || run.Description != "Backup" {
 						t.Errorf("GitLab understood %+v", run)
 					}
-					if o := s.Object("/backups/app.tar.gz"); o == nil || o.SHA256 != archive.SHA256() || o.ContentType != "application/gzip" {
+					if o := s.Object("/backups/app.tar.gz"); o == nil || o.SHA256 != archive.SHA256() ||
+						o.ContentType != "application/gzip" {
 						t.Errorf("stored %+v", o)
 					}
 				})
@@ -394,7 +398,8 @@ func TestGetExport(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			s := portertest.NewServer(portertest.Version(version))
 			defer s.Close()
-			id := s.AddProject(portertest.Project{Path: "acme/tools/widget", Name: "Widget", CreatedAt: created, FormerPaths: []string{"acme/old"}})
+			id := s.AddProject(portertest.Project{Path: "acme/tools/widget", Name: "Widget", CreatedAt: created,
+				FormerPaths: []string{"acme/old"}})
 			c := connect(t, s)
 			want := &porter.Export{Project: porter.Project{
 				ID: porter.ProjectID(id), Name: "Widget", NameWithNamespace: "acme / tools / Widget",

@@ -162,9 +162,8 @@ func TestSecretsOfJobs(t *testing.T) {
 			return c.StartImportFromURL(ctx, signed("https://bucket.example.com/a.tar.gz"), porter.ImportOptions{Path: "copy"})
 		},
 		"from S3": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
-			return c.StartImportFromS3(ctx,
-				porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature},
-				porter.ImportOptions{Path: "copy"})
+			return c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE",
+				SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "copy"})
 		},
 	}
 	faults := map[string][]portertest.Fault{
@@ -177,8 +176,8 @@ func TestSecretsOfJobs(t *testing.T) {
 		"busy": {{Times: 2, Do: portertest.Respond(429, http.Header{"Retry-After": {"0"}}, "Retry later\n")},
 			{Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")}},
 		"pages": {{Times: -1, Do: portertest.Respond(200, nil, "<title>Sign in</title>")}},
-		"elsewhere": {{Times: -1,
-			Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}}, signed("http://127.0.0.1:1/sign_in"))}},
+		"elsewhere": {{Times: -1, Do: portertest.Respond(302, http.Header{"Location": {signed("http://127.0.0.1:1/sign_in")}},
+			signed("http://127.0.0.1:1/sign_in"))}},
 	}
 	for job, run := range jobs {
 		for fault, all := range faults {
@@ -195,8 +194,8 @@ func TestSecretsOfJobs(t *testing.T) {
 					g := new(gossip)
 					c := newClient(t, s.URL, porter.PrivateToken(secretToken),
 						append(g.options(), porter.WithTransport(s.Transport()), porter.WithoutPacing(),
-							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond), Patience: 20 * time.Millisecond,
-								Grace: 20 * time.Millisecond}),
+							porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond),
+								Patience: 20 * time.Millisecond, Grace: 20 * time.Millisecond}),
 							porter.WithRetry(2, porter.ConstantBackoff(0)))...)
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
@@ -251,9 +250,8 @@ var echoes = map[string]func(string) (contentType, body string){
 		if !strings.Contains(s, key) {
 			key = ""
 		}
-		return "application/xml",
-			`<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() + `</Message><AWSAccessKeyId>` + key +
-				`</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
+		return "application/xml", `<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code><Message>bad ` + b.String() +
+			`</Message><AWSAccessKeyId>` + key + `</AWSAccessKeyId><StringToSign>AWS4 ` + b.String() + `</StringToSign></Error>`
 	},
 	"HTML": func(s string) (string, string) {
 		return "text/html", "<html><title>bad " + html.EscapeString(s) + "</title><a href='" + html.EscapeString(s) + "'>"
@@ -312,9 +310,8 @@ var echoedCalls = map[string]func(context.Context, *porter.Client) error{
 		return err
 	},
 	"from S3": func(ctx context.Context, c *porter.Client) error {
-		_, err := c.StartImportFromS3(ctx,
-			porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secretSignature},
-			porter.ImportOptions{Path: "a"})
+		_, err := c.StartImportFromS3(ctx, porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: "AKIAIOSFODNN7EXAMPLE",
+			SecretAccessKey: secretSignature}, porter.ImportOptions{Path: "a"})
 		return err
 	},
 	"wait": func(ctx context.Context, c *porter.Client) error {
@@ -343,8 +340,8 @@ func TestEchoedSecrets(t *testing.T) {
 					Upload struct{ URL string } `json:"upload"`
 				}
 				json.Unmarshal(body, &sent)
-				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.URL.RawQuery,
-					r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
+				heard := strings.Join([]string{r.Header.Get("PRIVATE-TOKEN"), r.Header.Get("Authorization"), r.Header.Get("Cookie"),
+					r.URL.RawQuery, r.URL.Query().Get("X-Amz-Signature"), sent.Upload.URL, form}, " ")
 				if _, pass, ok := r.BasicAuth(); ok {
 					heard += " " + pass
 				}
@@ -438,7 +435,8 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 		},
 	}
 	for name, marshal := range codecs {
-		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target}, []*porter.S3Object{&object},
+		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target},
+			[]*porter.S3Object{&object},
 			holder{object}, porter.MigrateOptions{Export: &options}} {
 			b, err := marshal(v)
 			if err == nil || !strings.Contains(err.Error(), "is not marshaled: it holds a secret") {

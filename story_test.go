@@ -18,7 +18,8 @@ func TestStory(t *testing.T) {
 			t.Run(version+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					archive := portertest.NewArchive(3 << 20)
-					src := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.Downloads(mode), portertest.NoLimits())
+					src := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.Downloads(mode),
+						portertest.NoLimits())
 					defer src.Close()
 					dst := portertest.NewServer(portertest.InMemory(), portertest.Version(version), portertest.NoLimits())
 					defer dst.Close()

@@ -52,7 +52,7 @@ func parseTime(s string) time.Time {
 	return time.Time{}
 }
 
-// unixTime returns the zero time for what nobody can have meant.
+// unixTime returns the zero time for a number that is no time of this age.
 func unixTime(seconds float64) time.Time {
 	const year10000 = 253402300800
 	if !(0 < seconds && seconds < year10000) {

@@ -290,7 +290,8 @@ func TestFileSourceBetweenAttempts(t *testing.T) {
 					}
 				}
 			}), porter.WithRetry(1, porter.ConstantBackoff(0)), porter.WithoutPacing())
-			s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(http.StatusTooManyRequests, http.Header{"Retry-After": {"0"}}, "")})
+			s.Inject(portertest.Fault{Method: "POST",
+				Do: portertest.Respond(http.StatusTooManyRequests, http.Header{"Retry-After": {"0"}}, "")})
 			_, err = c.StartImport(t.Context(), src, porter.ImportOptions{Path: "app"})
 			switch {
 			case tt.text == "" && err != nil:
@@ -357,14 +358,16 @@ func TestReaderSource(t *testing.T) {
 					s := portertest.NewServer()
 					defer s.Close()
 					if refused {
-						s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(http.StatusTooManyRequests, http.Header{"Retry-After": {"0"}}, "")})
+						s.Inject(portertest.Fault{Method: "POST",
+							Do: portertest.Respond(http.StatusTooManyRequests, http.Header{"Retry-After": {"0"}}, "")})
 					}
 					waits := 0
-					c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing(), porter.WithObserver(func(ev porter.Event) {
-						if ev.Kind == porter.EventRetry {
-							waits++
-						}
-					}))
+					c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing(),
+						porter.WithObserver(func(ev porter.Event) {
+							if ev.Kind == porter.EventRetry {
+								waits++
+							}
+						}))
 					_, err := c.StartImport(t.Context(), porter.ReaderSource(tt.reader(t), size), porter.ImportOptions{Path: "app"})
 					posts := uploads(s)
 					for _, r := range posts {
@@ -461,7 +464,8 @@ func TestSourceSize(t *testing.T) {
 				s := portertest.NewServer()
 				defer s.Close()
 				_, err := connect(t, s).StartImport(t.Context(), source(t, n+tt.off), porter.ImportOptions{Path: "app"})
-				if err == nil || !strings.HasPrefix(err.Error(), "start import of app: source: ") || !strings.Contains(err.Error(), tt.text) {
+				if err == nil || !strings.HasPrefix(err.Error(), "start import of app: source: ") ||
+					!strings.Contains(err.Error(), tt.text) {
 					t.Errorf("got %v, want %q", err, tt.text)
 				}
 				if tt.off > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -806,8 +810,8 @@ func TestSourceIsClosed(t *testing.T) {
 							}
 						}
 						c := connect(t, s, porter.WithRetry(2, porter.ConstantBackoff(0)), porter.WithoutPacing())
-						if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok || proto == "HTTP/2" && err != nil &&
-							strings.Contains(err.Error(), "nothing more comes") {
+						if _, err := c.StartImport(ctx, src, porter.ImportOptions{Path: "app"}); (err == nil) != tt.ok ||
+							proto == "HTTP/2" && err != nil && strings.Contains(err.Error(), "nothing more comes") {
 							t.Errorf("got %v", err)
 						}
 						for i, w := range opened {
@@ -873,7 +877,8 @@ func waysIn() []wayIn {
 		return porter.WithTransport(tr)
 	}
 	return []wayIn{
-		{"http with the client's own transport", nil, func(*testing.T, *portertest.Server) porter.Option { return porter.WithRetry(0, nil) }},
+		{"http with the client's own transport", nil,
+			func(*testing.T, *portertest.Server) porter.Option { return porter.WithRetry(0, nil) }},
 		{"http", nil, plain},
 		{"TLS", []portertest.Option{portertest.TLS()}, plain},
 		{"HTTP/2", []portertest.Option{portertest.HTTP2()}, own},
@@ -1005,7 +1010,8 @@ func TestEarlyRefusal(t *testing.T) {
 			s.AddUser(portertest.User{Username: "owner", Token: portertest.Token, Revoked: true})
 		}, porter.ErrUnauthorized, 401, "Token was revoked"},
 		{"403", func(s *portertest.Server) { s.Configure(portertest.ImportsDisabled()) }, porter.ErrForbidden, 403, "import source"},
-		{"413", func(s *portertest.Server) { s.Configure(portertest.MaxImportSize(100 << 10)) }, porter.ErrTooLarge, 413, "entity is too large"},
+		{"413", func(s *portertest.Server) { s.Configure(portertest.MaxImportSize(100 << 10)) }, porter.ErrTooLarge, 413,
+			"entity is too large"},
 		{"413 of nginx", early(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"), porter.ErrTooLarge, 413,
 			"413 Request Entity Too Large"},
 		{"502", early(502, "GitLab is not responding"), nil, 502, "GitLab is not responding"},
@@ -1095,8 +1101,8 @@ func TestLateRefusal(t *testing.T) {
 	}{
 		{"429", reopenable, throttled, "app", nil, nil, 2},
 		{"429, read once", once, throttled, "app", []error{porter.ErrRateLimited}, []error{porter.ErrOutcomeUnknown}, 1},
-		{"422", reopenable, answer(422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`), "app",
-			nil, []error{porter.ErrOutcomeUnknown}, 1},
+		{"422", reopenable, answer(422, `{"message":{"error":"You need to upload a GitLab project export archive (ending in .gz)."}}`),
+			"app", nil, []error{porter.ErrOutcomeUnknown}, 1},
 		{"namespace", reopenable, answer(404, `{"message":"404 Namespace Not Found"}`), "app", []error{porter.ErrNotFound},
 			[]error{porter.ErrOutcomeUnknown, porter.ErrProjectExists}, 1},
 		{"path taken", reopenable, taken, "app", []error{porter.ErrProjectExists}, []error{porter.ErrOutcomeUnknown}, 1},
@@ -1116,7 +1122,8 @@ func TestLateRefusal(t *testing.T) {
 				s.AddGroup("acme")
 				tt.prepare(s)
 				c := connect(t, s, porter.WithRetry(3, porter.ConstantBackoff(0)), porter.WithoutPacing())
-				_, err := c.StartImport(t.Context(), tt.source(), porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("acme")})
+				_, err := c.StartImport(t.Context(), tt.source(),
+					porter.ImportOptions{Path: tt.path, Namespace: porter.NamespacePath("acme")})
 				posts := uploads(s)
 				if len(posts) != tt.requests {
 					t.Errorf("%d requests", len(posts))

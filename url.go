@@ -111,7 +111,7 @@ func remoteURL(what, s string, schemes ...string) (string, error) {
 	return u.Scheme + s[len(u.Scheme):], nil
 }
 
-// isBlank reports whether r is white space, or a character that nobody sees.
+// isBlank reports whether r is white space or an invisible character.
 func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // takenHost reports whether GitLab takes host for the name of one, whatever

@@ -107,7 +107,8 @@ func TestURLSourceRefused(t *testing.T) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { hits[path]++; h(w, r) })
 	}
 	handle("/403", dlAnswer(403,
-		[]byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"), -1))
+		[]byte("<Error><Code>AccessDenied</Code><Message>Request has expired</Message><StringToSign>"+urlSecret+"</StringToSign></Error>"),
+		-1))
 	handle("/404", dlAnswer(404, []byte(`{"message":"404 Not found or has expired"}`), -1))
 	handle("/401", dlAnswer(401, nil, -1))
 	handle("/page", dlAnswer(200, []byte("<html>?"+urlSecret), -1))
@@ -185,7 +186,8 @@ func TestURLSourceUnavailable(t *testing.T) {
 func TestURLSourceMalformed(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{
-		"", "app.tar.gz", "/tmp/app.tar.gz", "file:///tmp/app.tar.gz", "ftp://host/app.tar.gz", "https:///app.tar.gz", "https://:443/app.tar.gz",
+		"", "app.tar.gz", "/tmp/app.tar.gz", "file:///tmp/app.tar.gz", "ftp://host/app.tar.gz", "https:///app.tar.gz",
+		"https://:443/app.tar.gz",
 		"http://host:port/a?" + urlSecret, "http://host/\x00?" + urlSecret, "http://[::1/a?" + urlSecret, "://?" + urlSecret,
 	} {
 		src := porter.URLSource(raw, nil)
@@ -199,7 +201,8 @@ func TestURLSourceMalformed(t *testing.T) {
 		}
 		urlCheckError(t, err, err)
 		s := dlServer(t, nil)
-		if _, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"}); err == nil || len(s.Requests()) > 0 {
+		if _, err := dlConnect(t, s).StartImport(t.Context(), src, porter.ImportOptions{Path: "copy"}); err == nil ||
+			len(s.Requests()) > 0 {
 			t.Errorf("%q: started an import with %d requests: %v", raw, len(s.Requests()), err)
 		}
 	}

@@ -575,7 +575,8 @@ func TestWaitPatienceEnds(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				var wait *porter.WaitError
-				if _, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app")); !errors.As(err, &wait) || ctx.Err() != nil || wait.Polls > 2 {
+				if _, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app")); !errors.As(err, &wait) || ctx.Err() != nil ||
+					wait.Polls > 2 {
 					t.Errorf("error is %v", err)
 				}
 			})

@@ -35,7 +35,7 @@ func newBodyConn(conn net.Conn, records *recordConn, linger time.Duration) *body
 }
 
 // withLinger makes the connection of req linger once it is open and greeted:
-// until then nobody reads while a write lingers.
+// until then nothing is read while a write lingers.
 func withLinger(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
@@ -66,7 +66,7 @@ func (c *bodyConn) write(b []byte, write func([]byte) (int, error)) (int, error)
 }
 
 // SetWriteDeadline also ends the lingering. The TLS of net/http above it sets a
-// deadline to say goodbye, while net/http holds locks.
+// deadline to send its last record, while net/http holds locks.
 func (c *bodyConn) SetWriteDeadline(t time.Time) error {
 	c.lingers.Store(false)
 	return c.Conn.SetWriteDeadline(t)
@@ -85,7 +85,7 @@ func (c *bodyConn) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // Close closes the connection. Like that of tls.Conn, it interrupts a write
-// instead of waiting for its turn to say goodbye.
+// instead of waiting for its turn to send a last record.
 func (c *bodyConn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	if c.records != nil && c.sending.Load() {

@@ -15,7 +15,7 @@ import (
 
 // A Transport is what a client uses that was given no transport. A request
 // that is not a GET gets a connection of its own: one that was idle may be
-// closed by the other side at that very moment, and then nobody knows what
+// closed by the other side at that very moment, and then it is unknown what
 // became of the request. A GET that this happens to is repeated.
 type Transport struct {
 	Get  *http.Transport // for requests that are safe to repeat
@@ -55,7 +55,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections is what http.Client looks for.
 func (t *Transport) CloseIdleConnections() {
 	t.Get.CloseIdleConnections()
-	t.Post.CloseIdleConnections() // may have dialed one that nobody waits for any more
+	t.Post.CloseIdleConnections() // one may have been dialed for a request that has ended
 }
 
 // idleTime is well below the 60 s after which load balancers close a connection
