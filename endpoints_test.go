@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"mime"
 	"net/http"
@@ -282,7 +283,33 @@ func endpointCases() []endpointCase {
 			{"export-relations-download-batch-16.2", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},
 			{"export-relations-download-batch-18.9", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},
 		}},
+		{"Projects of a group", "list-group-projects", func(ctx context.Context, c *porter.Client) (any, error) {
+			return firstProject(c.Projects(ctx, porter.NamespacePath("acme/tools"), &porter.ListOptions{After: 41, Archived: porter.ArchivedSkip}))
+		}, []endpointAnswer{
+			{"list-group-projects-12.5", &porter.ListedProject{Project: porter.Project{
+				ID: 42, Name: "Widget", NameWithNamespace: "Acme / Tools / Widget", Path: "widget", PathWithNamespace: "acme/tools/widget",
+				CreatedAt: goldenTime("2019-11-04T08:00:00Z")}}},
+			{"list-group-projects-18.9", &porter.ListedProject{Project: porter.Project{
+				ID: 42, Name: "Widget", NameWithNamespace: "Acme / Tools / Widget", Path: "widget", PathWithNamespace: "acme/tools/widget",
+				CreatedAt: goldenTime("2019-11-04T08:00:00Z")}, Archived: true, DeletionOn: "2026-03-01"}},
+		}},
+		{"Projects", "list-projects", func(ctx context.Context, c *porter.Client) (any, error) {
+			return firstProject(c.Projects(ctx, nil, nil))
+		}, []endpointAnswer{
+			{"list-projects-12.6", (*porter.ListedProject)(nil)},
+			{"list-projects-18.9", &porter.ListedProject{Project: porter.Project{
+				ID: 7, Name: "notes", NameWithNamespace: "Ada / notes", Path: "notes", PathWithNamespace: "ada/notes", Description: "mine",
+				CreatedAt: goldenTime("2026-02-01T09:00:00Z")}}},
+		}},
 	}
+}
+
+// firstProject takes the first project of a list, nil if it is empty.
+func firstProject(list iter.Seq2[*porter.ListedProject, error]) (any, error) {
+	for p, err := range list {
+		return p, err
+	}
+	return (*porter.ListedProject)(nil), nil
 }
 
 // TestEndpoints compares the requests of every endpoint with ones that were
