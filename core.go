@@ -22,9 +22,9 @@ type core struct {
 	answered *atomic.Bool // the server has answered once
 }
 
-func newCore(cfg config) core {
+func newCore(cfg config, bare http.Client) core {
 	clock := new(pace.Clock)
-	return core{cfg: cfg, bare: newHTTPClient(cfg), clock: clock, pacer: pace.NewPacer(clock), answered: new(atomic.Bool)}
+	return core{cfg: cfg, bare: bare, clock: clock, pacer: pace.NewPacer(clock), answered: new(atomic.Bool)}
 }
 
 // bind has requests to the origin of home, and to no other, carry the

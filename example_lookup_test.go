@@ -46,7 +46,7 @@ func ExampleClient_GetRelationExport() {
 	ctx := context.Background()
 	project := porter.ProjectPath("team/app")
 
-	since, err := client.StartRelationsExport(ctx, project, false)
+	since, err := client.StartRelationsExport(ctx, project, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -339,10 +339,8 @@ func ExampleWithTransport() {
 		log.Fatal(err)
 	}
 	pool.AppendCertsFromPEM(ca)
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: pool}
-	t.Proxy = http.ProxyFromEnvironment // or http.ProxyURL(…)
-	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), porter.WithTransport(t))
+	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")),
+		porter.WithTransport(porter.NewTransport(&tls.Config{RootCAs: pool})))
 
 	if err != nil {
 		log.Fatal(err)

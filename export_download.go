@@ -65,7 +65,8 @@ func (d *download) lookAhead() error {
 	case n == 0:
 		return fmt.Errorf("%s: %w: it is empty", d.op, ErrNotArchive)
 	case !isGzip(b):
-		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(d.hidden.Scrub(string(b)), 100))
+		begin := redact.SecretsOf(d.asked.Context()).Scrub(string(b))
+		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(begin, 100))
 	case d.encoding != "" && d.encoding != "identity" && compressedTwice(b):
 		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, redact.Line(d.encoding, 40))
 	}

@@ -96,16 +96,12 @@ func (o ImportOptions) fields() (url.Values, error) {
 	if name != "" {
 		v.Set("name", name)
 	}
-	switch ns := o.Namespace.(type) {
-	case nil:
-	case NamespaceID, NamespacePath:
-		key, value, err := ns.namespaceRef()
+	if o.Namespace != nil {
+		key, value, err := resolveNamespace(o.Namespace)
 		if err != nil {
 			return nil, err
 		}
 		v.Set(key, value)
-	default: // a pointer to one, say, by which target would not know the path
-		return nil, fmt.Errorf("namespace reference is a %T; give a NamespaceID or a NamespacePath", ns)
 	}
 	if o.Overwrite {
 		v.Set("overwrite", "true")

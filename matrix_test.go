@@ -649,7 +649,7 @@ func matrixRelationImport(t *testing.T, r release, s *portertest.Server, c *port
 
 func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	s.SetRelation(string(matrixApp), "issues", portertest.Relation{Objects: 1200})
-	since, err := c.StartRelationsExport(t.Context(), matrixApp, true)
+	since, err := c.StartRelationsExport(t.Context(), matrixApp, &porter.RelationsExportOptions{Batched: true})
 	if !r.can["relations"] {
 		unavailable(t, err)
 		return
@@ -669,7 +669,7 @@ func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 			number = list[0].Batches[i].Number
 		}
 		var buf bytes.Buffer
-		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, porter.PortableIssues, number, &buf); err != nil {
+		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, issues(number), &buf); err != nil {
 			t.Fatal(err)
 		}
 		lines += strings.Count(plainText(buf.Bytes()), "\n")

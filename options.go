@@ -116,13 +116,14 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTransport sends requests through rt, whatever WithHTTPClient says. One
-// that speaks HTTP/2 should look for connections that died unnoticed, as an
+// WithTransport sends requests through rt, whatever WithHTTPClient says. For
+// another certificate or authority, NewTransport keeps what is good in the
+// library's own, which also can be inside rt. Any other one that
+// speaks HTTP/2 should look for connections that died unnoticed, as an
 // http.Transport does with an HTTP2.SendPingTimeout, because otherwise they are
-// used again; the library's own transport speaks HTTP/1.1, and sends no POST on
-// a connection that was used before. Where the server
-// closes a connection in the middle of an upload that it refuses, the library's
-// own still finds the refusal, while others may find the connection broken.
+// used again; and where the server closes a connection in the middle of an
+// upload that it refuses, it may find the connection broken instead of the
+// refusal.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(cfg *config) error {
 		if rt == nil {
