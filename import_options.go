@@ -80,7 +80,7 @@ func (o *ImportOptions) fit(p *Checkpoint) error {
 // fields checks the options and returns them as GitLab's form fields.
 func (o ImportOptions) fields() (url.Values, error) {
 	if o.Resume != nil || o.Checkpoint != nil {
-		return nil, errors.New("Resume and Checkpoint are options of Import and of Migrate: other methods cannot take up again")
+		return nil, errors.New("options Resume and Checkpoint are those of Import and of Migrate: other methods can't take up again")
 	}
 	if err := checkProjectSegment(o.Path); err != nil {
 		return nil, err

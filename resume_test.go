@@ -419,7 +419,7 @@ func TestResumeIsForWholeJobs(t *testing.T) {
 			},
 		}
 		for call, f := range calls {
-			if err := f(); err == nil || !strings.Contains(err.Error(), "options of Import and of Migrate") {
+			if err := f(); err == nil || !strings.Contains(err.Error(), "those of Import and of Migrate") {
 				t.Errorf("%s with %s: %v", call, name, err)
 			}
 		}
