@@ -115,29 +115,6 @@ func TestNewTransport(t *testing.T) {
 	}
 }
 
-// A refusal that comes early is found, and not the broken connection.
-func TestWrappedEarlyRefusal(t *testing.T) {
-	const size = 64 << 20
-	for _, scheme := range []string{"http", "https"} {
-		t.Run(scheme, func(t *testing.T) {
-			t.Parallel() // the server takes half a second to close
-			server := benchServe(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				io.CopyN(io.Discard, r.Body, 100<<10)
-				w.WriteHeader(http.StatusRequestEntityTooLarge)
-			}))
-			own := NewTransport(trusting(server)).(*netio.Transport)
-			defer own.CloseIdleConnections()
-			c := benchConnect(t, server, WithTransport(&instrumented{next: own}), WithRetry(0, nil))
-			for range 5 {
-				_, err := c.StartImport(t.Context(), ReaderSource(benchSource(size), size), ImportOptions{Path: "app"})
-				if !errors.Is(err, ErrTooLarge) {
-					t.Fatalf("error is %v", err)
-				}
-			}
-		})
-	}
-}
-
 // An upload goes in pieces that are larger than those of net/http.
 func TestWrappedUploadJoinsRecords(t *testing.T) {
 	const size = 8 << 20

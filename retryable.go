@@ -29,7 +29,7 @@ import (
 func Retryable(err error) (after time.Duration, ok bool) {
 	var source *sourceError
 	switch {
-	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrSourceConsumed):
+	case errors.Is(err, ErrOutcomeUnknown):
 		return 0, false
 	case errors.As(err, &source):
 		return Retryable(source.err)

@@ -21,8 +21,8 @@ type Transport struct {
 	Post *http.Transport // for all others
 }
 
-// NewTransport returns a transport with the library's settings, and with those
-// of cfg for TLS, nil for the defaults. It does not use cfg's protocols.
+// NewTransport returns the library's own transport, with the settings of cfg for
+// TLS; nil is the defaults. It does not use cfg's protocols.
 func NewTransport(cfg *tls.Config) *Transport {
 	t := &Transport{Get: NewHTTPTransport(), Post: forBodies(NewHTTPTransport(), LingerTime)}
 	if cfg != nil {
@@ -34,8 +34,8 @@ func NewTransport(cfg *tls.Config) *Transport {
 	return t
 }
 
-// RoundTrip sends a request as its method wants it. If a proxy did not let it
-// through, the error is a *ProxyError.
+// RoundTrip sends req on a connection that suits its method. If a proxy did not
+// let it through, the error is a *ProxyError.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ht := t.Post
 	switch {
