@@ -429,6 +429,9 @@ func TestPaceOptions(t *testing.T) {
 		{"zero", []porter.Option{porter.WithPacing(porter.Pacing{})}, []time.Duration{60 * time.Second}},
 		{"three", []porter.Option{porter.WithPacing(porter.Pacing{Exports: 3})}, []time.Duration{60 * time.Second, 60 * time.Second}},
 		{"none", []porter.Option{porter.WithoutPacing()}, nil},
+		{"negative", []porter.Option{porter.WithPacing(porter.Pacing{Exports: -1})}, nil},
+		{"another is negative", []porter.Option{porter.WithPacing(porter.Pacing{Imports: -1, Downloads: -1, Polls: -1})}, []time.Duration{60 * time.Second}},
+		{"negative, then some", []porter.Option{porter.WithPacing(porter.Pacing{Exports: -1}), porter.WithPacing(porter.Pacing{Exports: 6})}, []time.Duration{60 * time.Second}},
 		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})}, []time.Duration{60 * time.Second}},
 	}
 	for _, tt := range tests {

@@ -85,7 +85,7 @@ func (p *Polls) ask(limit int, pause time.Duration) *poll {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := time.Now(); len(p.queue) == 0 && p.delay(now, limit, false) <= 0 {
-		p.made = append(p.made, now)
+		p.count(now)
 		return nil
 	}
 	q := &poll{limit, pause, make(chan struct{})}
@@ -121,9 +121,15 @@ func (p *Polls) serve() {
 		}
 		p.queue = slices.Delete(p.queue, i, i+1)
 		p.turns++
-		p.made = append(p.made, now)
+		p.count(now)
 		close(q.given)
 	}
+}
+
+// count counts a poll. It needs p.mu.
+func (p *Polls) count(now time.Time) {
+	p.made = append(p.made, now)
+	p.throttle.spare-- // until its answer tells
 }
 
 // next chooses whose turn it is. Of two turns one goes to who came first, so
