@@ -40,15 +40,17 @@ func (l *pollLog) most() int {
 	return most
 }
 
-// pollAs polls as a wait does, until ctx ends.
-func pollAs(ctx context.Context, p *Polls, limit int, log *pollLog, wait int) {
+// pollAs polls as a wait does, until ctx ends. Its pauses double from the first
+// to the last.
+func pollAs(ctx context.Context, p *Polls, limit int, log *pollLog, wait int, first, last time.Duration) {
 	defer p.Join()()
-	for pause := time.Duration(0); p.Wait(ctx, limit, pause) == nil; pause = min(30*time.Second, max(2*time.Second, 2*pause)) {
+	for pause := time.Duration(0); p.Wait(ctx, limit, pause) == nil; {
 		log.note(wait)
+		pause = min(last, max(first, 2*pause))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(30*time.Second, max(2*time.Second, 2*pause))):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -63,13 +65,13 @@ func TestPolls(t *testing.T) {
 		defer cancel()
 		var wg sync.WaitGroup
 		for i := range old {
-			wg.Go(func() { pollAs(ctx, p, limit, log, i) })
+			wg.Go(func() { pollAs(ctx, p, limit, log, i, 2*time.Second, 30*time.Second) })
 		}
 		time.Sleep(20 * time.Minute)
 		begun := map[int]time.Time{}
 		for i := range young {
 			begun[old+i] = time.Now()
-			wg.Go(func() { pollAs(ctx, p, limit, log, old+i) })
+			wg.Go(func() { pollAs(ctx, p, limit, log, old+i, 2*time.Second, 30*time.Second) })
 			time.Sleep(10 * time.Second) // six a minute, as exports are scheduled
 		}
 		wg.Wait()
@@ -94,6 +96,30 @@ func TestPolls(t *testing.T) {
 		}
 		if slowest > 5*time.Second {
 			t.Errorf("a new one was first looked at after %v", slowest)
+		}
+	})
+}
+
+// However often others want to look, a wait has its turn.
+func TestPollsOfHurried(t *testing.T) {
+	const limit, hurried, slow = 90, 200, 20
+	synctest.Test(t, func(t *testing.T) {
+		p, log := NewPolls(new(Clock)), new(pollLog)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i := range hurried + slow {
+			pause := time.Second
+			if i >= hurried {
+				pause = 30 * time.Second
+			}
+			wg.Go(func() { pollAs(ctx, p, limit, log, i, pause, pause) })
+		}
+		wg.Wait()
+		for i := range slow {
+			if n := len(log.of[hurried+i]); n < 9 {
+				t.Errorf("a slow one of %d polled %d times in an hour", slow, n)
+			}
 		}
 	})
 }
@@ -143,7 +169,9 @@ func TestPollsLearn(t *testing.T) {
 		{"some is left", func(now time.Time) http.Header { return limited(920, 6280, now.Add(10*time.Minute)) }, 200},
 		{"a tenth is left", func(now time.Time) http.Header { return limited(720, 6480, now.Add(10*time.Minute)) }, 0},
 		{"nothing is left", func(now time.Time) http.Header { return limited(0, 7300, now.Add(10*time.Minute)) }, 0},
-		{"a proxy's seconds", func(time.Time) http.Header { return http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Observed": {"9"}, "Ratelimit-Reset": {"600"}} }, 900},
+		{"a proxy's seconds", func(time.Time) http.Header {
+			return http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Observed": {"9"}, "Ratelimit-Reset": {"600"}}
+		}, 900},
 		{"no number", func(time.Time) http.Header { return http.Header{"Ratelimit-Remaining": {"few"}} }, 900},
 		{"over", func(now time.Time) http.Header { return limited(0, 7300, now) }, 900},
 		{"far away", func(now time.Time) http.Header { return limited(0, 7300, now.Add(48*time.Hour)) }, 900},
@@ -160,7 +188,7 @@ func TestPollsLearn(t *testing.T) {
 				defer cancel()
 				var wg sync.WaitGroup
 				for i := range 60 {
-					wg.Go(func() { pollAs(ctx, p, 90, log, i) })
+					wg.Go(func() { pollAs(ctx, p, 90, log, i, 2*time.Second, 30*time.Second) })
 				}
 				wg.Wait()
 				before := 0
