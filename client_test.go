@@ -221,7 +221,6 @@ func TestOptions(t *testing.T) {
 		{"no stall timeout", porter.WithStallTimeout(0), ""},
 		{"negative stall timeout", porter.WithStallTimeout(-1), "stall timeout is negative"},
 		{"zero pacing", porter.WithPacing(porter.Pacing{}), ""},
-		{"negative pacing", porter.WithPacing(porter.Pacing{Downloads: -1}), "a limit is negative"},
 		{"no pacing", porter.WithoutPacing(), ""},
 		{"product", porter.WithUserAgent("backup/1.0"), ""},
 		{"header in a product", porter.WithUserAgent("backup\r\nX: y"), "control character"},

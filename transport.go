@@ -53,6 +53,7 @@ type originTransport struct {
 	agent    string // the User-Agent
 	logger   *slog.Logger
 	clock    *pace.Clock
+	polls    *pace.Polls
 	answered *atomic.Bool
 }
 
@@ -91,6 +92,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	if home {
 		t.answered.Store(true)
 		t.clock.Learn(resp.Header)
+		t.polls.Learn(resp.Header)
 		if resp.StatusCode/100 == 3 {
 			t.stayHome(resp, orig.URL, redact.AddedQuery(orig.URL, req.URL))
 		}
