@@ -44,7 +44,7 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 	resp, err := a.c.do(a.req)
 	a.w.Disarm()
 	if err == nil {
-		resp.Body = netio.WatchBody(a.ctx, a.c.bare.Transport, resp.Body, a.w)
+		resp.Body = netio.WatchBody(a.ctx, resp.Body, a.w, netio.BodiesEnd(a.c.bare.Transport))
 		if resp.StatusCode < 200 || resp.StatusCode > 299 {
 			return nil, a.refused(resp)
 		}

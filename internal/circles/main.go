@@ -96,6 +96,11 @@ func load(dir string) (graph, error) {
 			g[from][to] = append(g[from][to], obj.Name())
 		}
 	}
+	for _, names := range g {
+		for _, list := range names {
+			slices.Sort(list) // info.Uses has no order
+		}
+	}
 	return g, nil
 }
 
@@ -149,7 +154,6 @@ func (g graph) explain(circle []string) {
 	for _, from := range circle {
 		for _, to := range circle {
 			if names := g[from][to]; len(names) > 0 {
-				slices.Sort(names)
 				fmt.Printf("\t%s -> %s: %s\n", from, to, strings.Join(names, " "))
 			}
 		}

@@ -1,41 +1,49 @@
 package netio
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// LingerTime is how long. It only passes whole if nothing can be read either: an end of the
-// reading closes the connection.
-const LingerTime = 2 * time.Second
+// forBodies makes the connections of t serve one request each. They send its
+// body in large pieces, and linger after a failed write.
+func forBodies(t *http.Transport, lingering time.Duration) *http.Transport {
+	t.MaxIdleConnsPerHost = -1
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &bodyConn{Conn: conn, linger: newLinger(lingering)}, nil
+	}
+	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, records, err := dialTLS(ctx, t, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &bodyConn{Conn: conn, records: records, linger: newLinger(lingering)}, nil
+	}
+	return t
+}
 
-// A bodyConn sends the body of a request in large pieces, and waits a moment
-// after a write of it failed. A server that refuses an upload early answers
-// and closes; its reset then races with its answer, and net/http reports the
-// broken pipe when the write loses. The pause lets the answer win.
+// A bodyConn sends the body of a request in large pieces, joins their records
+// where there is TLS, and lingers after a write of it failed.
 type bodyConn struct {
 	net.Conn
 	records *recordConn // what TLS writes to; nil without TLS
+	linger  *linger
 	sending atomic.Bool // a body is being read from and sent
-
-	linger  time.Duration
-	lingers atomic.Bool // only while an answer can come
-	once    sync.Once
-	closed  chan struct{}
-}
-
-func newBodyConn(conn net.Conn, records *recordConn, linger time.Duration) *bodyConn {
-	return &bodyConn{Conn: conn, records: records, linger: linger, closed: make(chan struct{})}
 }
 
 // withLinger makes the connection of req linger once it is open and greeted:
-// until then nothing is read while a write lingers.
+// until then nobody reads while a write lingers.
 func withLinger(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
@@ -44,31 +52,18 @@ func withLinger(req *http.Request) *http.Request {
 				conn = t.NetConn()
 			}
 			if c, ok := conn.(*bodyConn); ok {
-				c.lingers.Store(true)
+				c.linger.on.Store(true)
 			}
 		},
 	}))
 }
 
-func (c *bodyConn) Write(b []byte) (int, error) { return c.write(b, c.Conn.Write) }
-
-func (c *bodyConn) write(b []byte, write func([]byte) (int, error)) (int, error) {
-	n, err := write(b)
-	if err != nil && c.lingers.Load() {
-		t := time.NewTimer(c.linger)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-c.closed:
-		}
-	}
-	return n, err
-}
+func (c *bodyConn) Write(b []byte) (int, error) { return c.linger.write(b, c.Conn.Write) }
 
 // SetWriteDeadline also ends the lingering. The TLS of net/http above it sets a
-// deadline to send its last record, while net/http holds locks.
+// deadline to say goodbye, while net/http holds locks.
 func (c *bodyConn) SetWriteDeadline(t time.Time) error {
-	c.lingers.Store(false)
+	c.linger.on.Store(false)
 	return c.Conn.SetWriteDeadline(t)
 }
 
@@ -81,13 +76,14 @@ func (c *bodyConn) ReadFrom(r io.Reader) (int64, error) {
 		defer c.records.forget()
 		write = func(b []byte) (int, error) { return c.records.join(b, c.Conn.Write) }
 	}
-	return sendPieces(func(b []byte) (int, error) { return c.write(b, write) }, r)
+	// It lingers with nothing held: TLS writes to records while it reads.
+	return sendPieces(func(b []byte) (int, error) { return c.linger.write(b, write) }, r)
 }
 
 // Close closes the connection. Like that of tls.Conn, it interrupts a write
-// instead of waiting for its turn to send a last record.
+// instead of waiting for its turn to say goodbye.
 func (c *bodyConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.linger.end()
 	if c.records != nil && c.sending.Load() {
 		return c.records.Close()
 	}

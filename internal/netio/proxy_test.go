@@ -330,7 +330,7 @@ func TestNoProxyError(t *testing.T) {
 	for _, e := range []*ProxyError{
 		AsProxyError(proxied, req, nil),
 		AsProxyError(&http.Transport{}, req, errors.New("Forbidden")),
-		AsProxyError(otherTransport{}, req, errors.New("Forbidden")),
+		AsProxyError(http.NewFileTransport(nil), req, errors.New("Forbidden")),
 		AsProxyError(proxied, httptest.NewRequest(http.MethodGet, "http://gitlab.invalid/", nil), errors.New("Forbidden")),
 		AsProxyError(proxied, req, fmt.Errorf("dial: %w", errors.New("Forbidden"))),
 	} {
@@ -354,5 +354,3 @@ func TestProxyAfterRedirect(t *testing.T) {
 		t.Errorf("the request is for %s", req.URL)
 	}
 }
-
-type otherTransport struct{ http.RoundTripper }

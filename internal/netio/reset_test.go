@@ -43,7 +43,9 @@ func (r route) greeted() bool { return r != route{"http", ""} && r != route{"htt
 
 // transport returns the library's own transport, with a long linger, whose
 // connections are those of dial.
-func (r route) transport(pool *x509.CertPool, linger time.Duration, dial dialFunc) *Transport {
+func (r route) transport(
+	pool *x509.CertPool, linger time.Duration, dial func(context.Context, string, string) (net.Conn, error),
+) *Transport {
 	settings := func() *http.Transport {
 		t := NewHTTPTransport()
 		t.DialContext = dial
@@ -431,7 +433,7 @@ func TestResets(t *testing.T) {
 							req.Method = kind
 						}
 						if length != 0 {
-							req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), length
+							req.Body, req.ContentLength = io.NopCloser(random(size)), length
 						}
 						start := time.Now()
 						resp, err := tr.RoundTrip(req)
@@ -592,11 +594,4 @@ func TestPostsGetTheirOwnConnection(t *testing.T) {
 			}
 		})
 	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) {
-	clear(b)
-	return len(b), nil
 }

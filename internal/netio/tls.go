@@ -9,41 +9,35 @@ import (
 	"time"
 )
 
-type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// dialTLS dials TLS for t, whose DialContext and settings it uses. net/http
-// would do so itself, but then write every record of 16 KiB by itself; joined
-// into pieces, "upload, HTTPS" of go run ./benchmarks takes 0.8 of the time.
-// Through a proxy, net/http still does.
-func dialTLS(t *http.Transport, linger time.Duration) dialFunc {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			return nil, err
-		}
-		cfg := t.TLSClientConfig.Clone() // nil of nil
-		if cfg == nil {
-			cfg = new(tls.Config)
-		}
-		if cfg.ServerName == "" {
-			cfg.ServerName = host
-		}
-		cfg.NextProtos = []string{"http/1.1"} // what a bodyConn is used for
-		conn, err := t.DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		records := &recordConn{Conn: conn}
-		c := tls.Client(records, cfg)
-		if err := handshake(ctx, c, t.TLSHandshakeTimeout); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return newBodyConn(c, records, linger), nil
+// dialTLS dials TLS with the DialContext and settings of t. net/http would do
+// so itself, and does through a proxy, but then its records cannot be joined.
+func dialTLS(ctx context.Context, t *http.Transport, network, addr string) (*tls.Conn, *recordConn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, nil, err
 	}
+	cfg := t.TLSClientConfig.Clone() // nil of nil
+	if cfg == nil {
+		cfg = new(tls.Config)
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	cfg.NextProtos = []string{"http/1.1"} // what a bodyConn is used for
+	conn, err := t.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	records := &recordConn{Conn: conn}
+	c := tls.Client(records, cfg)
+	if err := handshake(ctx, c, t.TLSHandshakeTimeout); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return c, records, nil
 }
 
-// ErrHandshakeTimeout is a TLS handshake that was given up.
+// ErrHandshakeTimeout is a server that did not finish the TLS handshake in time.
 var ErrHandshakeTimeout = errors.New("TLS handshake took too long")
 
 func handshake(ctx context.Context, c *tls.Conn, timeout time.Duration) error {

@@ -1,11 +1,9 @@
-// Package netio is what porter asks of the network: connections that find a
-// refusal and send archives fast, the end of those on which nothing moves, and
-// what a proxy had to say. It knows no GitLab.
+// Package netio is the wire below the client: the library's own transport and
+// its connections, the watchdog of those that stall, and what a proxy said. It
+// knows HTTP, and nothing of GitLab's API.
 package netio
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"time"
 
@@ -14,19 +12,20 @@ import (
 
 // A Transport is what a client uses that was given no transport. A request
 // that is not a GET gets a connection of its own: one that was idle may be
-// closed by the other side at that very moment, and then it is unknown what
-// became of the request. A GET that this happens to is repeated.
+// closed by the other side at that very moment, and then nobody knows what
+// became of the request. A GET that this happens to is repeated. Its fields may
+// be changed before the first request.
 type Transport struct {
-	Get  *http.Transport // for requests that are safe to repeat
+	Get  *http.Transport // for GETs
 	Post *http.Transport // for all others
 }
 
-// NewTransport returns a transport with the library's settings.
+// NewTransport returns the library's own transport.
 func NewTransport() *Transport {
 	return &Transport{Get: NewHTTPTransport(), Post: forBodies(NewHTTPTransport(), LingerTime)}
 }
 
-// RoundTrip sends a request as its method wants it.
+// RoundTrip sends req on a connection that suits its method.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.Method == http.MethodGet:
@@ -40,17 +39,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections is what http.Client looks for.
 func (t *Transport) CloseIdleConnections() {
 	t.Get.CloseIdleConnections()
-	t.Post.CloseIdleConnections() // one may have been dialed for a request that has ended
+	t.Post.CloseIdleConnections() // may have dialed one that nobody waits for any more
 }
 
 // idleTime is well below the 60 s after which load balancers close a connection
 // that nobody uses.
 const idleTime = 40 * time.Second
 
-// NewHTTPTransport returns a transport with the settings of both. They speak
-// HTTP/1.1 only: over Go's HTTP/2 "download, HTTPS, HTTP/2 offered" of
-// go run ./benchmarks takes nearly twice the time, and a connection that died
-// unnoticed is used for every request until the system gives it up.
+// NewHTTPTransport returns the settings of the library's own transports. They speak
+// HTTP/1.1 only. Over Go's HTTP/2 an archive takes nearly twice the time (`go
+// run ./benchmarks`, net/http in "upload, https+h2"), and a connection that
+// died unnoticed is used for every request until the system gives it up.
 func NewHTTPTransport() *http.Transport {
 	t := cleanhttp.DefaultPooledTransport()
 	t.MaxResponseHeaderBytes = 256 << 10
@@ -59,21 +58,5 @@ func NewHTTPTransport() *http.Transport {
 	t.Protocols.SetHTTP1(true)
 	t.IdleConnTimeout = idleTime
 	t.OnProxyConnectResponse = proxyAnswer
-	return t
-}
-
-// forBodies makes the connections of t serve one request each. They send its
-// body in large pieces, and linger after a failed write.
-func forBodies(t *http.Transport, linger time.Duration) *http.Transport {
-	t.MaxIdleConnsPerHost = -1
-	dial := t.DialContext
-	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return newBodyConn(conn, nil, linger), nil
-	}
-	t.DialTLSContext = dialTLS(t, linger)
 	return t
 }

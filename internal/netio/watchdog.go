@@ -3,15 +3,11 @@ package netio
 import (
 	"context"
 	"errors"
-	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
-// ErrStalled is why a context ended on whose connection nothing moved.
+// ErrStalled is a connection on which nothing moved.
 var ErrStalled = errors.New("stalled: no byte moved within the stall timeout")
 
 // A Watchdog breaks a connection off on which nothing moves. It is armed only
@@ -19,7 +15,7 @@ var ErrStalled = errors.New("stalled: no byte moved within the stall timeout")
 //
 // It is armed for every read, so that only notes the time; the timer looks at
 // it when it fires. Resetting the timer each time would wake the runtime's
-// poller, which costs a tenth of the CPU time of a download in go run ./benchmarks.
+// poller.
 type Watchdog struct {
 	d      time.Duration // 0 if stalls are not watched for
 	ctx    context.Context
@@ -30,7 +26,7 @@ type Watchdog struct {
 	ticks  atomic.Bool // the timer will fire
 }
 
-// NewWatchdog returns a disarmed Watchdog, and a context that ends when it is
+// NewWatchdog returns a disarmed watchdog, and a context that ends when it is
 // stopped or, while it is armed, when nothing moved for d.
 func NewWatchdog(ctx context.Context, d time.Duration) (context.Context, *Watchdog) {
 	w := &Watchdog{d: d, made: time.Now()}
@@ -42,7 +38,7 @@ func NewWatchdog(ctx context.Context, d time.Duration) (context.Context, *Watchd
 	return w.ctx, w
 }
 
-// Arm has the time run, from now.
+// Arm gives the network the whole time anew.
 func (w *Watchdog) Arm() { w.armFor(w.d) }
 
 // ArmForAnswer arms it for the answer to a POST that was sent whole. Nobody
@@ -60,7 +56,7 @@ func (w *Watchdog) armFor(d time.Duration) {
 	}
 }
 
-// Disarm stops the time.
+// Disarm lets the connection rest.
 func (w *Watchdog) Disarm() { w.until.Store(0) }
 
 func (w *Watchdog) lookIn(d time.Duration) {
@@ -83,7 +79,7 @@ func (w *Watchdog) look() {
 	w.lookIn(min(left, w.d))
 }
 
-// Stop ends the watching, and the context.
+// Stop ends the watch, and the context.
 func (w *Watchdog) Stop() {
 	w.Disarm()
 	w.cancel(nil)
@@ -92,49 +88,5 @@ func (w *Watchdog) Stop() {
 	}
 }
 
-// Stalled reports whether nothing moved for too long.
+// Stalled reports whether the watchdog ended the context.
 func (w *Watchdog) Stalled() bool { return context.Cause(w.ctx) == ErrStalled }
-
-// WatchBody returns the body of an answer that rt brought, given up when w says
-// that it stalls or ctx, the caller's, ends. Its Close stops w.
-func WatchBody(ctx context.Context, rt http.RoundTripper, body io.ReadCloser, w *Watchdog) io.ReadCloser {
-	b := &watchedBody{ReadCloser: body, w: w, ctx: ctx}
-	// Those of net/http end by themselves. Hooked as well, BenchmarkGetExport
-	// takes a fiftieth more.
-	switch rt.(type) {
-	case *http.Transport, *Transport:
-	default:
-		b.unhook = context.AfterFunc(w.ctx, func() { body.Close() })
-	}
-	return b
-}
-
-type watchedBody struct {
-	io.ReadCloser
-	w      *Watchdog
-	ctx    context.Context // of the caller
-	unhook func() bool     // nil if it ends with its context by itself
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	b.w.Arm()
-	n, err := b.ReadCloser.Read(p)
-	b.w.Disarm()
-	if err != nil && err != io.EOF {
-		switch {
-		case b.ctx.Err() != nil:
-			err = wait.Ended(b.ctx)
-		case b.w.Stalled():
-			err = ErrStalled
-		}
-	}
-	return n, err
-}
-
-func (b *watchedBody) Close() error {
-	if b.unhook != nil {
-		b.unhook()
-	}
-	b.w.Stop()
-	return b.ReadCloser.Close()
-}

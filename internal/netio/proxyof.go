@@ -77,8 +77,8 @@ func isRefusal(t *http.Transport, err error) bool {
 	if statusOf(text) != 0 {
 		return true
 	}
-	// The status has no known text. Other errors that are a text alone name where
-	// they come from, or are made by functions of the user's.
+	// Nobody has heard of that status. Others who make errors of a text alone
+	// say where they come from, or are functions of the user's.
 	hooked := t.OnProxyConnectResponse != nil || t.GetProxyConnectHeader != nil ||
 		t.TLSClientConfig != nil && (t.TLSClientConfig.VerifyConnection != nil || t.TLSClientConfig.VerifyPeerCertificate != nil ||
 			t.TLSClientConfig.GetClientCertificate != nil)

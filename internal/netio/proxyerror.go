@@ -13,7 +13,7 @@ import (
 )
 
 // A ProxyError is a proxy that did not let a request through. Nothing of the
-// request was sent to GitLab.
+// request was sent to the server behind it.
 type ProxyError struct {
 	Proxy  string // host and port
 	Status int    // of its answer to CONNECT; 0 if it gave none, or one that is not known
@@ -33,7 +33,6 @@ func (e *ProxyError) Error() string {
 	return "proxy " + e.Proxy + " refused the connection: " + e.text
 }
 
-// Unwrap returns what went wrong on the way to the proxy, nil if it answered.
 func (e *ProxyError) Unwrap() error { return e.err }
 
 // Permanent reports whether the proxy would refuse again: it wants another
