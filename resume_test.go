@@ -36,10 +36,10 @@ func newResumePair(t *testing.T, opts ...portertest.Option) *resumePair {
 
 // migrate takes up a migration and returns the steps it tells.
 func (p *resumePair) migrate(
-	t *testing.T, from *porter.Checkpoint, change func(*porter.MigrateOptions),
+	t *testing.T, resume *porter.Checkpoint, change func(*porter.MigrateOptions),
 ) (m *porter.Migration, steps string, err error) {
 	t.Helper()
-	opts := porter.MigrateOptions{Import: intoNew, Resume: from, SpoolDir: t.TempDir()}
+	opts := porter.MigrateOptions{Import: intoNew, Resume: resume, SpoolDir: t.TempDir()}
 	opts.Checkpoint = func(_ context.Context, p porter.Checkpoint) error {
 		steps = strings.TrimSpace(steps + " " + string(p.Step))
 		return nil
@@ -47,7 +47,9 @@ func (p *resumePair) migrate(
 	if change != nil {
 		change(&opts)
 	}
-	m, err = porter.Migrate(t.Context(), p.from, migrateApp, p.to, opts)
+	// Another process knows nothing of what these clients have done before.
+	from, to := connectAs(t, p.src, portertest.Token), connectAs(t, p.dst, portertest.Token)
+	m, err = porter.Migrate(t.Context(), from, migrateApp, to, opts)
 	return m, steps, err
 }
 
@@ -245,6 +247,12 @@ func TestResume(t *testing.T) {
 		{name: "importing", before: func(t *testing.T, p *resumePair) *porter.Checkpoint {
 			c := at(porter.StepImporting, time.Second)
 			c.Import = start(t, p)
+			return c
+		}, steps: "done", uploads: 1},
+		{name: "importing, and a replica lags", before: func(t *testing.T, p *resumePair) *porter.Checkpoint {
+			c := at(porter.StepImporting, time.Second)
+			c.Import = start(t, p)
+			p.dst.Inject(portertest.Fault{Method: "GET", Times: 3, Do: portertest.Respond(404, nil, `{"message":"404 Project Not Found"}`)})
 			return c
 		}, steps: "done", uploads: 1},
 		{name: "importing, and it failed", before: func(t *testing.T, p *resumePair) *porter.Checkpoint {
