@@ -303,7 +303,8 @@ func exportAnswer(status ExportStatus) string {
 func BenchmarkWait(b *testing.B) {
 	const polls = 64
 	n := 0
-	c, err := NewClient("http://gitlab.test", nil, WithPolling(Polling{Backoff: ConstantBackoff(0)}), WithPacing(Pacing{Polls: 1 << 30}), WithTransport(roundTripper(func(*http.Request) string {
+	atOnce := WithPolling(Polling{Backoff: ConstantBackoff(0)})
+	c, err := NewClient("http://gitlab.test", nil, atOnce, WithPacing(Pacing{Polls: 1 << 30}), WithTransport(roundTripper(func(*http.Request) string {
 		if n++; n%polls == 0 {
 			return exportAnswer(ExportFinished)
 		}
