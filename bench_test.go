@@ -21,7 +21,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-5d77b939/porter/internal/netio"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -108,18 +107,21 @@ func (repeated) ReadAt(b []byte, off int64) (int, error) {
 // default, except for whom they trust.
 func benchConnect(tb testing.TB, s *httptest.Server, opts ...Option) *Client {
 	tb.Helper()
-	c, err := NewClient(s.URL, PrivateToken("token"), append([]Option{WithoutPacing()}, opts...)...)
+	c, err := NewClient(s.URL, PrivateToken("token"), append([]Option{WithoutPacing(), WithTransport(NewTransport(trusting(s)))}, opts...)...)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if s.Certificate() != nil {
-		pool := x509.NewCertPool()
-		pool.AddCert(s.Certificate())
-		own := c.bare.Transport.(*netio.Transport)
-		own.Get.TLSClientConfig, own.Post.TLSClientConfig = &tls.Config{RootCAs: pool}, &tls.Config{RootCAs: pool}
-	}
 	tb.Cleanup(c.bare.CloseIdleConnections)
 	return c
+}
+
+// trusting trusts the certificate of s, if it has one.
+func trusting(s *httptest.Server) *tls.Config {
+	pool := x509.NewCertPool()
+	if s.Certificate() != nil {
+		pool.AddCert(s.Certificate())
+	}
+	return &tls.Config{RootCAs: pool}
 }
 
 // benchServe serves h over scheme, http or https; the latter offers HTTP/2.
@@ -304,7 +306,7 @@ func exportAnswer(status ExportStatus) string {
 func BenchmarkWait(b *testing.B) {
 	const polls = 64
 	n := 0
-	c, err := NewClient("http://gitlab.test", nil, WithPolling(Polling{Backoff: ConstantBackoff(0)}),
+	c, err := NewClient("http://gitlab.test", nil, WithPolling(Polling{Backoff: ConstantBackoff(0)}), WithPacing(Pacing{Polls: 1 << 30}),
 		WithTransport(roundTripper(func(*http.Request) string {
 			if n++; n%polls == 0 {
 				return exportAnswer(ExportFinished)

@@ -28,7 +28,7 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 	if err := cfg.apply(opts); err != nil {
 		return nil, fmt.Errorf("new client: %w", err)
 	}
-	c := &Client{core: newCore(cfg), base: base, auth: auth, created: new(recentSet)}
+	c := &Client{core: newCore(cfg, newHTTPClient(cfg)), base: base, auth: auth, created: new(recentSet)}
 	c.bind(base, auth)
 	return c, nil
 }

@@ -221,7 +221,6 @@ func TestOptions(t *testing.T) {
 		{"no stall timeout", porter.WithStallTimeout(0), ""},
 		{"negative stall timeout", porter.WithStallTimeout(-1), "stall timeout is negative"},
 		{"zero pacing", porter.WithPacing(porter.Pacing{}), ""},
-		{"negative pacing", porter.WithPacing(porter.Pacing{Downloads: -1}), "a limit is negative"},
 		{"no pacing", porter.WithoutPacing(), ""},
 		{"product", porter.WithUserAgent("backup/1.0"), ""},
 		{"header in a product", porter.WithUserAgent("backup\r\nX: y"), "control character"},
@@ -348,8 +347,20 @@ func TestProjectRefs(t *testing.T) {
 			_, err := c.StartRelationImport(ctx, src, path, porter.RelationIssues)
 			return err
 		},
-		"StartRelationsExport": func(p porter.ProjectRef) error { _, err := c.StartRelationsExport(ctx, p, false); return err },
-		"ListRelationExports":  func(p porter.ProjectRef) error { _, err := c.ListRelationExports(ctx, p); return err },
+		"StartRelationsExport": func(p porter.ProjectRef) error { _, err := c.StartRelationsExport(ctx, p, nil); return err },
+		"WatchRelationImport": func(p porter.ProjectRef) error {
+			for _, err := range c.WatchRelationImport(ctx, p, 1) {
+				return err
+			}
+			return nil
+		},
+		"WatchRelationExports": func(p porter.ProjectRef) error {
+			for _, err := range c.WatchRelationExports(ctx, p, time.Time{}) {
+				return err
+			}
+			return nil
+		},
+		"ListRelationExports": func(p porter.ProjectRef) error { _, err := c.ListRelationExports(ctx, p); return err },
 		"Migrate": func(p porter.ProjectRef) error {
 			_, err := porter.Migrate(ctx, c, p, c, porter.MigrateOptions{Import: porter.ImportOptions{Path: "a"}})
 			return err
@@ -379,7 +390,7 @@ func TestNilWriter(t *testing.T) {
 	ctx, p := t.Context(), porter.ProjectID(1)
 	_, toErr := c.ExportTo(ctx, p, nil, nil)
 	_, downloadErr := c.DownloadExport(ctx, p, nil)
-	_, relationErr := c.DownloadRelationExport(ctx, p, porter.PortableIssues, 0, nil)
+	_, relationErr := c.DownloadRelationExport(ctx, p, porter.RelationFile{Relation: porter.PortableIssues}, nil)
 	for _, err := range []error{toErr, downloadErr, relationErr} {
 		if err == nil || !strings.HasSuffix(err.Error(), ": writer is nil") {
 			t.Errorf("error is %v", err)

@@ -351,7 +351,7 @@ func TestConnectionIsKept(t *testing.T) {
 			if err := c.ScheduleExport(t.Context(), ProjectID(1), nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.StartRelationsExport(t.Context(), ProjectID(1), false); err != nil {
+			if _, err := c.StartRelationsExport(t.Context(), ProjectID(1), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

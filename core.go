@@ -19,12 +19,20 @@ type core struct {
 	http     *http.Client // bare, bound to a server
 	clock    *pace.Clock
 	pacer    *pace.Pacer
+	polls    *pace.Polls
 	answered *atomic.Bool // the server has answered once
 }
 
-func newCore(cfg config) core {
+func newCore(cfg config, bare http.Client) core {
 	clock := new(pace.Clock)
-	return core{cfg: cfg, bare: newHTTPClient(cfg), clock: clock, pacer: pace.NewPacer(clock), answered: new(atomic.Bool)}
+	return core{
+		cfg:      cfg,
+		bare:     bare,
+		clock:    clock,
+		pacer:    pace.NewPacer(clock),
+		polls:    pace.NewPolls(clock),
+		answered: new(atomic.Bool),
+	}
 }
 
 // bind has requests to the origin of home, and to no other, carry the
@@ -38,6 +46,7 @@ func (c *core) bind(home *url.URL, auth Auth) {
 		agent:    c.cfg.userAgentHeader(),
 		logger:   c.cfg.logger,
 		clock:    c.clock,
+		polls:    c.polls,
 		answered: c.answered,
 	}
 	hc.CheckRedirect = redirectPolicy(c.bare.CheckRedirect)

@@ -23,6 +23,13 @@
 // it until they have failed for [Polling].Patience. A wait that ends before its
 // job is a [*WaitError], which says how far the job was; GitLab goes on with it.
 //
+// # Taking up again
+//
+// [ExportOptions].MaxAge takes an archive that is there already instead of
+// making another. [MigrateOptions].Checkpoint is told how far a migration has
+// come, and [MigrateOptions].Resume takes it up there in another process; so do
+// those of [ImportOptions].
+//
 // # Retrying
 //
 // A request is sent again where that is safe: a GET after any failure that may

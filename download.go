@@ -35,13 +35,13 @@ type download struct {
 	v         validator
 	name      string
 	encoding  string
-	hidden    *redact.Secrets // of the request that brought the bytes
-	ahead     []byte          // read to see what it is, and to be read again
-	off       int64           // of the next byte to come
-	wholeOnly bool            // ranges of it are refused, or of no use
-	attempts  int             // without a byte
-	broken    time.Time       // when the first of them began
-	err       error           // sticky
+	asked     *http.Request // that brought the bytes
+	ahead     []byte        // read to see what it is, and to be read again
+	off       int64         // of the next byte to come
+	wholeOnly bool          // ranges of it are refused, or of no use
+	attempts  int           // without a byte
+	broken    time.Time     // when the first of them began
+	err       error         // sticky
 	progress  *progress
 
 	mu     sync.Mutex // an HTTP transport closes what it may still be reading
@@ -108,11 +108,9 @@ func (d *download) adopt(resp *http.Response) {
 	// Without a length or chunks, HTTP/1 ends a body by closing the connection,
 	// as a broken one does.
 	d.bounded = lengthOf(resp) >= 0 || len(resp.TransferEncoding) > 0 || !resp.Close
-	if resp.Request != nil {
-		d.hidden = redact.SecretsOf(resp.Request.Context())
-		if d.request.elsewhere(resp) {
-			d.elsewhere = resp.Request.URL
-		}
+	d.asked = resp.Request
+	if d.request.elsewhere(resp) {
+		d.elsewhere = resp.Request.URL
 	}
 	d.progress.set(d.off, d.v.Size)
 	d.mu.Lock()
@@ -248,7 +246,7 @@ func (d *download) readFrom(body io.ReadCloser, b []byte) int {
 		err = io.ErrUnexpectedEOF
 	}
 	body.Close()
-	if rerr := d.resume(err); rerr != nil {
+	if rerr := d.resume(newBodyError(d.asked, err)); rerr != nil {
 		d.finish(fmt.Errorf("%s: %w", d.op, rerr))
 	}
 	return n

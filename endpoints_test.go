@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"mime"
 	"net/http"
@@ -223,14 +224,14 @@ func endpointCases() []endpointCase {
 			}},
 		}},
 		{"StartRelationsExport in batches", "export-relations", func(ctx context.Context, c *porter.Client) (any, error) {
-			since, err := c.StartRelationsExport(ctx, widget, true)
+			since, err := c.StartRelationsExport(ctx, widget, &porter.RelationsExportOptions{Batched: true})
 			return since.UTC().Round(5 * time.Second), err
 		}, []endpointAnswer{
 			{"export-relations-14.4", goldenTime("2021-10-22T10:05:00Z")},
 			{"export-relations-18.9", goldenTime("2026-02-01T10:05:00Z")},
 		}},
 		{"StartRelationsExport", "export-relations-whole", func(ctx context.Context, c *porter.Client) (any, error) {
-			_, err := c.StartRelationsExport(ctx, porter.ProjectID(4711), false)
+			_, err := c.StartRelationsExport(ctx, porter.ProjectID(4711), nil)
 			return none, err
 		}, []endpointAnswer{{"export-relations-14.4", none}, {"export-relations-18.9", none}}},
 		{"ListRelationExports", "export-relations-status", func(ctx context.Context, c *porter.Client) (any, error) {
@@ -269,20 +270,46 @@ func endpointCases() []endpointCase {
 					UpdatedAt: goldenTime("2024-05-01T10:05:01Z"), Objects: 3}}}},
 		}},
 		{"OpenRelationExport", "export-relations-download", func(ctx context.Context, c *porter.Client) (any, error) {
-			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.PortableLabels, 0))
+			return readEndpointFile(c.OpenRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableLabels}))
 		}, []endpointAnswer{
 			{"export-relations-download-14.4", endpointFile{"labels.ndjson.gz", 36, `{"title":"bug"}` + "\n"}},
 			{"export-relations-download-18.9", endpointFile{"labels.ndjson.gz", 36, `{"title":"bug"}` + "\n"}},
 		}},
 		{"DownloadRelationExport of a batch", "export-relations-download-batch", func(ctx context.Context, c *porter.Client) (any, error) {
 			var buf bytes.Buffer
-			n, err := c.DownloadRelationExport(ctx, porter.ProjectID(4711), porter.PortableIssues, 2, &buf)
+			n, err := c.DownloadRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableIssues, Batch: 2}, &buf)
 			return endpointFile{"", n, plainText(buf.Bytes())}, err
 		}, []endpointAnswer{
 			{"export-relations-download-batch-16.2", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},
 			{"export-relations-download-batch-18.9", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},
 		}},
+		{"Projects of a group", "list-group-projects", func(ctx context.Context, c *porter.Client) (any, error) {
+			return firstProject(c.Projects(ctx, porter.NamespacePath("acme/tools"), &porter.ListOptions{After: 41, Archived: porter.ArchivedSkip}))
+		}, []endpointAnswer{
+			{"list-group-projects-12.5", &porter.ListedProject{Project: porter.Project{
+				ID: 42, Name: "Widget", NameWithNamespace: "Acme / Tools / Widget", Path: "widget", PathWithNamespace: "acme/tools/widget",
+				CreatedAt: goldenTime("2019-11-04T08:00:00Z")}}},
+			{"list-group-projects-18.9", &porter.ListedProject{Project: porter.Project{
+				ID: 42, Name: "Widget", NameWithNamespace: "Acme / Tools / Widget", Path: "widget", PathWithNamespace: "acme/tools/widget",
+				CreatedAt: goldenTime("2019-11-04T08:00:00Z")}, Archived: true, DeletionOn: "2026-03-01"}},
+		}},
+		{"Projects", "list-projects", func(ctx context.Context, c *porter.Client) (any, error) {
+			return firstProject(c.Projects(ctx, nil, nil))
+		}, []endpointAnswer{
+			{"list-projects-12.6", (*porter.ListedProject)(nil)},
+			{"list-projects-18.9", &porter.ListedProject{Project: porter.Project{
+				ID: 7, Name: "notes", NameWithNamespace: "Ada / notes", Path: "notes", PathWithNamespace: "ada/notes", Description: "mine",
+				CreatedAt: goldenTime("2026-02-01T09:00:00Z")}}},
+		}},
 	}
+}
+
+// firstProject takes the first project of a list, nil if it is empty.
+func firstProject(list iter.Seq2[*porter.ListedProject, error]) (any, error) {
+	for p, err := range list {
+		return p, err
+	}
+	return (*porter.ListedProject)(nil), nil
 }
 
 // TestEndpoints compares the requests of every endpoint with ones that were

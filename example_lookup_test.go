@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"time"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 func ExampleClient_GetImport() {
@@ -46,7 +49,7 @@ func ExampleClient_GetRelationExport() {
 	ctx := context.Background()
 	project := porter.ProjectPath("team/app")
 
-	since, err := client.StartRelationsExport(ctx, project, false)
+	since, err := client.StartRelationsExport(ctx, project, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -59,4 +62,55 @@ func ExampleClient_GetRelationExport() {
 	}
 	fmt.Println(exp.Relation, exp.Status)
 	// Output: labels finished
+}
+
+// A group with its subgroups, without what is archived. A program that was
+// interrupted goes on after the last project that it has seen.
+func ExampleClient_Projects() {
+	gitlab, client := exampleGitLab()
+	defer gitlab.Close()
+	gitlab.AddProject(portertest.Project{Path: "team/tools/lint"})
+	gitlab.AddProject(portertest.Project{Path: "team/old", Archived: true})
+
+	team, err := porter.ParseNamespace("team")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for p, err := range client.Projects(context.Background(), team, &porter.ListOptions{Archived: porter.ArchivedSkip}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(p.PathWithNamespace)
+	}
+	// Output:
+	// team/app
+	// team/tools/lint
+}
+
+// A loop that tries a whole backup again, as long as that makes sense.
+func ExampleRetryable() {
+	gitlab, client := exampleGitLab()
+	defer gitlab.Close()
+	gitlab.Inject(portertest.Fault{Do: portertest.Respond(503, http.Header{"Retry-After": {"1"}}, "GitLab is being upgraded")})
+	client, err := client.With(porter.WithRetry(0, nil)) // or it would try again by itself
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for {
+		exp, err := client.ExportTo(context.Background(), porter.ProjectPath("team/app"), io.Discard, nil)
+		if err == nil {
+			fmt.Println("saved", exp.PathWithNamespace)
+			break
+		}
+		after, ok := porter.Retryable(err)
+		if !ok {
+			log.Fatal(err)
+		}
+		fmt.Println("again in", after)
+		time.Sleep(max(after, time.Second))
+	}
+	// Output:
+	// again in 1s
+	// saved team/app
 }

@@ -132,7 +132,7 @@ func ExampleClient_DownloadRelationExportFile() {
 	}
 	defer os.RemoveAll(dir)
 
-	since, err := client.StartRelationsExport(ctx, project, true)
+	since, err := client.StartRelationsExport(ctx, project, &porter.RelationsExportOptions{Batched: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -141,16 +141,16 @@ func ExampleClient_DownloadRelationExportFile() {
 		log.Fatal(err)
 	}
 	for _, e := range exports {
-		batches := []int{0} // one file
+		files := []porter.RelationFile{{Relation: e.Relation}}
 		if e.Batched {
-			batches = nil
+			files = nil
 			for _, b := range e.Batches {
-				batches = append(batches, b.Number)
+				files = append(files, porter.RelationFile{Relation: e.Relation, Batch: b.Number})
 			}
 		}
-		for _, batch := range batches {
-			name := filepath.Join(dir, fmt.Sprintf("%s-%d.ndjson.gz", e.Relation, batch))
-			if _, err := client.DownloadRelationExportFile(ctx, project, e.Relation, batch, name); err != nil {
+		for _, f := range files {
+			name := filepath.Join(dir, fmt.Sprintf("%s-%d.ndjson.gz", f.Relation, f.Batch))
+			if _, err := client.DownloadRelationExportFile(ctx, project, f, name); err != nil {
 				log.Fatal(err)
 			}
 			fmt.Println(filepath.Base(name))
@@ -174,7 +174,7 @@ func ExampleClient_StartRelationsExport() {
 		log.Fatal(err)
 	}
 
-	_, err = client.StartRelationsExport(context.Background(), porter.ProjectPath("team/app"), false)
+	_, err = client.StartRelationsExport(context.Background(), porter.ProjectPath("team/app"), nil)
 	fmt.Println(errors.Is(err, porter.ErrNotFound))
 	// Output: true
 }
@@ -186,7 +186,7 @@ func ExampleClient_WaitForRelationExports() {
 	project := porter.ProjectPath("team/app")
 	gitlab.SetRelation("team/app", "issues", portertest.Relation{Error: "no space left on device"})
 
-	since, err := client.StartRelationsExport(ctx, project, false)
+	since, err := client.StartRelationsExport(ctx, project, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net/http"
 	"os"
@@ -103,6 +105,19 @@ func ExampleClient_ExportToFile() {
 	// Output: 1048576 <nil>
 }
 
+func ExampleClient_ExportToFile_maxAge() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive() // by a run before, say
+	client, ctx := sim.source(), context.Background()
+	var err error
+
+	_, err = client.ExportToFile(ctx, porter.ProjectPath("group/app"), "app.tar.gz", &porter.ExportOptions{MaxAge: 12 * time.Hour})
+
+	fmt.Println(len(sim.src.Exports("group/app")), "export,", err)
+	// Output: 1 export, <nil>
+}
+
 func ExampleClient_Import() {
 	sim := simulate()
 	defer sim.end()
@@ -144,6 +159,46 @@ func ExampleMigrate() {
 	}
 	fmt.Println(m.Import.PathWithNamespace, m.Bytes, m.Archive.GitLabVersion, m.Import.Complete())
 	// Output: new-team/app 1048576 18.9.0 true
+}
+
+func ExampleMigrate_resume() {
+	sim := simulate()
+	defer sim.end()
+	from, to, ctx := sim.source(), sim.destination(), context.Background()
+
+	const file = "app.checkpoint.json"
+	opts := porter.MigrateOptions{
+		Import: porter.ImportOptions{Namespace: porter.NamespacePath("new-team")},
+		Checkpoint: func(_ context.Context, p porter.Checkpoint) error {
+			b, err := json.Marshal(p)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+				return err
+			}
+			return os.Rename(file+".new", file)
+		},
+	}
+	switch b, err := os.ReadFile(file); {
+	case err == nil:
+		if err := json.Unmarshal(b, &opts.Resume); err != nil {
+			log.Fatal(err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		log.Fatal(err)
+	}
+	m, err := porter.Migrate(ctx, from, porter.ProjectPath("group/app"), to, opts)
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(b, &opts.Resume) != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m.Import.PathWithNamespace, opts.Resume.Step, opts.Resume.Target, opts.Resume.Import == m.Import.ID)
+	// Output: new-team/app done new-team/app true
 }
 
 func ExampleClient_WatchExport() {
@@ -284,10 +339,8 @@ func ExampleWithTransport() {
 		log.Fatal(err)
 	}
 	pool.AppendCertsFromPEM(ca)
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: pool}
-	t.Proxy = http.ProxyFromEnvironment // or http.ProxyURL(…)
-	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")), porter.WithTransport(t))
+	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")),
+		porter.WithTransport(porter.NewTransport(&tls.Config{RootCAs: pool})))
 
 	if err != nil {
 		log.Fatal(err)

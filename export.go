@@ -78,10 +78,14 @@ func (c *Client) ScheduleExport(ctx context.Context, p ProjectRef, opts *Schedul
 	if err != nil {
 		return fmt.Errorf("schedule export: %w", err)
 	}
-	return c.scheduleExport(ctx, id, p.String(), opts)
+	return c.scheduleExport(ctx, id, p.String(), opts, nil)
 }
 
-func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *ScheduleExportOptions) error {
+// scheduleExport is ScheduleExport. It calls ahead, if that is not nil, before
+// each time that the request is sent, and sends none after an error of it.
+func (c *Client) scheduleExport(
+	ctx context.Context, id, label string, opts *ScheduleExportOptions, ahead func(context.Context) error,
+) error {
 	body, err := opts.encode()
 	if err != nil {
 		return fmt.Errorf("schedule export of %s: %w", label, err)
@@ -97,7 +101,12 @@ func (c *Client) scheduleExport(ctx context.Context, id, label string, opts *Sch
 		secrets: signed,
 		hints:   exportHints,
 		budget:  pace.Budget{Key: "export", Limit: c.cfg.pacing.Exports},
-		open: func(context.Context) (*payload, error) {
+		open: func(ctx context.Context) (*payload, error) {
+			if ahead != nil {
+				if err := ahead(ctx); err != nil {
+					return nil, err
+				}
+			}
 			return newPayload("application/json", body), nil
 		},
 	}

@@ -65,7 +65,8 @@ func (d *download) lookAhead() error {
 	case n == 0:
 		return fmt.Errorf("%s: %w: it is empty", d.op, ErrNotArchive)
 	case !isGzip(b):
-		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(d.hidden.Scrub(string(b)), 100))
+		begin := redact.SecretsOf(d.asked.Context()).Scrub(string(b))
+		return fmt.Errorf("%s: %w: it begins with %q", d.op, ErrNotArchive, redact.Line(begin, 100))
 	case d.encoding != "" && d.encoding != "identity" && compressedTwice(b):
 		return fmt.Errorf("%s: %w: the server compressed it once more (Content-Encoding %q)", d.op, ErrNotArchive, redact.Line(d.encoding, 40))
 	}
@@ -140,15 +141,7 @@ func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, e
 	if err != nil {
 		return nil, fmt.Errorf("open export: %w", err)
 	}
-	return c.openExportReader(ctx, id, p.String(), false)
-}
-
-func (c *Client) openExportReader(ctx context.Context, id, label string, outlasts bool) (*ExportReader, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return nil, err
-	}
-	return newExportReader(d)
+	return archive{c: c, id: id, label: p.String()}.reader(ctx)
 }
 
 // DownloadExport writes the finished archive to w and returns how many bytes
@@ -163,15 +156,7 @@ func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) 
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExport(ctx, id, p.String(), w, false)
-}
-
-func (c *Client) downloadExport(ctx context.Context, id, label string, w io.Writer, outlasts bool) (int64, error) {
-	d, err := c.openExport(ctx, id, label, 0, validator{}, outlasts)
-	if err != nil {
-		return 0, err
-	}
-	return copyDownload(w, d)
+	return archive{c: c, id: id, label: p.String()}.downloadTo(ctx, w)
 }
 
 // copyDownload writes what d downloads to w and closes d.

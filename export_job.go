@@ -65,6 +65,22 @@ type exportClues struct {
 	accepted bool  // GitLab has accepted it
 }
 
+// takeUp notes what another process knew of an export that does not run, and
+// reports whether it may be on its way, or be made.
+func (clues *exportClues) takeUp(k *trail, finished, recent bool) bool {
+	switch {
+	case finished && k.earlier(StepExporting, StepUploading):
+		clues.older = recent && k.earlier(StepExporting)
+		clues.accepted = true
+		return true
+	case recent && k.earlier(StepScheduling, StepExporting):
+		clues.accepted = k.earlier(StepExporting)
+		clues.unsure = errNotScheduled
+		return true
+	}
+	return false
+}
+
 // exportJob says how an export is polled.
 func (c *Client) exportJob(id, label string, clues exportClues) job[Export] {
 	return job[Export]{
@@ -88,7 +104,7 @@ func (clues *exportClues) judge(e *Export, s *sight, grace time.Duration) (bool,
 		return false, nil
 	case e.Status == ExportFinished && (s.seen || !clues.older):
 		return true, nil
-	case clues.again && clues.unsure != nil && !s.seen && s.waited >= grace/lostSchedule:
+	case clues.again && clues.unsure != nil && !s.seen && s.waited >= clues.lostAfter(grace):
 		return false, errNotScheduled
 	case e.Status == ExportFinished && s.overdue && clues.unsure != nil:
 		return false, &WaitError{Err: clues.unsure}
@@ -126,6 +142,14 @@ var errNoArchive = fmt.Errorf("%w: it left no archive to download, because it fa
 // errNotScheduled is an export whose POST was lost, and of which nothing has
 // shown since.
 var errNotScheduled = errors.New("the export was not scheduled")
+
+// lostAfter returns how long an export may not show before it was not scheduled.
+func (clues *exportClues) lostAfter(grace time.Duration) time.Duration {
+	if clues.accepted {
+		return grace
+	}
+	return grace / lostSchedule
+}
 
 // lostSchedule is the part of Grace after which an export that was perhaps not
 // scheduled, and does not show, is scheduled once more: two and a half of the

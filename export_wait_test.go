@@ -284,11 +284,11 @@ func TestExportToUploadTarget(t *testing.T) {
 						time.Sleep(5 * time.Second)
 						fallthrough
 					case "ExportTo":
-						_, err = c.ExportTo(t.Context(), exportProject, new(bytes.Buffer), opts)
+						_, err = c.ExportTo(t.Context(), exportProject, new(bytes.Buffer), &porter.ExportOptions{ScheduleExportOptions: *opts})
 					case "Migrate":
 						_, err = porter.Migrate(t.Context(), c, exportProject, c, porter.MigrateOptions{
 							Import: porter.ImportOptions{Namespace: porter.NamespacePath("new")},
-							Export: opts,
+							Export: &porter.ExportOptions{ScheduleExportOptions: *opts},
 						})
 						if p := s.Project("new/app"); (p != nil) != (tt.want == "") {
 							t.Errorf("destination is %v", p)
@@ -466,10 +466,15 @@ func TestExportToMovedProject(t *testing.T) {
 func TestExportToFileChecksFirst(t *testing.T) {
 	c, gitlab := pollSteps(t, "finished")
 	dir := t.TempDir()
-	for name, opts := range map[string]*porter.ScheduleExportOptions{
+	upload := func(url string) porter.ScheduleExportOptions {
+		return porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: url}}
+	}
+	for name, opts := range map[string]*porter.ExportOptions{
 		filepath.Join(dir, "missing", "app.tar.gz"): nil,
-		dir:                              nil,
-		filepath.Join(dir, "app.tar.gz"): {Upload: &porter.UploadTarget{URL: "ftp://example.com"}},
+		dir:                            nil,
+		filepath.Join(dir, "scheme"):   {ScheduleExportOptions: upload("ftp://example.com")},
+		filepath.Join(dir, "negative"): {MaxAge: -time.Hour},
+		filepath.Join(dir, "both"):     {ScheduleExportOptions: upload("https://example.com/a"), MaxAge: time.Hour},
 	} {
 		if _, err := c.ExportToFile(t.Context(), exportProject, name, opts); err == nil {
 			t.Errorf("no error for %s and %+v", name, opts)

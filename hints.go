@@ -14,6 +14,7 @@ const (
 	exportHints   hints = "export"
 	importHints   hints = "import"
 	relationHints hints = "relations export"
+	listHints     hints = "list"
 	foreignHints  hints = "" // not GitLab's
 )
 
@@ -78,7 +79,7 @@ func (h hints) badRequest(e *APIError) string {
 
 func (h hints) forbidden(e *APIError) string {
 	switch {
-	case e.key != "message": // the text of a token error is enough
+	case e.key != "message", h == listHints: // the text of a token error is enough
 	case h != importHints && e.Message == "403 Forbidden":
 		return "exporting needs the Maintainer role in the project"
 	case h == importHints && e.Message == "403 Forbidden":
@@ -94,11 +95,13 @@ func (h hints) notFound(e *APIError, download bool) string {
 	switch {
 	case strings.Contains(e.Message, "Namespace"):
 		return "the namespace does not exist, was renamed, or the user is no member of it"
+	case strings.Contains(e.Message, "Group"):
+		return "no such group for this user; one that was renamed is not found by its old path, and a user's own namespace is no group"
 	case strings.Contains(e.Message, "Project") && h == importHints:
 		return "no such project for this user"
 	case strings.Contains(e.Message, "Project"):
 		return "no such project for this user, or no valid token: CI job tokens and deploy tokens are not accepted here"
-	case h == importHints || e.Message != "404 Not Found":
+	case h == importHints || h == listHints || e.Message != "404 Not Found":
 		return ""
 	}
 	why := "exports may be switched off on this instance"

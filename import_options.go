@@ -1,9 +1,13 @@
 package porter
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/seed-5d77b939/porter/internal/redact"
@@ -17,10 +21,67 @@ type ImportOptions struct {
 	Namespace NamespaceRef      // nil is the user's own namespace
 	Overwrite bool              // replaces a project at that path once the import is done; needs the Owner role
 	Override  *ProjectOverrides // values to replace; nil for none
+
+	// Resume is where another process has left off, for Import; nil for the
+	// beginning.
+	Resume *Checkpoint
+	// Checkpoint is told by Import how far it has come, before and after what
+	// cannot be undone, and keeps it. An error of it ends the import there. GitLab
+	// waits meanwhile for the end of the upload, so it should not take long.
+	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
+}
+
+// UnmarshalJSON takes a number for a NamespaceID and a string for a NamespacePath.
+func (o *ImportOptions) UnmarshalJSON(b []byte) error {
+	type fields ImportOptions
+	v := struct {
+		*fields
+		Namespace json.RawMessage
+	}{fields: (*fields)(o)}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	var id *NamespaceID
+	var p NamespacePath
+	switch {
+	case v.Namespace == nil: // it stays as it was
+	case json.Unmarshal(v.Namespace, &p) == nil && string(v.Namespace) != "null":
+		o.Namespace = p
+	default:
+		o.Namespace = nil
+		if err := json.Unmarshal(v.Namespace, &id); err != nil {
+			return fmt.Errorf("namespace reference: %w", err)
+		}
+		if id != nil {
+			o.Namespace = *id
+		}
+	}
+	return nil
+}
+
+// fit refuses the checkpoint of another target, and takes the path from it if
+// there is none.
+func (o *ImportOptions) fit(p *Checkpoint) error {
+	if p == nil || p.Target == "" {
+		return nil
+	}
+	namespace, base := path.Split(string(p.Target))
+	o.Path = cmp.Or(o.Path, base)
+	other := !strings.EqualFold(o.Path, base)
+	if given, ok := o.Namespace.(NamespacePath); ok {
+		other = other || !strings.EqualFold(string(given)+"/", namespace)
+	}
+	if other {
+		return misfit("it is of an import to %s, not to %s", redact.Line(string(p.Target), 300), o.label())
+	}
+	return nil
 }
 
 // fields checks the options and returns them as GitLab's form fields.
 func (o ImportOptions) fields() (url.Values, error) {
+	if o.Resume != nil || o.Checkpoint != nil {
+		return nil, errors.New("options Resume and Checkpoint are those of Import and of Migrate: other methods can't take up again")
+	}
 	if err := checkProjectSegment(o.Path); err != nil {
 		return nil, err
 	}
@@ -35,16 +96,12 @@ func (o ImportOptions) fields() (url.Values, error) {
 	if name != "" {
 		v.Set("name", name)
 	}
-	switch ns := o.Namespace.(type) {
-	case nil:
-	case NamespaceID, NamespacePath:
-		key, value, err := ns.namespaceRef()
+	if o.Namespace != nil {
+		key, value, err := resolveNamespace(o.Namespace)
 		if err != nil {
 			return nil, err
 		}
 		v.Set(key, value)
-	default: // a pointer to one, say, by which target would not know the path
-		return nil, fmt.Errorf("namespace reference is a %T; give a NamespaceID or a NamespacePath", ns)
 	}
 	if o.Overwrite {
 		v.Set("overwrite", "true")

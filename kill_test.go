@@ -2,9 +2,12 @@ package porter_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -267,7 +270,8 @@ func TestTwoProcessesDownload(t *testing.T) {
 }
 
 // TestKillMigrateChild is the other process that the tests below kill. It
-// migrates team/app into the group new.
+// migrates team/app into the group new, and if it is given a file for
+// checkpoints, takes up the one that is there.
 func TestKillMigrateChild(t *testing.T) {
 	url := os.Getenv("PORTER_TEST_CHILD_FROM")
 	if url == "" {
@@ -275,20 +279,69 @@ func TestKillMigrateChild(t *testing.T) {
 	}
 	client := func(url string) *porter.Client {
 		soon := porter.ConstantBackoff(5 * time.Millisecond)
-		c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+		return newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
 			porter.WithUserAgent(os.Getenv("PORTER_TEST_CHILD_NAME")), porter.WithRetry(5, soon),
-			porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second}))
-		return c
+			porter.WithPolling(porter.Polling{Backoff: soon, Grace: 2 * time.Second, Patience: time.Second}))
 	}
-	_, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")),
-		porter.MigrateOptions{
-			Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
-			SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
-			NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
-		})
+	opts := porter.MigrateOptions{
+		Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
+		SpoolDir: os.Getenv("PORTER_TEST_CHILD_SPOOL"),
+		NoSpool:  os.Getenv("PORTER_TEST_CHILD_SPOOL") == "",
+	}
+	if age := os.Getenv("PORTER_TEST_CHILD_MAX_AGE"); age != "" {
+		maxAge, err := time.ParseDuration(age)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts.Export = &porter.ExportOptions{MaxAge: maxAge}
+	}
+	if file := os.Getenv("PORTER_TEST_CHILD_CHECKPOINT"); file != "" {
+		opts.Resume = killCheckpoint(t, file)
+		opts.Checkpoint = func(_ context.Context, p porter.Checkpoint) error {
+			err := writeKillCheckpoint(file, p)
+			if string(p.Step) == os.Getenv("PORTER_TEST_CHILD_HOLD") {
+				select {}
+			}
+			return err
+		}
+	}
+	m, err := porter.Migrate(t.Context(), client(url), porter.ProjectPath("team/app"), client(os.Getenv("PORTER_TEST_CHILD_TO")), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if m.Source.PathWithNamespace != "team/app" || m.Import.PathWithNamespace != "new/app" || m.Import.Status != porter.ImportFinished {
+		t.Errorf("the result is %+v", m)
+	}
+}
+
+// killCheckpoint returns the checkpoint in a file, nil if there is none yet.
+func killCheckpoint(t *testing.T, file string) *porter.Checkpoint {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	p := new(porter.Checkpoint)
+	if err == nil {
+		err = json.Unmarshal(b, p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// writeKillCheckpoint replaces the file in one move, so that whoever is killed
+// meanwhile leaves no half of it.
+func writeKillCheckpoint(file string, p porter.Checkpoint) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 // A killMigration is two instances, between which processes migrate a project.
@@ -296,7 +349,8 @@ type killMigration struct {
 	from, to *portertest.Server
 	archive  *portertest.Archive
 	spool    string // "" for none
-	started  int    // processes
+	env      []string
+	started  int // processes
 }
 
 func newKillMigration(t *testing.T, size int64, spool bool, timings portertest.Timings) *killMigration {
@@ -314,10 +368,10 @@ func newKillMigration(t *testing.T, size int64, spool bool, timings portertest.T
 	return m
 }
 
-func (m *killMigration) start(t *testing.T) *killChild {
+func (m *killMigration) start(t *testing.T, env ...string) *killChild {
 	m.started++
-	return killStartTest(t, "TestKillMigrateChild", "PORTER_TEST_CHILD_FROM="+m.from.URL,
-		"PORTER_TEST_CHILD_TO="+m.to.URL, "PORTER_TEST_CHILD_SPOOL="+m.spool, "PORTER_TEST_CHILD_NAME="+m.name())
+	return killStartTest(t, "TestKillMigrateChild", append(append([]string{"PORTER_TEST_CHILD_FROM=" + m.from.URL,
+		"PORTER_TEST_CHILD_TO=" + m.to.URL, "PORTER_TEST_CHILD_SPOOL=" + m.spool, "PORTER_TEST_CHILD_NAME=" + m.name()}, m.env...), env...)...)
 }
 
 // name is what the process that was started last goes by.

@@ -155,7 +155,8 @@ func matrixExport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	first, second := r.archive(1), r.archive(2)
 	s.ScriptExport("team/app", portertest.ExportScript{Archive: first}, portertest.ExportScript{Archive: second})
 	var buf bytes.Buffer
-	exp, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ScheduleExportOptions{Description: "Nightly"})
+	nightly := porter.ScheduleExportOptions{Description: "Nightly"}
+	exp, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: nightly})
 	if err != nil || sum(buf.Bytes()) != first.SHA256() || exp.Status != porter.ExportFinished || exp.Links.API == "" {
 		t.Fatalf("got %d bytes, %+v, %v", buf.Len(), exp, err)
 	}
@@ -257,9 +258,9 @@ func matrixUploadTarget(t *testing.T, r release, s *portertest.Server, c *porter
 	archive := r.archive(3)
 	s.ScriptExport("team/app", portertest.ExportScript{Archive: archive})
 	var buf bytes.Buffer
-	_, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ScheduleExportOptions{
+	_, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: porter.ScheduleExportOptions{
 		Upload: &porter.UploadTarget{URL: s.SignedURL("PUT", "/backups/app.tar.gz", time.Hour)},
-	})
+	}})
 	object := s.Object("/backups/app.tar.gz")
 	if (object != nil) != r.can["options"] || object != nil && object.SHA256 != archive.SHA256() {
 		t.Errorf("uploaded %+v", object)
@@ -648,7 +649,7 @@ func matrixRelationImport(t *testing.T, r release, s *portertest.Server, c *port
 
 func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	s.SetRelation(string(matrixApp), "issues", portertest.Relation{Objects: 1200})
-	since, err := c.StartRelationsExport(t.Context(), matrixApp, true)
+	since, err := c.StartRelationsExport(t.Context(), matrixApp, &porter.RelationsExportOptions{Batched: true})
 	if !r.can["relations"] {
 		unavailable(t, err)
 		return
@@ -668,7 +669,7 @@ func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 			number = list[0].Batches[i].Number
 		}
 		var buf bytes.Buffer
-		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, porter.PortableIssues, number, &buf); err != nil {
+		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, issues(number), &buf); err != nil {
 			t.Fatal(err)
 		}
 		lines += strings.Count(plainText(buf.Bytes()), "\n")

@@ -12,40 +12,57 @@ import (
 
 // MigrateOptions say how Migrate moves a project.
 type MigrateOptions struct {
-	Import     ImportOptions          // Path defaults to that of the source project
-	Export     *ScheduleExportOptions // nil for none; before 14.0 an upload target leaves nothing to move, and the error is ErrExportExpired
-	SpoolDir   string                 // holds the archive meanwhile; defaults to os.TempDir, which on some systems is memory
-	NoSpool    bool                   // nothing on disk; a broken upload then downloads again
-	SkipVerify bool                   // do not check the archive on its way
-	Strict     bool                   // an incomplete import is an error
+	Import     ImportOptions  // Path defaults to that of the source project; Resume and Checkpoint are those below
+	Export     *ExportOptions // nil for none; before 14.0 an upload target leaves nothing to move, and the error is ErrExportExpired
+	SpoolDir   string         // holds the archive meanwhile; defaults to os.TempDir, which on some systems is memory
+	NoSpool    bool           // nothing on disk; a broken upload then downloads again
+	SkipVerify bool           // do not check the archive on its way
+	Strict     bool           // an incomplete import is an error
+
+	// Resume is where another process has left off; nil for the beginning.
+	Resume *Checkpoint
+	// Checkpoint is told how far the migration has come, before and after what
+	// cannot be undone, and keeps it. An error of it ends the migration there.
+	// GitLab waits meanwhile for the end of the upload, so it should not take long.
+	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 
 // Migration is what Migrate did.
 type Migration struct {
-	Source  Project
+	Source  Project       // only its ID, if it is not there any more
 	Import  *Import       // GitLab's last answer
-	Archive *ArchiveInfo  // nil with SkipVerify
-	Bytes   int64         // of the archive
-	Elapsed time.Duration // of the whole, waits included
+	Archive *ArchiveInfo  // nil with SkipVerify, and if another process has sent it
+	Bytes   int64         // of the archive; 0 if another process has sent it
+	Elapsed time.Duration // of the whole call, waits included
 }
 
 // Migrate exports a project from one instance and imports it into another,
 // uploading while it downloads. It checks first that the destination is free
-// or, with Overwrite or without a NamespacePath, at least that it accepts the
-// token, and on the way that the archive is whole: a damaged one never becomes
-// a project. Run again after a failure, it joins an export that is still under
-// way.
+// or, with Overwrite or where its path is not known, at least that it accepts
+// the token, and on the way that the archive is whole: a damaged one never
+// becomes a project. Run again after a failure, it joins an export that is
+// still under way, and with Export.MaxAge takes the archive of one that has
+// ended.
 //
 // The archive passes through a file in SpoolDir, which needs room for all of
 // it: if its size is known and there is less, that is an error before it is
 // downloaded. On Linux /tmp is often memory and not a disk; then Migrate logs a
 // warning, and SpoolDir should name a folder on a disk, such as /var/tmp.
 //
-// The error is ErrProjectExists if the destination is taken, an *ExportError
-// or *ImportError if GitLab failed, ErrNotArchive or ErrArchiveDamaged if the
-// archive is not sound, and else one of those of ScheduleExport,
-// WaitForExport, OpenExport, StartImport and WaitForImport. Once GitLab has
-// created the project, the Migration comes with the error.
+// With Resume it takes up what another process has begun, from the last
+// checkpoint that Checkpoint was told there: nothing is exported, sent or
+// created twice. After StepUploading, it looks whether the project is at its
+// path, for Polling.Patience since that step, because GitLab may still be
+// taking it in; nothing there means that none was made. Where that path is not
+// known (one's own namespace, a NamespaceID that the user can't look up,
+// Overwrite) the error is then ErrOutcomeUnknown. A checkpoint of another
+// project or target is an error.
+//
+// The error is a *ProjectExistsError if the destination is taken, an
+// *ExportError or *ImportError if GitLab failed, ErrNotArchive or
+// ErrArchiveDamaged if the archive is not sound, and else one of those of
+// ScheduleExport, WaitForExport, OpenExport, StartImport and WaitForImport.
+// Once GitLab has created the project, the Migration comes with the error.
 func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Migration, error) {
 	if from == nil || to == nil {
 		return nil, errors.New("migrate: client is nil")
@@ -68,7 +85,8 @@ type migration struct {
 	project  ProjectRef // the source as the caller gave it
 	label    string     // that, in messages
 	opts     MigrateOptions
-	clues    importClues
+	trail    *trail
+	dest     *wholeImport
 	start    time.Time
 	result   Migration
 }
@@ -78,83 +96,127 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, err
 	}
 	var sp *diskio.Spool
-	if !m.opts.NoSpool { // an unwritable folder is an error before the hours of exporting
+	if !m.opts.NoSpool && !m.trail.earlier(StepImporting, StepDone) { // an unwritable folder is an error before the hours of exporting
 		var err error
 		if sp, err = diskio.NewSpool(m.opts.SpoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 		defer sp.Close()
 	}
-	exp, err := m.export(ctx, id, sp)
+	before, err := m.lookAtSource(ctx, id, m.trail.from.Step.sent())
 	if err != nil {
 		return nil, err
 	}
-	m.result.Source = exp.Project
-	m.result.Import, err = m.transfer(ctx, exp.ref(m.project), sp)
+	m.dest = &wholeImport{c: m.to, opts: m.opts.Import, trail: m.trail, outlasts: true}
+	imp, err := m.dest.takeUp(ctx)
+	if imp == nil && err == nil {
+		imp, err = m.move(ctx, id, before, sp)
+	}
+	if m.result.Import = imp; imp == nil {
+		return nil, m.trail.end(err)
+	}
 	if err == nil {
 		err = m.waitForImport(ctx)
 	}
 	m.result.Elapsed = time.Since(m.start)
-	if m.result.Import == nil {
-		return nil, err
-	}
 	return &m.result, err
 }
 
 // checkOptions refuses options before the first request.
-func (m *migration) checkOptions() error {
+func (m *migration) checkOptions() (err error) {
+	if m.trail, err = newTrail(m.opts.Resume, m.opts.Checkpoint); err != nil {
+		return err
+	}
+	if r := m.opts.Resume; r != nil {
+		if err := m.checkSource(r.Source); err != nil {
+			return err
+		}
+	}
+	if err := m.opts.Import.fit(m.opts.Resume); err != nil {
+		return err
+	}
 	if m.opts.Import.Path != "" { // else it is known after the first request
 		if _, err := m.opts.Import.fields(); err != nil {
 			return err
 		}
 	}
-	_, err := m.opts.Export.encode()
-	return err
+	return m.opts.Export.check()
 }
 
-// export makes the export, once nothing is known to stand in the way of what
-// comes after it.
-func (m *migration) export(ctx context.Context, id string, sp *diskio.Spool) (*Export, error) {
-	before, err := m.from.getExport(ctx, id, m.label, false)
-	if err != nil {
-		return nil, fmt.Errorf("export of %s: %w", m.label, err)
+// checkSource refuses the checkpoint of another source, which it says is id.
+func (m *migration) checkSource(id ProjectID) error {
+	given, byID := m.project.(ProjectID)
+	switch {
+	case id <= 0:
+		return misfit("it is not of a migration")
+	case byID && given != id:
+		return misfit("it is of project %d, not of project %d", id, given)
 	}
+	return nil
+}
+
+// lookAtSource looks at the export of the source. Once the archive may have
+// been sent whole, the source may be gone and is not needed; then the look may
+// be nil.
+func (m *migration) lookAtSource(ctx context.Context, id string, unneeded bool) (*Export, error) {
+	earlier := m.trail.from
+	before, err := m.from.getExport(ctx, id, m.label, unneeded)
+	switch {
+	case err != nil && unneeded && ctx.Err() == nil:
+		m.result.Source.ID = earlier.Source
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("export of %s: %w", m.label, err)
+	case earlier.Step != "" && before.ID != earlier.Source:
+		return nil, misfit("it is of project %d, not of %s, which is project %d", earlier.Source, m.label, before.ID)
+	}
+	m.result.Source = before.Project
+	m.trail.know(before.ID, "")
 	if m.opts.Import.Path == "" {
 		m.opts.Import.Path = before.Path
-		if _, err := m.opts.Import.fields(); err != nil {
+		_, err = m.opts.Import.fields()
+	}
+	return before, err
+}
+
+// move has the archive exported, once nothing is known to stand in the way of
+// what comes after it, and sends it to the destination.
+func (m *migration) move(ctx context.Context, id string, before *Export, sp *diskio.Spool) (imp *Import, err error) {
+	if before == nil {
+		if before, err = m.lookAtSource(ctx, id, false); err != nil {
 			return nil, err
 		}
 	}
-	free, err := m.checkDestination(ctx, before.PathWithNamespace)
-	if err != nil {
-		return nil, fmt.Errorf("import of %s: %w", m.opts.Import.label(), err)
+	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
+		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
 	}
-	m.clues = importClues{free: free, outlasts: true}
 	if sp != nil {
 		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.Dir()); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
+		defer sp.Close() // the import may take hours yet
 	}
-	return m.from.makeExport(ctx, before, m.project, m.opts.Export)
+	source := wholeExport{c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before}
+	_, err = source.archive(ctx, func(a archive) (err error) {
+		imp, err = m.transfer(ctx, a, sp)
+		return err
+	})
+	return imp, err
 }
 
-// transfer moves the archive of the project id and starts its import.
-func (m *migration) transfer(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
+// transfer moves the archive and starts its import.
+func (m *migration) transfer(ctx context.Context, a archive, sp *diskio.Spool) (*Import, error) {
 	if sp == nil {
-		return m.direct(ctx, id)
+		return m.direct(ctx, a)
 	}
-	defer sp.Close() // the import may take hours yet
-	return m.spooled(ctx, id, sp)
+	return m.spooled(ctx, a, sp)
 }
 
 // waitForImport waits for the import that was started.
-func (m *migration) waitForImport(ctx context.Context) error {
-	imp, err := last(m.to.watchImport(ctx, m.result.Import.ID.String(), m.opts.Import.label()))
-	if imp != nil {
-		m.result.Import = imp
-	}
-	if err == nil && m.opts.Strict && !imp.Complete() {
-		err = &ImportError{imp}
+func (m *migration) waitForImport(ctx context.Context) (err error) {
+	m.result.Import, err = m.dest.wait(ctx, m.result.Import)
+	if err == nil && m.opts.Strict && !m.result.Import.Complete() {
+		err = &ImportError{m.result.Import}
 	}
 	return err
 }
@@ -162,13 +224,13 @@ func (m *migration) waitForImport(ctx context.Context) error {
 // checkDestination looks whether the destination is free. If its path is not
 // known, or to be overwritten, it asks for any project, that of the source, as
 // a token that is not accepted is better found before the hours of exporting.
-func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (free bool, err error) {
-	if _, ok := m.opts.Import.target(); ok && !m.opts.Import.Overwrite {
-		return m.to.isFree(ctx, m.opts.Import, false)
+func (m *migration) checkDestination(ctx context.Context, source ProjectPath) error {
+	if err := m.dest.look(ctx, false); err != nil || m.dest.target != "" {
+		return err
 	}
-	_, err = m.to.lookUp(ctx, source, true)
+	_, err := m.to.lookUp(ctx, source, true)
 	if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
-		return false, err
+		return err
 	}
-	return false, wait.Ended(ctx)
+	return wait.Ended(ctx)
 }

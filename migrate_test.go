@@ -700,7 +700,7 @@ func TestMigratePassesOptions(t *testing.T) {
 	opts.Path, opts.Name = "moved", "Moved App"
 	opts.Override = &porter.ProjectOverrides{Visibility: porter.VisibilityInternal}
 	_, err := porter.Migrate(t.Context(), connect(t, src), migrateApp, connect(t, dst), porter.MigrateOptions{
-		Import: opts, Export: &porter.ScheduleExportOptions{Description: "As of today"},
+		Import: opts, Export: &porter.ExportOptions{ScheduleExportOptions: porter.ScheduleExportOptions{Description: "As of today"}},
 	})
 	if err != nil {
 		t.Fatal(err)

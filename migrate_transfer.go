@@ -14,12 +14,12 @@ import (
 // spooled moves the archive through a file: one goroutine downloads it, one
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
-func (m *migration) spooled(ctx context.Context, id string, sp *diskio.Spool) (*Import, error) {
+func (m *migration) spooled(ctx context.Context, a archive, sp *diskio.Spool) (*Import, error) {
 	t := &relay{m: m, sp: sp, failure: make(chan error, 1)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	defer t.end()
 
-	r, err := m.from.openExportReader(t.ctx, id, m.label, true)
+	r, err := a.reader(t.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,20 +104,20 @@ func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*
 			return nil, err
 		}
 	}
-	return m.to.startImportSurely(ctx, Source{
+	return m.dest.start(ctx, Source{
 		Name: defaultFileName,
 		Size: size,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return sp.ApprovedReader(ctx), nil },
-	}, m.opts.Import, m.clues)
+	})
 }
 
 // direct feeds the upload from the download, with nothing on disk.
-func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
-	imp, err := m.to.startImportSurely(ctx, Source{
+func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
+	imp, err := m.dest.start(ctx, Source{
 		Name: defaultFileName,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			r, err := m.from.openExportReader(ctx, id, m.label, true)
+			r, err := a.reader(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -127,7 +127,7 @@ func (m *migration) direct(ctx context.Context, id string) (*Import, error) {
 			}
 			return d, nil
 		},
-	}, m.opts.Import, m.clues)
+	})
 	if source := (*sourceError)(nil); imp == nil && errors.As(err, &source) {
 		err = source.err // this one knows that it is not the destination's
 	}

@@ -47,7 +47,7 @@ func TestEventsOfWait(t *testing.T) {
 			got = append(got, line)
 		}
 		want := []string{
-			"status none", "status started", "retry 1 30s", "retry 2 1m30s",
+			"status none", "status started", "retry 1 30s", "retry 2 1m30s", "retry 2 1m0s", "retry 2 30s",
 			"status started", "retry 1 30s", "status finished",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -68,7 +68,7 @@ func TestEventsOfLastLook(t *testing.T) {
 		if _, err := c.WaitForExport(ctx, porter.ProjectID(42)); err != nil {
 			t.Fatal(err)
 		}
-		if retry := log.of(porter.EventRetry); len(retry) != 1 || retry[0].Delay != 59*time.Second || gitlab.times[1] != 59*time.Second {
+		if retry := log.pauses(porter.EventRetry); len(retry) != 1 || retry[0].Delay != 59*time.Second || gitlab.times[1] != 59*time.Second {
 			t.Errorf("told %+v, polled after %v", retry, gitlab.times)
 		}
 	})

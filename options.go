@@ -43,12 +43,21 @@ func (p *Polling) setDefaults() {
 	}
 }
 
-// Pacing holds the limits that GitLab sets per user and minute. Zero fields
-// stand for what a client has already, which at first are GitLab's defaults.
+// Pacing holds what a client, with all that are derived from it, keeps to by
+// itself: the limits that GitLab sets per user and minute, and how often its
+// waits poll. Zero fields stand for what a client has already, which at first
+// are the defaults; a negative one is none.
 type Pacing struct {
 	Exports   int // exports scheduled per minute; the default is 6
 	Imports   int // imports started per minute; the default is 6
 	Downloads int // downloads of one project per minute; the default is 1
+	// Polls is how many polls per minute all waits make together, whatever
+	// Polling.Backoff says. The default is 90, of the 120 requests of any kind that
+	// GitLab allows itself where its limit for all is switched on. If answers tell
+	// that less is left of that, as those of 18.6 and later do, the waits make
+	// less. If there are more waits than a quarter of Polls, they look once a
+	// minute at a job that has run for one, when its export ends.
+	Polls int
 }
 
 func (p *Pacing) setDefaults() {
@@ -60,6 +69,9 @@ func (p *Pacing) setDefaults() {
 	}
 	if p.Downloads == 0 {
 		p.Downloads = 1
+	}
+	if p.Polls == 0 {
+		p.Polls = 90
 	}
 }
 
@@ -116,13 +128,14 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTransport sends requests through rt, whatever WithHTTPClient says. One
-// that speaks HTTP/2 should look for connections that died unnoticed, as an
+// WithTransport sends requests through rt, whatever WithHTTPClient says. For
+// another certificate or authority, NewTransport keeps what is good in the
+// library's own, which also can be inside rt. Any other one that
+// speaks HTTP/2 should look for connections that died unnoticed, as an
 // http.Transport does with an HTTP2.SendPingTimeout, because otherwise they are
-// used again; the library's own transport speaks HTTP/1.1, and sends no POST on
-// a connection that was used before. Where the server
-// closes a connection in the middle of an upload that it refuses, the library's
-// own still finds the refusal, while others may find the connection broken.
+// used again; and where the server closes a connection in the middle of an
+// upload that it refuses, it may find the connection broken instead of the
+// refusal.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(cfg *config) error {
 		if rt == nil {
@@ -215,21 +228,21 @@ func WithStallTimeout(d time.Duration) Option {
 }
 
 // WithPacing sets the limits that the client keeps to by itself. Zero fields
-// of p keep what they are. It takes back WithoutPacing.
+// of p keep what they are, and a negative one switches that limit off. It takes
+// back WithoutPacing.
 func WithPacing(p Pacing) Option {
 	return func(cfg *config) error {
-		if p.Exports < 0 || p.Imports < 0 || p.Downloads < 0 {
-			return errors.New("pacing: a limit is negative")
-		}
 		cfg.pacing.Exports = cmp.Or(p.Exports, cfg.pacing.Exports)
 		cfg.pacing.Imports = cmp.Or(p.Imports, cfg.pacing.Imports)
 		cfg.pacing.Downloads = cmp.Or(p.Downloads, cfg.pacing.Downloads)
+		cfg.pacing.Polls = cmp.Or(p.Polls, cfg.pacing.Polls)
 		cfg.unpaced = false
 		return nil
 	}
 }
 
-// WithoutPacing lets operations start at once, whatever GitLab's limits are.
+// WithoutPacing lets operations start and waits poll at once, whatever GitLab's
+// limits are.
 func WithoutPacing() Option {
 	return func(cfg *config) error {
 		cfg.unpaced = true

@@ -11,7 +11,7 @@ func TestOptionsKeepTheRest(t *testing.T) {
 	second := ConstantBackoff(time.Second)
 	parent, err := NewClient("https://gitlab.example.com", nil,
 		WithPolling(Polling{Backoff: second, Grace: time.Hour, Patience: 2 * time.Hour}),
-		WithPacing(Pacing{Exports: 60, Imports: 70, Downloads: 80}), WithRetry(7, second))
+		WithPacing(Pacing{Exports: 60, Imports: 70, Downloads: 80, Polls: 100}), WithRetry(7, second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,8 @@ func TestOptionsKeepTheRest(t *testing.T) {
 		{"exports", []Option{WithPacing(Pacing{Exports: 1})}, func(c *config) { c.pacing.Exports = 1 }},
 		{"imports", []Option{WithPacing(Pacing{Imports: 1})}, func(c *config) { c.pacing.Imports = 1 }},
 		{"downloads", []Option{WithPacing(Pacing{Downloads: 1})}, func(c *config) { c.pacing.Downloads = 1 }},
+		{"polls", []Option{WithPacing(Pacing{Polls: 1})}, func(c *config) { c.pacing.Polls = 1 }},
+		{"no limits", []Option{WithPacing(Pacing{Exports: -1, Polls: -2})}, func(c *config) { c.pacing.Exports, c.pacing.Polls = -1, -2 }},
 		{"pacing again", []Option{WithoutPacing(), WithPacing(Pacing{Imports: 1})}, func(c *config) { c.pacing.Imports = 1 }},
 		{"retries", []Option{WithRetry(1, nil)}, func(c *config) { c.retries = 1 }},
 		{"their backoff", []Option{WithRetry(7, minute)}, func(c *config) { c.backoff = minute }},

@@ -76,6 +76,19 @@ func (l *eventLog) of(kind porter.EventKind) []porter.Event {
 	return slices.DeleteFunc(slices.Clone(l.events), func(ev porter.Event) bool { return ev.Kind != kind })
 }
 
+// pauses is of, without the heartbeats of a pause that has been told.
+func (l *eventLog) pauses(kind porter.EventKind) []porter.Event {
+	var begun []porter.Event
+	last := map[string]porter.Event{}
+	for _, ev := range l.of(kind) {
+		if was, ok := last[ev.Project]; !ok || ev.Attempt != was.Attempt || ev.Delay >= was.Delay {
+			begun = append(begun, ev)
+		}
+		last[ev.Project] = ev
+	}
+	return begun
+}
+
 // delays rounds the delays of events down to seconds.
 func delays(events []porter.Event) []time.Duration {
 	var d []time.Duration
@@ -221,7 +234,7 @@ func TestPaceOrder(t *testing.T) {
 		for i := 6; i < 25; i++ {
 			want = append(want, time.Duration(i/6)*time.Minute-time.Second) // and 9xx ms
 		}
-		paced := events.of(porter.EventPaced)
+		paced := events.pauses(porter.EventPaced)
 		if diff := cmp.Diff(want, delays(paced)); diff != "" {
 			t.Errorf("EventPaced (-want +got):\n%s", diff)
 		}
@@ -261,7 +274,7 @@ func TestPaceCanceledWaiters(t *testing.T) {
 		if err := c.ScheduleExport(t.Context(), s.projects[12], nil); err != nil {
 			t.Fatal(err)
 		}
-		paced := delays(events.of(porter.EventPaced))
+		paced := delays(events.pauses(porter.EventPaced))
 		if len(paced) != 7 || paced[6] > 51*time.Second {
 			t.Errorf("delays are %v", paced)
 		}
@@ -337,7 +350,7 @@ func TestPaceDownloads(t *testing.T) {
 		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
 			t.Errorf("%d requests were refused", n)
 		}
-		if n := len(events.of(porter.EventPaced)); n != 1 {
+		if n := len(events.pauses(porter.EventPaced)); n != 1 {
 			t.Errorf("%d waited", n)
 		}
 	})
@@ -377,7 +390,7 @@ func TestPaceImports(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := len(events.of(porter.EventPaced)); n > 0 {
+		if n := len(events.pauses(porter.EventPaced)); n > 0 {
 			t.Fatalf("%d waited", n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -419,6 +432,12 @@ func TestPaceOptions(t *testing.T) {
 		{"zero", []porter.Option{porter.WithPacing(porter.Pacing{})}, []time.Duration{60 * time.Second}},
 		{"three", []porter.Option{porter.WithPacing(porter.Pacing{Exports: 3})}, []time.Duration{60 * time.Second, 60 * time.Second}},
 		{"none", []porter.Option{porter.WithoutPacing()}, nil},
+		{"negative", []porter.Option{porter.WithPacing(porter.Pacing{Exports: -1})}, nil},
+		{"another is negative", []porter.Option{porter.WithPacing(porter.Pacing{Imports: -1, Downloads: -1, Polls: -1})},
+			[]time.Duration{60 * time.Second}},
+		{"negative, then some",
+			[]porter.Option{porter.WithPacing(porter.Pacing{Exports: -1}), porter.WithPacing(porter.Pacing{Exports: 6})},
+			[]time.Duration{60 * time.Second}},
 		{"none, then some", []porter.Option{porter.WithoutPacing(), porter.WithPacing(porter.Pacing{Imports: 1})},
 			[]time.Duration{60 * time.Second}},
 	}
@@ -434,7 +453,7 @@ func TestPaceOptions(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if diff := cmp.Diff(tt.want, delays(events.of(porter.EventPaced))); diff != "" {
+				if diff := cmp.Diff(tt.want, delays(events.pauses(porter.EventPaced))); diff != "" {
 					t.Errorf("EventPaced (-want +got):\n%s", diff)
 				}
 			})
@@ -457,7 +476,7 @@ func TestPaceShared(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, refused := len(events.of(porter.EventPaced)), refusals(s.Server, http.StatusTooManyRequests); n != 1 || refused != 0 {
+		if n, refused := len(events.pauses(porter.EventPaced)), refusals(s.Server, http.StatusTooManyRequests); n != 1 || refused != 0 {
 			t.Errorf("%d waited, %d were refused", n, refused)
 		}
 	})
@@ -500,7 +519,7 @@ func TestPaceOthersUse(t *testing.T) {
 				if version == "18.9" {
 					want = time.Minute
 				}
-				retry := events.of(porter.EventRetry)
+				retry := events.pauses(porter.EventRetry)
 				if len(retry) != 1 || retry[0].Delay > want || retry[0].Delay < want-time.Second ||
 					!errors.Is(retry[0].Err, porter.ErrRateLimited) || retry[0].Attempt != 1 {
 					t.Errorf("retries: %+v, want one after %v", retry, want)
@@ -603,7 +622,7 @@ func TestPaceLongUpload(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		paced := events.of(porter.EventPaced)
+		paced := events.pauses(porter.EventPaced)
 		if len(paced) != 1 || paced[0].Project != "new/app2" || paced[0].Delay.Round(2*time.Second) != 50*time.Second {
 			t.Errorf("waited: %+v", paced)
 		}

@@ -47,6 +47,25 @@ func (p ProjectPath) projectRef() (string, error) {
 	return string(p), nil
 }
 
+// ParseProject reads a reference to a project as people write it, in an argument
+// or a list: an ID, such as 42, or a full path, such as group/app. Nothing is
+// trimmed, and the URL of a project is an error that says what to give.
+func ParseProject(s string) (p ProjectRef, err error) {
+	id, isID, err := parseID(s)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("project %w", err)
+	case isID:
+		p = ProjectID(id)
+	default:
+		p = ProjectPath(s)
+	}
+	if _, err = p.projectRef(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
 // A NamespaceRef names a group or personal namespace: a NamespaceID or a NamespacePath.
 type NamespaceRef interface {
 	String() string
@@ -86,14 +105,60 @@ func (p NamespacePath) namespaceRef() (key, value string, err error) {
 	return "namespace", string(p), nil
 }
 
+// ParseNamespace reads a reference to a namespace as ParseProject reads one to a
+// project: an ID, such as 42, or a full path, such as group/subgroup.
+func ParseNamespace(s string) (ns NamespaceRef, err error) {
+	id, isID, err := parseID(s)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("namespace %w", err)
+	case isID:
+		ns = NamespaceID(id)
+	default:
+		ns = NamespacePath(s)
+	}
+	if _, _, err = ns.namespaceRef(); err != nil {
+		return nil, err
+	}
+	return ns, nil
+}
+
+// parseID reads an ID, and reports whether s is one or may be a path. What looks
+// like a URL can hold a secret, so an error repeats only a part of it.
+func parseID(s string) (id int64, isID bool, err error) {
+	switch {
+	case s != "" && strings.Trim(s, "0123456789") == "":
+		if id, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return 0, false, fmt.Errorf("ID %s is too large", redact.Line(s, 50))
+		}
+		return id, true, nil
+	case strings.Contains(s, ":"): // which is in no path
+		place, _, _ := strings.Cut(s[strings.LastIndex(s, "@")+1:], "?")
+		place, _, _ = strings.Cut(place, "#")
+		return 0, false, fmt.Errorf("%q looks like a URL: give the full path alone, such as group/app, or the ID", redact.Line(place, 300))
+	}
+	return 0, false, nil
+}
+
+// resolveNamespace checks a reference and returns it as a field of GitLab's forms.
+func resolveNamespace(ns NamespaceRef) (key, value string, err error) {
+	switch ns.(type) {
+	case nil:
+		return "", "", errors.New("namespace reference is nil")
+	case NamespaceID, NamespacePath:
+		return ns.namespaceRef()
+	}
+	return "", "", fmt.Errorf("namespace reference is a %T; give a NamespaceID or a NamespacePath", ns) // a pointer to one, say
+}
+
 // checkPath refuses what can be no path on any GitLab, before a request or a
 // whole upload is spent on it.
 func checkPath(what, p string) error {
 	if p == "" {
 		return fmt.Errorf("%s is empty", what)
 	}
-	if !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
-		return fmt.Errorf("%s %q holds white space or control characters", what, p)
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || isBlank(r) }) {
+		return fmt.Errorf("%s %q holds white space, control or invisible characters", what, p)
 	}
 	if strings.Contains(strings.ToLower(p), "%2f") {
 		return fmt.Errorf("%s %q is escaped already: give it with slashes", what, p)

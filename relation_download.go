@@ -8,97 +8,102 @@ import (
 	"strconv"
 )
 
-// OpenRelationExport opens the exported file of a relation, or with a batch
-// above 0 of one batch of it, for reading. It is gzipped: lines of JSON, one
-// JSON object, or a tar, as the relation is. Close the reader; it resumes and
-// checks as that of OpenExport does. The error is ErrNotFound if there is no
-// such file.
+// A RelationFile names a file that an export of relations left: that of a
+// relation, or of one batch of it.
+type RelationFile struct {
+	Relation PortableRelation
+	Batch    int // counted from 1; 0 if the relation was not exported in batches
+}
+
+// OpenRelationExport opens the exported file f for reading. It is gzipped: lines
+// of JSON, one JSON object, or a tar, as the relation is. Close the reader; it
+// resumes and checks as that of OpenExport does. The error is ErrNotFound if
+// there is no such file.
 //
 // GET /projects/:id/export_relations/download, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-download
-func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, r PortableRelation, batch int) (*ExportReader, error) {
-	f, err := c.relationFile(p, r, batch)
+func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f RelationFile) (*ExportReader, error) {
+	r, err := c.relationDownload(p, f)
 	if err != nil {
 		return nil, err
 	}
-	d, err := f.open(ctx, 0, validator{})
+	d, err := r.open(ctx, 0, validator{})
 	if err != nil {
 		return nil, err
 	}
 	return newExportReader(d)
 }
 
-// DownloadRelationExport writes the exported file of a relation, or of one
-// batch of it, to w, as DownloadExport does, and returns how many bytes it wrote.
-func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, r PortableRelation, batch int, w io.Writer) (int64, error) {
-	f, err := c.relationFile(p, r, batch)
+// DownloadRelationExport writes the exported file f to w, as DownloadExport
+// does, and returns how many bytes it wrote.
+func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f RelationFile, w io.Writer) (int64, error) {
+	r, err := c.relationDownload(p, f)
 	if err != nil {
 		return 0, err
 	}
 	if w == nil {
-		return 0, fmt.Errorf("%s: writer is nil", f.op)
+		return 0, fmt.Errorf("%s: writer is nil", r.op)
 	}
-	d, err := f.open(ctx, 0, validator{})
+	d, err := r.open(ctx, 0, validator{})
 	if err != nil {
 		return 0, err
 	}
 	return copyDownload(w, d)
 }
 
-// DownloadRelationExportFile downloads the exported file of a relation, or of
-// one batch of it, to a file, as DownloadExportFile does, and returns its size
-// in bytes.
-func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, r PortableRelation, batch int, name string) (int64, error) {
-	f, err := c.relationFile(p, r, batch)
+// DownloadRelationExportFile downloads the exported file f to the file name, as
+// DownloadExportFile does, and returns its size in bytes.
+func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f RelationFile, name string) (int64, error) {
+	r, err := c.relationDownload(p, f)
 	if err != nil {
 		return 0, err
 	}
 	s := saving{
 		c:       c,
-		op:      f.op,
-		project: f.request.project,
-		origin:  f.request.url,
-		open:    func(off int64, v validator) (*download, error) { return f.open(ctx, off, v) },
+		op:      r.op,
+		project: r.request.project,
+		origin:  r.request.url,
+		open:    func(off int64, v validator) (*download, error) { return r.open(ctx, off, v) },
 		verify:  verifyGzip,
 	}
 	return s.to(ctx, name)
 }
 
-// A relationFile is the exported file of a relation or batch.
-type relationFile struct {
+// A relationDownload is a download of a RelationFile.
+type relationDownload struct {
 	c       *Client
 	op      string
 	request request
 }
 
-func (c *Client) relationFile(p ProjectRef, r PortableRelation, batch int) (*relationFile, error) {
+func (c *Client) relationDownload(p ProjectRef, f RelationFile) (*relationDownload, error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("download relation export: %w", err)
 	}
-	if err := r.check(); err != nil {
+	if err := f.Relation.check(); err != nil {
 		return nil, fmt.Errorf("download relation export of %s: %w", p, err)
 	}
-	op := fmt.Sprintf("download export of relation %s of %s", r, p)
-	if batch < 0 {
-		return nil, fmt.Errorf("%s: batch %d is negative", op, batch)
+	op := fmt.Sprintf("download export of relation %s of %s", f.Relation, p)
+	if f.Batch < 0 {
+		return nil, fmt.Errorf("%s: batch %d is negative", op, f.Batch)
 	}
-	query := url.Values{"relation": {string(r)}}
-	if batch > 0 {
+	query := url.Values{"relation": {string(f.Relation)}}
+	if f.Batch > 0 {
 		query.Set("batched", "true")
-		query.Set("batch_number", strconv.Itoa(batch))
+		query.Set("batch_number", strconv.Itoa(f.Batch))
 	}
-	return &relationFile{c, op, request{
+	return &relationDownload{c, op, request{
 		url:     c.projectEndpoint(id, "export_relations/download?"+query.Encode()),
 		project: p.String(),
 		hints:   relationHints,
 	}}, nil
 }
 
-func (f *relationFile) open(ctx context.Context, off int64, v validator) (*download, error) {
-	d, err := openDownload(ctx, &f.c.core, f.op, f.request.project, f.request, off, v)
+func (r *relationDownload) open(ctx context.Context, off int64, v validator) (*download, error) {
+	d, err := openDownload(ctx, &r.c.core, r.op, r.request.project, r.request, off, v)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.op, err)
+		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
 	return d, nil
 }

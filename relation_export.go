@@ -48,6 +48,9 @@ const (
 	PortableSelf                      PortableRelation = "self" // the project's own attributes
 )
 
+// String returns r as GitLab writes it.
+func (r PortableRelation) String() string { return string(r) }
+
 func (r PortableRelation) check() error { return checkRelation(string(r)) }
 
 // RelationExportStatus is the state of the export of one relation, or of one
@@ -175,14 +178,19 @@ func (r *RelationExport) Complete() bool {
 
 func (b RelationBatch) failed() bool { return b.Status == RelationExportFailed }
 
+// RelationsExportOptions say how relations are exported.
+type RelationsExportOptions struct {
+	Batched bool // splits large relations into several files; GitLab before 16.2 ignores it
+}
+
 // StartRelationsExport asks GitLab to export every relation of the project as
-// a file of its own, and returns when GitLab has accepted the job. With
-// batched, large relations are split; GitLab before 16.2 ignores that.
+// a file of its own, and returns when GitLab has accepted the job. Nil options
+// are the zero value.
 //
 // It looks at the exports that are there first, and returns the server's time
-// before the request, which WaitForRelationExports takes to tell this export
-// from an earlier one. GitLab does not redo an
-// unbatched relation that it finished less than three minutes before.
+// before the request, by which WaitForRelationExports tells this export from an
+// earlier one. GitLab does not redo an unbatched relation that it finished less
+// than three minutes before.
 //
 // The error is ErrNotFound if there is no such project or direct transfer is
 // switched off on the instance, as it is by default, and ErrOutcomeUnknown,
@@ -190,12 +198,12 @@ func (b RelationBatch) failed() bool { return b.Status == RelationExportFailed }
 //
 // POST /projects/:id/export_relations, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#schedule-new-export
-func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, batched bool) (time.Time, error) {
+func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *RelationsExportOptions) (time.Time, error) {
 	id, err := resolve(p)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("start relations export: %w", err)
 	}
-	body := []byte(`{"batched":` + strconv.FormatBool(batched) + `}`)
+	body := []byte(`{"batched":` + strconv.FormatBool(opts != nil && opts.Batched) + `}`)
 	var asked time.Time
 	r := &request{
 		method:  http.MethodPost,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,32 @@ const relationsSlack = 5 * time.Second
 // that are there are taken for all, and those of an earlier export for reused.
 const relationsQuiet = time.Minute
 
+// WatchRelationExports polls the exports of the given relations, or of all if
+// none is given, and yields the states of those that have appeared, ending when
+// they are done or with an error. The error comes last, with nil states; exports
+// of which some failed are yielded first. See WaitForRelationExports for since
+// and the errors.
+func (c *Client) WatchRelationExports(
+	ctx context.Context, p ProjectRef, since time.Time, relations ...PortableRelation,
+) iter.Seq2[[]*RelationExport, error] {
+	return func(yield func([]*RelationExport, error) bool) {
+		j, err := c.relationExportsJob(p, since, relations)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for list, err := range watch(ctx, &c.core, j) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(*list, nil) {
+				return
+			}
+		}
+	}
+}
+
 // WaitForRelationExports waits until the given relations are exported, or all
 // of them if none is given, and returns their states. GitLab does not say how
 // many there will be, so all means that every one that has appeared is done
@@ -73,13 +100,26 @@ const relationsQuiet = time.Minute
 func (c *Client) WaitForRelationExports(
 	ctx context.Context, p ProjectRef, since time.Time, relations ...PortableRelation,
 ) ([]*RelationExport, error) {
+	var states []*RelationExport
+	for list, err := range c.WatchRelationExports(ctx, p, since, relations...) {
+		if err != nil {
+			return states, err
+		}
+		states = list
+	}
+	return states, nil
+}
+
+// relationExportsJob says how the exports of relations are polled.
+func (c *Client) relationExportsJob(p ProjectRef, since time.Time, relations []PortableRelation) (job[[]*RelationExport], error) {
+	var none job[[]*RelationExport]
 	id, err := resolve(p)
 	if err != nil {
-		return nil, fmt.Errorf("wait for relation exports: %w", err)
+		return none, fmt.Errorf("watch relation exports: %w", err)
 	}
 	for _, r := range relations {
 		if err := r.check(); err != nil {
-			return nil, fmt.Errorf("wait for relation exports of %s: %w", p, err)
+			return none, fmt.Errorf("watch relation exports of %s: %w", p, err)
 		}
 	}
 	w := relationsWait{
@@ -93,21 +133,18 @@ func (c *Client) WaitForRelationExports(
 		w.fresh = newest.Add(1)
 		w.sure = w.fresh
 	}
-	list, err := last(watch(ctx, &c.core, job[[]*RelationExport]{
+	return job[[]*RelationExport]{
 		op:       "relation exports",
 		project:  p.String(),
 		accepted: !since.IsZero(),
 		get: func(ctx context.Context) (*[]*RelationExport, error) {
 			list, err := c.listRelationExports(ctx, id, p.String(), true)
+			list = w.ours(list)
 			return &list, err
 		},
-		status: func(list *[]*RelationExport) (string, bool) { return w.summary(w.ours(*list)), true },
-		judge:  func(list *[]*RelationExport, _ *sight) (bool, error) { return w.judge(w.ours(*list)) },
-	}))
-	if list == nil {
-		return nil, err
-	}
-	return w.ours(*list), err
+		status: func(list *[]*RelationExport) (string, bool) { return w.summary(*list), true },
+		judge:  func(list *[]*RelationExport, _ *sight) (bool, error) { return w.judge(*list) },
+	}, nil
 }
 
 // relationsWait knows which rows belong to the export that is waited for.

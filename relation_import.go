@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -118,29 +119,51 @@ func (c *Client) listRelationImports(ctx context.Context, id, label string, once
 	return list, err
 }
 
+// WatchRelationImport polls the single-relation import with the given ID, which
+// StartRelationImport returned, and yields every answer that lists it, ending
+// with the terminal one or with an error. The error comes last, with a nil
+// RelationImport; an import that failed is yielded first and then is a
+// *RelationImportError. See WaitForRelationImport for the errors.
+func (c *Client) WatchRelationImport(ctx context.Context, p ProjectRef, id int64) iter.Seq2[*RelationImport, error] {
+	return func(yield func(*RelationImport, error) bool) {
+		project, err := resolve(p)
+		switch {
+		case err != nil:
+			yield(nil, fmt.Errorf("watch relation import: %w", err))
+			return
+		case id <= 0:
+			yield(nil, fmt.Errorf("watch relation import of %s: ID %d is not positive", p, id))
+			return
+		}
+		for i, err := range watch(ctx, &c.core, c.relationImportJob(project, p.String(), id)) {
+			if (i != nil || err != nil) && !yield(i, err) {
+				return
+			}
+		}
+	}
+}
+
 // WaitForRelationImport waits until the single-relation import with the given
 // ID, which StartRelationImport returned, is finished. The error is a
 // *RelationImportError if it failed and a *WaitError if ctx ended first, if
 // polls were refused or kept failing for Polling.Patience, or, wrapping
 // ErrNotFound, if the project shows no such import for Polling.Grace or no
 // longer. An import still under way a day after it was created is a *WaitError
-// too: GitLab itself then takes it for dead. The last answer comes with the
-// error.
+// too: GitLab itself then takes it for dead. The last answer that listed it
+// comes with the error.
 func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int64) (*RelationImport, error) {
-	project, err := resolve(p)
-	if err != nil {
-		return nil, fmt.Errorf("wait for relation import: %w", err)
-	}
-	if id <= 0 {
-		return nil, fmt.Errorf("wait for relation import of %s: ID %d is not positive", p, id)
-	}
-	return last(watch(ctx, &c.core, job[RelationImport]{
+	return last(c.WatchRelationImport(ctx, p, id))
+}
+
+// relationImportJob says how a single-relation import is polled. One that is
+// not listed is nil.
+func (c *Client) relationImportJob(project, label string, id int64) job[RelationImport] {
+	return job[RelationImport]{
 		op:       "relation import",
-		project:  p.String(),
+		project:  label,
 		accepted: c.created.has(relationImportKey(id)),
-		// An import that is not listed is nil.
 		get: func(ctx context.Context) (*RelationImport, error) {
-			list, err := c.listRelationImports(ctx, project, p.String(), true)
+			list, err := c.listRelationImports(ctx, project, label, true)
 			i := slices.IndexFunc(list, func(imp *RelationImport) bool { return imp.ID == id })
 			if err != nil || i < 0 {
 				return nil, err
@@ -170,7 +193,7 @@ func (c *Client) WaitForRelationImport(ctx context.Context, p ProjectRef, id int
 			s.running()
 			return false, nil
 		},
-	}))
+	}
 }
 
 // relationImportLife is after how long an import under way no longer keeps

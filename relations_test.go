@@ -23,6 +23,13 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
+// issues names a batch of the exported issues, and uploadsFile the uploads.
+func issues(batch int) porter.RelationFile {
+	return porter.RelationFile{Relation: porter.PortableIssues, Batch: batch}
+}
+
+var uploadsFile = porter.RelationFile{Relation: porter.PortableUploads}
+
 func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 	c := mocked(t, noRequest(t))
 	app := porter.ProjectPath("team/app")
@@ -32,7 +39,7 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		call func() error
 		want string
 	}{
-		{"start", func() error { _, err := c.StartRelationsExport(ctx, nil, false); return err },
+		{"start", func() error { _, err := c.StartRelationsExport(ctx, nil, nil); return err },
 			"start relations export: project reference is nil"},
 		{"list", func() error { _, err := c.ListRelationExports(ctx, porter.ProjectPath("app")); return err },
 			`list relation exports: project path "app" has no namespace`},
@@ -45,25 +52,34 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		{"get no line", func() error { _, err := c.GetRelationExport(ctx, app, "labels\n"); return err },
 			`get relation export of team/app: relation "labels\n" holds control characters`},
 		{"wait", func() error { _, err := c.WaitForRelationExports(ctx, nil, time.Time{}); return err },
-			"wait for relation exports: project reference is nil"},
+			"watch relation exports: project reference is nil"},
 		{"wait for no relation", func() error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{}, porter.PortableLabels, "")
 			return err
-		}, "wait for relation exports of team/app: relation is empty"},
-		{"open", func() error { _, err := c.OpenRelationExport(ctx, nil, porter.PortableLabels, 0); return err },
+		}, "watch relation exports of team/app: relation is empty"},
+		{"open", func() error {
+			_, err := c.OpenRelationExport(ctx, nil, porter.RelationFile{Relation: porter.PortableLabels})
+			return err
+		},
 			"download relation export: project reference is nil"},
-		{"open no relation", func() error { _, err := c.OpenRelationExport(ctx, app, "", 0); return err },
+		{"open no relation", func() error { _, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: ""}); return err },
 			"download relation export of team/app: relation is empty"},
-		{"open no line", func() error { _, err := c.OpenRelationExport(ctx, app, "a\rb", 0); return err },
+		{"open no line", func() error {
+			_, err := c.OpenRelationExport(ctx, app, porter.RelationFile{Relation: "a\rb"})
+			return err
+		},
 			`download relation export of team/app: relation "a\rb" holds control characters`},
-		{"negative batch", func() error { _, err := c.DownloadRelationExport(ctx, app, porter.PortableLabels, -1, nil); return err },
+		{"negative batch", func() error {
+			_, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels, Batch: -1}, nil)
+			return err
+		},
 			"batch -1 is negative"},
 		{"no file", func() error {
-			_, err := c.DownloadRelationExportFile(ctx, app, porter.PortableLabels, 0, "")
+			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, "")
 			return err
 		}, "download export of relation labels of team/app: "},
 		{"a folder", func() error {
-			_, err := c.DownloadRelationExportFile(ctx, app, porter.PortableLabels, 0, t.TempDir())
+			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, t.TempDir())
 			return err
 		}, "download export of relation labels of team/app: "},
 	}
@@ -110,7 +126,7 @@ func TestRelationsErrors(t *testing.T) {
 		"start relations export of team/app: POST /api/v4/projects/team%2Fapp/export_relations: ": func(
 			ctx context.Context, c *porter.Client,
 		) error {
-			_, err := c.StartRelationsExport(ctx, app, true)
+			_, err := c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true})
 			return err
 		},
 		"list relation exports of team/app: GET /api/v4/projects/team%2Fapp/export_relations/status: ": func(
@@ -134,7 +150,7 @@ func TestRelationsErrors(t *testing.T) {
 		"download export of relation issues of team/app: GET /api/v4/projects/team%2Fapp/export_relations/download: ": func(
 			ctx context.Context, c *porter.Client,
 		) error {
-			_, err := c.OpenRelationExport(ctx, app, porter.PortableIssues, 1)
+			_, err := c.OpenRelationExport(ctx, app, issues(1))
 			return err
 		},
 	}
@@ -237,7 +253,7 @@ func TestStartRelationsExportTime(t *testing.T) {
 					}
 				}
 				asked := time.Now().Add(skew + tt.begun)
-				since, err := c.StartRelationsExport(t.Context(), porter.ProjectID(1), false)
+				since, err := c.StartRelationsExport(t.Context(), porter.ProjectID(1), nil)
 				if !errors.Is(err, tt.is) || tt.is == nil && err != nil {
 					t.Errorf("error %v, want %v", err, tt.is)
 				}
@@ -478,7 +494,7 @@ func TestWaitForRelationExports(t *testing.T) {
 						ctx, cancel = context.WithTimeoutCause(ctx, tt.cancel, errors.New("budget spent"))
 						defer cancel()
 					}
-					since, err := c.StartRelationsExport(ctx, porter.ProjectPath("team/app"), true)
+					since, err := c.StartRelationsExport(ctx, porter.ProjectPath("team/app"), &porter.RelationsExportOptions{Batched: true})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -706,7 +722,7 @@ func TestRelationsOfServer(t *testing.T) {
 						if _, err := c.GetRelationExport(ctx, app, porter.PortableLabels); !errors.Is(err, porter.ErrNotFound) {
 							t.Errorf("at first: %v", err)
 						}
-						since, err := c.StartRelationsExport(ctx, app, false)
+						since, err := c.StartRelationsExport(ctx, app, nil)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -719,29 +735,29 @@ func TestRelationsOfServer(t *testing.T) {
 							t.Errorf("got %+v, %v", labels, err)
 						}
 						var buf bytes.Buffer
-						if _, err := c.DownloadRelationExport(ctx, app, porter.PortableLabels, 0, &buf); err != nil ||
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, &buf); err != nil ||
 							strings.Count(plainText(buf.Bytes()), "\n") != 7 {
 							t.Errorf("got %q, %v", plainText(buf.Bytes()), err)
 						}
 						file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-						n, err := c.DownloadRelationExportFile(ctx, app, porter.PortableUploads, 0, file)
+						n, err := c.DownloadRelationExportFile(ctx, app, uploadsFile, file)
 						b, _ := os.ReadFile(file)
 						if err != nil || n != int64(len(b)) || sum(b) != archives["uploads"].SHA256() {
 							t.Errorf("got %d of %d bytes, %v", len(b), n, err)
 						}
-						if r, err := c.OpenRelationExport(ctx, app, porter.PortableUploads, 0); err != nil {
+						if r, err := c.OpenRelationExport(ctx, app, uploadsFile); err != nil {
 							t.Error(err)
 						} else if name := r.Name(); r.Size() != archives["uploads"].Size() || downloads == portertest.FromDisk &&
 							name != "uploads.tar.gz" || r.Close() != nil {
 							t.Errorf("size %d, name %q", r.Size(), name)
 						}
-						if _, err := c.DownloadRelationExport(ctx, app, "typo", 0, io.Discard); err == nil ||
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard); err == nil ||
 							!strings.Contains(err.Error(), "400 relation is not portable") {
 							t.Errorf("got %v", err)
 						}
 
 						// Within three minutes nothing is redone.
-						again, err := c.StartRelationsExport(ctx, app, false)
+						again, err := c.StartRelationsExport(ctx, app, nil)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -750,7 +766,7 @@ func TestRelationsOfServer(t *testing.T) {
 							t.Errorf("reused %v, %v", reused, err)
 						}
 						time.Sleep(5 * time.Minute)
-						if again, err = c.StartRelationsExport(ctx, app, false); err != nil {
+						if again, err = c.StartRelationsExport(ctx, app, nil); err != nil {
 							t.Fatal(err)
 						}
 						redone, err := c.WaitForRelationExports(ctx, app, again, porter.PortableLabels)
@@ -759,7 +775,7 @@ func TestRelationsOfServer(t *testing.T) {
 						}
 
 						// In batches; GitLab before 16.2 makes none.
-						if again, err = c.StartRelationsExport(ctx, app, true); err != nil {
+						if again, err = c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: true}); err != nil {
 							t.Fatal(err)
 						}
 						list, err = c.WaitForRelationExports(ctx, app, again, porter.PortableIssues, porter.PortableSelf)
@@ -770,7 +786,7 @@ func TestRelationsOfServer(t *testing.T) {
 						wantFiles, missing := 3, porter.ErrNotFound
 						if version < "16.2" {
 							wantFiles = 1
-						} else if _, err := c.DownloadRelationExport(ctx, app, porter.PortableIssues, 4, io.Discard); !errors.Is(err,
+						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard); !errors.Is(err,
 							missing) || !strings.Contains(err.Error(), "Batch not found") {
 							t.Errorf("got %v", err)
 						}
@@ -802,7 +818,7 @@ func countIssues(t *testing.T, c *porter.Client, app porter.ProjectRef, list []*
 		}
 		for _, n := range batches {
 			var buf bytes.Buffer
-			if _, err := c.DownloadRelationExport(t.Context(), app, e.Relation, n, &buf); err != nil {
+			if _, err := c.DownloadRelationExport(t.Context(), app, porter.RelationFile{Relation: e.Relation, Batch: n}, &buf); err != nil {
 				t.Fatal(err)
 			}
 			files++
@@ -832,7 +848,7 @@ func TestRelationsRefusedByServer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, tt.opts, func(t *testing.T, s *portertest.Server, c *porter.Client) {
 				s.AddProject(portertest.Project{Path: "team/app", FormerPaths: []string{"team/old"}})
-				_, err := c.StartRelationsExport(t.Context(), tt.path, false)
+				_, err := c.StartRelationsExport(t.Context(), tt.path, nil)
 				if err == nil || !strings.Contains(err.Error(), tt.err) || tt.is != nil && !errors.Is(err, tt.is) {
 					t.Errorf("got %v, want %s", err, tt.err)
 				}
@@ -849,7 +865,7 @@ func TestRelationsRefusedByServer(t *testing.T) {
 					relationsServer(s)
 					s.AddUser(portertest.User{Username: "other", Token: "glpat-other"})
 					s.AddMember("team", "other", portertest.Maintainer)
-					since, err := c.StartRelationsExport(t.Context(), porter.ProjectPath("team/app"), false)
+					since, err := c.StartRelationsExport(t.Context(), porter.ProjectPath("team/app"), nil)
 					if err == nil {
 						_, err = c.WaitForRelationExports(t.Context(), porter.ProjectPath("team/app"), since)
 					}
@@ -871,7 +887,7 @@ func TestRelationFileResumes(t *testing.T) {
 				func(t *testing.T, s *portertest.Server, c *porter.Client) {
 					ctx, app := t.Context(), porter.ProjectPath("team/app")
 					uploads := relationsServer(s)["uploads"]
-					since, err := c.StartRelationsExport(ctx, app, false)
+					since, err := c.StartRelationsExport(ctx, app, nil)
 					if err == nil {
 						_, err = c.WaitForRelationExports(ctx, app, since, porter.PortableUploads)
 					}
@@ -887,7 +903,7 @@ func TestRelationFileResumes(t *testing.T) {
 					}
 					cut(3)
 					var buf bytes.Buffer
-					if n, err := c.DownloadRelationExport(ctx, app, porter.PortableUploads, 0, &buf); err != nil || n != uploads.Size() ||
+					if n, err := c.DownloadRelationExport(ctx, app, uploadsFile, &buf); err != nil || n != uploads.Size() ||
 						sum(buf.Bytes()) != uploads.SHA256() {
 						t.Errorf("got %d bytes, %v", n, err)
 					}
@@ -899,14 +915,14 @@ func TestRelationFileResumes(t *testing.T) {
 					}
 					cut(1)
 					file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.PortableUploads, 0, file); err == nil ||
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil ||
 						!strings.Contains(err.Error(), "download export of relation uploads of team/app: ") {
 						t.Errorf("got %v", err)
 					}
 					if fi, err := os.Stat(file + ".part"); err != nil || fi.Size() == 0 {
 						t.Errorf("no part file: %v", err)
 					}
-					if n, err := impatient.DownloadRelationExportFile(ctx, app, porter.PortableUploads, 0, file); err != nil ||
+					if n, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err != nil ||
 						n != uploads.Size() {
 						t.Errorf("got %d, %v", n, err)
 					}
@@ -926,10 +942,10 @@ func TestRelationFileResumes(t *testing.T) {
 
 					// A part file of one relation is not continued by another.
 					cut(1)
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.PortableUploads, 0, file); err == nil {
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil {
 						t.Error("not cut")
 					}
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.PortableLabels, 0, file); err != nil {
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, file); err != nil {
 						t.Fatal(err)
 					}
 					b, _ = os.ReadFile(file)
@@ -951,7 +967,7 @@ func TestRelationsFailOnServer(t *testing.T) {
 			ctx, app := t.Context(), porter.ProjectPath("team/app")
 			relationsServer(s)
 			s.SetRelation("team/app", "issues", portertest.Relation{Objects: 2300, Error: "no space left on device"})
-			since, err := c.StartRelationsExport(ctx, app, batched)
+			since, err := c.StartRelationsExport(ctx, app, &porter.RelationsExportOptions{Batched: batched})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -965,11 +981,11 @@ func TestRelationsFailOnServer(t *testing.T) {
 			if batched {
 				batch = 1
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, porter.PortableIssues, batch, io.Discard); !errors.Is(err,
+			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard); !errors.Is(err,
 				porter.ErrNotFound) || !strings.Contains(err.Error(), "file not found") {
 				t.Errorf("got %v", err)
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, porter.PortableIssues, 1-batch, io.Discard); err == nil ||
+			if _, err := c.DownloadRelationExport(ctx, app, issues(1-batch), io.Discard); err == nil ||
 				!strings.Contains(err.Error(), "400 Export is ") {
 				t.Errorf("got %v", err)
 			}

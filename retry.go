@@ -4,28 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/seed-5d77b939/porter/internal/pace"
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // send sends r, as often as its method and the failures allow, and returns
 // the first 2xx answer. The caller closes its body, unless r.read did.
 func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 	var last error
+	var turn *pace.Turn
 	var since time.Time // the first failure
-	turns := 0          // that a 429 cost, which are no failures
+	lost := 0           // turns that a 429 cost, which are no failures
 	if r.open != nil {
 		ctx = withObserverLock(ctx) // the source may report while the answer comes
 	}
 	for n := 0; ; n++ {
-		t, err := c.pace(ctx, r.project, r.budget)
-		if err != nil {
+		var err error
+		if turn, err = c.pace(ctx, r.project, r.budget, turn); err != nil {
 			return nil, insteadOf(err, last)
 		}
-		resp, o, v, err := c.try(ctx, r, t)
+		resp, o, v, err := c.try(ctx, r, turn)
 		switch {
 		case err == nil:
 			return resp, nil
@@ -35,13 +36,17 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 			since = time.Now()
 		}
 		last = err
-		if ctx.Err() != nil || v != again || r.once || !c.mayRetry(o, n-turns, since, r.outlasts) {
+		if ctx.Err() != nil || v != again || r.once || !c.mayRetry(o, n-lost, since, r.outlasts) {
 			return nil, err
 		}
+		pause := c.retryPause(n, err)
 		if o.limited() {
-			turns++
+			if turn == nil { // else its line keeps it from coming together with others
+				pause += spread(lost)
+			}
+			lost++
 		}
-		if ended := c.pauseForRetry(ctx, r.project, n, c.retryPause(n, err), err); ended != nil {
+		if ended := c.pauseForRetry(ctx, r.project, n, pause, err); ended != nil {
 			return nil, insteadOf(ended, err)
 		}
 	}
@@ -126,10 +131,19 @@ func (c *core) pauseAfter(err error, d time.Duration) time.Duration {
 	return d
 }
 
+// spread is how much later than it was told one who has lost so many turns
+// before tries again. Others who lose theirs were told the same, and would come
+// together with it for ever.
+func spread(lost int) time.Duration {
+	if lost < 2 {
+		return 0
+	}
+	return rand.N(time.Duration(min(lost-1, 5)) * time.Minute)
+}
+
 func (c *core) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
 	c.cfg.logger.WarnContext(ctx, "trying again", "project", project, "attempt", n+1, "delay", d, "error", err)
-	c.emit(ctx, Event{Kind: EventRetry, Project: project, Attempt: n + 1, Delay: d, Err: err})
-	return wait.Sleep(ctx, d)
+	return c.pause(ctx, Event{Kind: EventRetry, Project: project, Attempt: n + 1, Delay: d, Err: err})
 }
 
 // notReadyPause is how long GitLab makes one wait between two downloads of

@@ -50,19 +50,19 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 	if err != nil {
 		return 0, fmt.Errorf("download export: %w", err)
 	}
-	return c.downloadExportFile(ctx, id, id, p.String(), name, false)
+	return archive{c: c, id: id, label: p.String()}.downloadFile(ctx, id, name)
 }
 
-// downloadExportFile downloads the archive of the project id. Its part file
-// goes by the reference that the caller gave, which the next call may repeat.
-func (c *Client) downloadExportFile(ctx context.Context, id, given, label, name string, outlasts bool) (int64, error) {
+// downloadFile downloads the archive to a file. The part file goes by the
+// reference to the project that the caller gave, which the next call may repeat.
+func (a archive) downloadFile(ctx context.Context, given, name string) (int64, error) {
 	s := saving{
-		c:       c,
-		op:      "download export of " + label,
-		project: label,
-		origin:  c.projectEndpoint(given, "export/download"),
+		c:       a.c,
+		op:      "download export of " + a.label,
+		project: a.label,
+		origin:  a.c.projectEndpoint(given, "export/download"),
 		open: func(off int64, v validator) (*download, error) {
-			return c.openExport(ctx, id, label, off, v, outlasts)
+			return a.open(ctx, off, v)
 		},
 		verify: func(r io.Reader) error {
 			_, err := VerifyArchive(r)

@@ -473,7 +473,7 @@ func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 			dlAnswer(200, b, -1, etag))
 		file := saveTarget(t)
 		get := func() (int64, error) {
-			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.PortableIssues, 0, file)
+			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.RelationFile{Relation: porter.PortableIssues}, file)
 		}
 		if _, err := get(); err == nil {
 			t.Fatal("not broken off")

@@ -129,9 +129,10 @@ func TestScheduleExportChecks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			app := porter.ProjectPath("team/app")
-			_, toErr := c.ExportTo(t.Context(), app, new(bytes.Buffer), tt.opts)
-			_, fileErr := c.ExportToFile(t.Context(), app, filepath.Join(t.TempDir(), "app.tar.gz"), tt.opts)
-			_, moveErr := porter.Migrate(t.Context(), c, app, c, porter.MigrateOptions{Export: tt.opts})
+			opts := &porter.ExportOptions{ScheduleExportOptions: *tt.opts}
+			_, toErr := c.ExportTo(t.Context(), app, new(bytes.Buffer), opts)
+			_, fileErr := c.ExportToFile(t.Context(), app, filepath.Join(t.TempDir(), "app.tar.gz"), opts)
+			_, moveErr := porter.Migrate(t.Context(), c, app, c, porter.MigrateOptions{Export: opts})
 			for op, err := range map[string]error{"ScheduleExport": c.ScheduleExport(t.Context(), app, tt.opts), "ExportTo": toErr,
 				"ExportToFile": fileErr, "Migrate": moveErr} {
 				if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "team/app") ||

@@ -136,8 +136,9 @@ func TestSecretsOfJobs(t *testing.T) {
 	app := porter.ProjectPath("acme/app")
 	archive := portertest.NewArchive(200 << 10)
 	source := func() porter.Source { return sourceOf(archive) }
-	export := func(s *portertest.Server) *porter.ScheduleExportOptions {
-		return &porter.ScheduleExportOptions{Upload: &porter.UploadTarget{URL: signed(s.StorageURL + "/backup.tar.gz")}}
+	export := func(s *portertest.Server) *porter.ExportOptions {
+		target := porter.UploadTarget{URL: signed(s.StorageURL + "/backup.tar.gz")}
+		return &porter.ExportOptions{ScheduleExportOptions: porter.ScheduleExportOptions{Upload: &target}}
 	}
 	jobs := map[string]func(context.Context, *testing.T, *portertest.Server, *porter.Client) (any, error){
 		"export": func(ctx context.Context, _ *testing.T, s *portertest.Server, c *porter.Client) (any, error) {
@@ -424,6 +425,7 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
 	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
 	options := porter.ScheduleExportOptions{Description: "d", Upload: &target}
+	export := porter.ExportOptions{ScheduleExportOptions: options}
 	type holder struct{ Object porter.S3Object }
 	codecs := map[string]func(any) ([]byte, error){
 		"JSON": json.Marshal,
@@ -437,7 +439,7 @@ func TestSecretsAreNotMarshaled(t *testing.T) {
 	for name, marshal := range codecs {
 		for _, v := range []any{target, &target, object, &object, options, &options, []porter.UploadTarget{target},
 			[]*porter.S3Object{&object},
-			holder{object}, porter.MigrateOptions{Export: &options}} {
+			holder{object}, export, &export, porter.MigrateOptions{Export: &export}} {
 			b, err := marshal(v)
 			if err == nil || !strings.Contains(err.Error(), "is not marshaled: it holds a secret") {
 				if _, ok := v.(porter.MigrateOptions); !ok || err == nil { // which holds functions, too
@@ -478,9 +480,10 @@ func TestSecretsOfValues(t *testing.T) {
 	target := porter.UploadTarget{URL: signed("https://user:" + secretToken + "@bucket.example.com/a.tar.gz")}
 	object := porter.S3Object{Region: "r", Bucket: "b", Key: "k", AccessKeyID: secretKey, SecretAccessKey: secretSignature}
 	options := porter.ScheduleExportOptions{Upload: &target}
+	export := porter.ExportOptions{ScheduleExportOptions: options}
 	client := newClient(t, "https://gitlab.example.com", porter.PrivateToken(secretToken))
 	for _, v := range []any{
-		target, &target, object, &object, options, &options, porter.MigrateOptions{Export: &options}, client, *client,
+		target, &target, object, &object, options, &options, export, &export, porter.MigrateOptions{Export: &export}, client, *client,
 		porter.URLSource(target.URL, nil), porter.PrivateToken(secretToken), client.ExportSource(porter.ProjectID(1)),
 	} {
 		g.hear(v)

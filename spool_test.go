@@ -26,6 +26,10 @@ func spoolFor(t *testing.T) *diskio.Spool {
 	return sp
 }
 
+func spoolInto(c *Client) *wholeImport {
+	return &wholeImport{c: c, opts: ImportOptions{Path: "app"}, trail: new(trail)}
+}
+
 // TestSpoolThatCannotBeWritten ends the migration with the disk's own error.
 func TestSpoolThatCannotBeWritten(t *testing.T) {
 	src, dst := portertest.NewServer(), portertest.NewServer()
@@ -43,8 +47,8 @@ func TestSpoolThatCannotBeWritten(t *testing.T) {
 	}
 	sp := spoolFor(t)
 	sp.Close() // stands in for a full disk
-	m := &migration{from: clients[0], to: clients[1], label: "team/app", opts: MigrateOptions{Import: ImportOptions{Path: "app"}}}
-	imp, err := m.spooled(t.Context(), ProjectID(id).String(), sp)
+	m := &migration{from: clients[0], to: clients[1], label: "team/app", dest: spoolInto(clients[1])}
+	imp, err := m.spooled(t.Context(), archive{c: clients[0], id: ProjectID(id).String(), label: "team/app"}, sp)
 	if imp != nil || !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), "spool: write ") {
 		t.Errorf("got %+v, %v", imp, err)
 	}
@@ -70,8 +74,8 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	if _, known := diskio.FreeSpace(sp.Dir()); !known {
 		t.Skip("free space is not known here")
 	}
-	m := &migration{from: c, to: c, label: "team/app", opts: MigrateOptions{Import: ImportOptions{Path: "app"}}}
-	_, err = m.spooled(t.Context(), "7", sp)
+	m := &migration{from: c, to: c, label: "team/app", dest: spoolInto(c)}
+	_, err = m.spooled(t.Context(), archive{c: c, id: "7", label: "team/app"}, sp)
 	if !errors.Is(err, diskio.ErrFull) || !strings.Contains(err.Error(), "spool: ") || !strings.Contains(err.Error(), sp.Dir()+" has ") ||
 		!strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
 		t.Errorf("got %v after %d bytes", err, sent)

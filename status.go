@@ -118,3 +118,15 @@ const (
 	RelationMilestones    Relation = "milestones"
 	RelationPipelines     Relation = "ci_pipelines"
 )
+
+// String returns r as GitLab writes it.
+func (r Relation) String() string { return string(r) }
+
+// Known reports whether r is one of the constants of this package.
+func (r Relation) Known() bool {
+	switch r {
+	case RelationIssues, RelationMergeRequests, RelationMilestones, RelationPipelines:
+		return true
+	}
+	return false
+}

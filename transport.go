@@ -1,6 +1,7 @@
 package porter
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,16 @@ import (
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
+// NewTransport returns a transport like the one that a client uses that is given
+// none, with the settings of cfg for TLS: a private CA's RootCAs, a client's
+// Certificates. Nil stands for Go's defaults. It is for WithTransport, and may
+// be wrapped, in one that traces or counts, say. It takes the proxy from the
+// environment and speaks HTTP/1.1 whatever cfg says. Of an upload that the
+// server refuses early it finds the refusal, and it sends no POST on a
+// connection that was used before. Every transport has connections of its own,
+// so make one for all clients.
+func NewTransport(cfg *tls.Config) http.RoundTripper { return netio.NewTransport(cfg) }
+
 // newHTTPClient returns the HTTP client that the options ask for. Its transport
 // is the user's, if there is one.
 func newHTTPClient(cfg config) http.Client {
@@ -28,7 +39,7 @@ func newHTTPClient(cfg config) http.Client {
 		hc.Transport = cfg.transport
 	}
 	if hc.Transport == nil {
-		hc.Transport = netio.NewTransport()
+		hc.Transport = netio.NewTransport(nil)
 	}
 	return hc
 }
@@ -42,6 +53,7 @@ type originTransport struct {
 	agent    string // the User-Agent
 	logger   *slog.Logger
 	clock    *pace.Clock
+	polls    *pace.Polls
 	answered *atomic.Bool
 }
 
@@ -80,6 +92,7 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	if home {
 		t.answered.Store(true)
 		t.clock.Learn(resp.Header)
+		t.polls.Learn(resp.Header)
 		if resp.StatusCode/100 == 3 {
 			t.stayHome(resp, orig.URL, redact.AddedQuery(orig.URL, req.URL))
 		}

@@ -17,26 +17,39 @@ import (
 // (nil is a pooled default). It resumes a broken connection as an ExportReader
 // does, and never sends GitLab credentials. A copy of hc is used, without its
 // Timeout. A URL that is none is an error of Open. Errors leave out the URL's
-// query. It retries and watches for stalls as a Client does by default.
+// query. It retries and watches for stalls as a Client does by default; the
+// method of a Client goes by the client's options.
 func URLSource(rawURL string, hc *http.Client) Source {
 	cfg := defaultConfig()
-	cfg.httpClient = hc
-	cfg.unpaced = true
-	u, err := url.Parse(rawURL)
-	switch {
-	case err != nil:
-		err = errors.New("malformed URL")
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		err = errors.New("URL must begin with https:// or http://")
+	if hc == nil {
+		return urlSource(rawURL, cfg, pooledHTTPClient())
 	}
+	cfg.httpClient = hc
+	return urlSource(rawURL, cfg, newHTTPClient(cfg))
+}
+
+// URLSource is the function URLSource with the options of c: its logger,
+// observer, retries, polling, stall timeout and user agent, and its transport,
+// which may know a proxy or a private CA. It never sends the credentials or
+// cookies of c. A client that was given no Auth may have a transport that
+// authenticates by itself, so the source gets another, the library's own.
+func (c *Client) URLSource(rawURL string) Source {
+	bare := c.bare
+	bare.Jar = nil
+	if c.auth == nil {
+		bare = pooledHTTPClient()
+	}
+	return urlSource(rawURL, c.cfg, bare)
+}
+
+// urlSource is a Source with a core of its own, which has no credentials.
+func urlSource(rawURL string, cfg config, bare http.Client) Source {
+	u, err := parseSourceURL(rawURL)
 	if err != nil {
 		err = fmt.Errorf("URL source: %w", err)
 		return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
 	}
-	c := newCore(cfg)
-	if hc == nil {
-		c.bare = pooledHTTPClient()
-	}
+	c := newCore(cfg, bare)
 	c.bind(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil)
 	name := defaultFileName
 	if base := path.Base(u.Path); checkFileName(base) == nil {
@@ -54,6 +67,17 @@ func URLSource(rawURL string, hc *http.Client) Source {
 			return newExportReader(d)
 		},
 	}
+}
+
+func parseSourceURL(rawURL string) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return nil, errors.New("malformed URL")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, errors.New("URL must begin with https:// or http://")
+	}
+	return u, nil
 }
 
 // pooledHTTPClient is that of all URL sources without one of their own.

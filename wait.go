@@ -29,13 +29,19 @@ type job[T any] struct {
 // A sight is what a waiter has seen of a job so far.
 type sight struct {
 	seen    bool          // the job was seen running
+	since   time.Time     // when it first was, or else was first looked at
 	overdue bool          // it was not, and Grace is over
 	waited  time.Duration // since the first poll
 	missing int           // looks in a row at which a job seen running was not there
 }
 
 // running notes that the job runs.
-func (s *sight) running() { s.seen, s.missing = true, 0 }
+func (s *sight) running() {
+	if !s.seen {
+		s.since = time.Now()
+	}
+	s.seen, s.missing = true, 0
+}
 
 // gone notes that a job seen running is not there, and reports whether a
 // second look, one poll later, said the same. The first may have been at a
@@ -49,7 +55,7 @@ func (s *sight) gone() bool {
 func watch[T any](ctx context.Context, c *core, j job[T]) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		w := &waiter[T]{job: j, c: c, start: time.Now(), logged: make(map[string]bool)}
-		w.sight.seen = j.running
+		w.sight.seen, w.sight.since = j.running, w.start
 		w.run(ctx, yield)
 	}
 }
@@ -62,30 +68,34 @@ type waiter[T any] struct {
 	sight    sight
 	last     string // the last status
 	polls    int
-	failures int       // in a row
-	failing  time.Time // since when
-	paused   bool      // as a 429 asked, for at least as long as patience lasts
+	failures int       // in a row, lost turns among them
+	lost     int       // turns that a 429 cost, in a row
+	failing  time.Time // since when polls fail, without the pauses for lost turns
 	logged   map[string]bool
 }
 
 func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
-	for n := 0; ctx.Err() == nil; n++ {
+	defer w.c.polls.Join()()
+	var pause time.Duration
+	for n := 0; w.c.pollTurn(ctx, pause) == nil; n++ {
 		t, err := w.get(ctx)
 		w.polls++
 		if err != nil && ctx.Err() != nil {
 			break
 		}
-		delay, done := w.c.cfg.polling.Backoff.wait(n), false
+		pause = w.c.cfg.polling.Backoff.wait(n)
 		if err != nil {
-			delay, err = w.failed(ctx, err, delay)
-		} else {
-			w.answered(ctx, t)
-			if !yield(t, nil) {
+			if err = w.failed(ctx, err, pause); err != nil {
+				yield(nil, err)
 				return
 			}
-			done, err = w.verdict(t)
-			delay = untilNextPoll(ctx, delay)
+			continue
 		}
+		w.answered(ctx, t)
+		if !yield(t, nil) {
+			return
+		}
+		done, err := w.verdict(t)
 		switch {
 		case err != nil:
 			yield(nil, err)
@@ -93,14 +103,14 @@ func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
 		case done:
 			return
 		}
-		wait.Sleep(ctx, delay) // which ends with ctx, as the loop does
+		wait.Sleep(ctx, untilNextPoll(ctx, w.unhurried(pause))) // which ends with ctx, as the loop does
 	}
 	yield(nil, w.ended(wait.Ended(ctx)))
 }
 
 // answered notes the answer of a poll.
 func (w *waiter[T]) answered(ctx context.Context, t *T) {
-	w.failures = 0
+	w.failures, w.lost, w.failing = 0, 0, time.Time{}
 	status, known := w.status(t)
 	log := w.c.cfg.logger.With("project", w.project, "status", redact.Line(status, 64))
 	if status != w.last {
@@ -114,36 +124,47 @@ func (w *waiter[T]) answered(ctx context.Context, t *T) {
 	w.c.emit(ctx, Event{Kind: EventStatus, Project: w.project, Status: status})
 }
 
-// failed notes that a poll failed with err. It returns when to look again, or
-// the error that ends the wait.
-func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) (time.Duration, error) {
+// failed pauses after a poll that failed with err. It returns the error that
+// ends the wait, if it is not the context's.
+func (w *waiter[T]) failed(ctx context.Context, err error, delay time.Duration) error {
 	o := outcomeOf(err)
-	if w.failures == 0 || w.paused && !o.limited() {
-		w.failing = time.Now()
+	if !w.bears(o) {
+		return w.ended(err)
 	}
 	w.failures++
-	if !w.bears(o) {
-		return 0, w.ended(err)
-	}
 	pause := w.c.pauseAfter(err, delay)
-	w.paused = o.limited() && pause >= w.c.cfg.polling.Patience
+	if o.limited() {
+		pause += spread(w.lost)
+		w.lost++
+		if !w.failing.IsZero() {
+			w.failing = w.failing.Add(pause)
+		}
+	} else {
+		w.lost = 0
+	}
 	if pause <= delay { // else the server wants none before
 		pause = untilNextPoll(ctx, delay)
 	}
 	w.c.cfg.logger.WarnContext(ctx, "poll failed", "project", w.project, "error", err, "delay", pause)
-	w.c.emit(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: pause, Err: err})
-	return pause, nil
+	w.c.pause(ctx, Event{Kind: EventRetry, Project: w.project, Attempt: w.failures, Delay: pause, Err: err})
+	return nil
 }
 
 // bears reports whether the wait goes on after a poll that came to o. A job
-// that was accepted or seen exists: where it is not found, a replica lags.
+// that was accepted or seen exists: where it is not found, a replica lags. A
+// lost turn is no failure, and costs no patience.
 func (w *waiter[T]) bears(o outcome) bool {
-	if o.answer != nil && o.answer.StatusCode == http.StatusNotFound && (w.accepted || w.sight.seen) {
-		if w.sight.seen {
-			return !w.sight.gone()
-		}
+	switch {
+	case o.limited():
+		return true
+	case o.answer != nil && o.answer.StatusCode == http.StatusNotFound && w.sight.seen:
+		return !w.sight.gone()
+	case o.answer != nil && o.answer.StatusCode == http.StatusNotFound && w.accepted:
 		w.look()
 		return !w.sight.overdue
+	}
+	if w.failing.IsZero() {
+		w.failing = time.Now()
 	}
 	return o.passing() && !w.c.tooLong(o) && time.Since(w.failing) < w.c.cfg.polling.Patience
 }
@@ -175,6 +196,26 @@ func (w *waiter[T]) ended(err error) error {
 		Elapsed: time.Since(w.start),
 		Err:     err,
 	}
+}
+
+// An export is looked at by GitLab itself some ten seconds after it started,
+// and then once a minute; when all of it is there it takes a few seconds more
+// until it can be downloaded.
+const (
+	firstEnd = 20 * time.Second
+	nextEnd  = time.Minute
+)
+
+// unhurried returns the pause to make instead of pause, which may be longer
+// where polls are scarce: a job that has run for long is looked at when it may
+// have ended, and no more.
+func (w *waiter[T]) unhurried(pause time.Duration) time.Duration {
+	ran := time.Since(w.sight.since)
+	if ran < nextEnd || !w.c.pollsScarce() {
+		return pause
+	}
+	after := ran + pause*3/4 - firstEnd // a little early is better than a minute late
+	return firstEnd + (after+nextEnd-1)/nextEnd*nextEnd - ran
 }
 
 // lastLook is how long before the context's deadline the last poll is placed.

@@ -546,15 +546,42 @@ func TestWaitAfterLongPause(t *testing.T) {
 		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); err != nil {
 			t.Error(err)
 		}
-		s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(429, later, "Retry later\n")})
+		// Between failures, too, but those use it up.
+		for range 3 {
+			s.Inject(portertest.Fault{Method: "GET", Times: 5, Do: portertest.Respond(502, nil, "GitLab is not responding")})
+			s.Inject(portertest.Fault{Method: "GET", Do: portertest.Respond(429, later, "Retry later\n")})
+		}
 		start := time.Now()
-		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); !errors.Is(err, porter.ErrRateLimited) {
+		if _, err := c.WaitForExport(t.Context(), porter.ProjectPath("acme/app")); ending(err) != "WaitError , 502" {
 			t.Errorf("error is %v", err)
 		}
-		if d := time.Since(start); d < 10*time.Minute || d > 11*time.Minute {
+		if d := time.Since(start); d < 12*time.Minute || d > 13*time.Minute {
 			t.Errorf("gave up after %v", d)
 		}
 	})
+}
+
+// Lost turns never end a wait. Its context does.
+func TestWaitOnlyLimited(t *testing.T) {
+	for name, header := range map[string]http.Header{"told when to come back": {"Retry-After": {"60"}}, "not told": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := stallLab(t, nil, userPolling)
+				s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: portertest.Respond(429, header, "Retry later\n")})
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
+				defer cancel()
+				var wait *porter.WaitError
+				_, err := c.WaitForExport(ctx, porter.ProjectPath("acme/app"))
+				if !errors.As(err, &wait) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("error is %v", err)
+				}
+				// Spread over the next five minutes it is one in three and a half.
+				if wait.Polls < 60 || wait.Polls > 150 {
+					t.Errorf("%d polls", wait.Polls)
+				}
+			})
+		})
+	}
 }
 
 // Whatever the delays are, patience ends.

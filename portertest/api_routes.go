@@ -3,6 +3,8 @@ package portertest
 // apiRoutes are the endpoints that there are. The routes of a path are in the
 // order of GitLab's own.
 var apiRoutes = []route{
+	{"GET", "groups/:id/projects", version{10, 6}, groupGate, (*call).listGroupProjects, false},
+	{"GET", "projects", version{10, 6}, anyoneGate, (*call).listProjects, false},
 	{"GET", "projects/:id/export", version{10, 6}, exportGate, (*call).exportStatus, false},
 	{"GET", "projects/:id/export/download", version{10, 6}, exportGate, (*call).downloadExport, false},
 	{"POST", "projects/:id/export", version{10, 6}, exportGate, (*call).scheduleExport, false},
@@ -17,6 +19,8 @@ var apiRoutes = []route{
 	{"GET", "projects/:id/export_relations/download", version{14, 4}, relationsGate, (*call).downloadRelation, false},
 }
 
+func anyoneGate(c *call) *reply    { _, r := c.authenticate(); return r }
+func groupGate(c *call) *reply     { _, _, r := c.readableGroup(); return r }
 func exportGate(c *call) *reply    { _, _, r := c.exportProject(); return r }
 func importGate(c *call) *reply    { _, r := c.authenticated(); return r }
 func relationsGate(c *call) *reply { _, _, r := c.relationsProject(); return r }

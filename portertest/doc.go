@@ -1,5 +1,5 @@
 // Package portertest runs a GitLab that knows only the project import/export
-// API, for testing programs that move projects.
+// API and lists projects, for testing programs that move projects.
 //
 // A [Server] is used like one of net/http/httptest. It begins with one user,
 // whose access token is [Token], and no projects:

@@ -21,6 +21,13 @@ type Project struct {
 	Visibility  string // "private", the default, "internal" or "public"
 	CreatedAt   time.Time
 
+	// Archived projects are listed as such. So are those to be deleted on the
+	// date DeletionOn, such as "2026-05-01".
+	Archived   bool
+	DeletionOn string
+	// SharedWith are full paths of other groups that the project is shared with.
+	SharedWith []string
+
 	// Archive is what an export of the project yields. The default is a
 	// small one, different for every project.
 	Archive *Archive
@@ -42,6 +49,9 @@ type project struct {
 	description string
 	visibility  string
 	created     time.Time
+	archived    bool
+	deletionOn  string
+	shared      []string
 	archive     *Archive
 	size        int64
 	members     map[string]Role
@@ -161,6 +171,7 @@ func (s *projects) AddProject(p Project) int64 {
 		prj.created = p.CreatedAt
 	}
 	prj.archive, prj.size, prj.former = p.Archive, p.Size, p.FormerPaths
+	prj.archived, prj.deletionOn, prj.shared = p.Archived || p.DeletionOn != "", p.DeletionOn, p.SharedWith
 	for name, r := range p.Members {
 		prj.members[name] = r
 	}

@@ -98,7 +98,7 @@ func TestWatchedBody(t *testing.T) {
 
 func TestBodiesEnd(t *testing.T) {
 	for rt, want := range map[http.RoundTripper]bool{
-		NewTransport(): true, new(http.Transport): true, http.NewFileTransport(nil): false,
+		NewTransport(nil): true, new(http.Transport): true, http.NewFileTransport(nil): false,
 	} {
 		if BodiesEnd(rt) != want {
 			t.Errorf("%T: want %t", rt, want)

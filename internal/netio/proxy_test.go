@@ -66,7 +66,7 @@ func socks5(steps ...[]byte) func(net.Conn) {
 
 // proxiedTransports are the library's own, and what a user may give.
 func proxiedTransports(proxy func(*http.Request) (*url.URL, error)) map[string]http.RoundTripper {
-	own := NewTransport()
+	own := NewTransport(nil)
 	own.Get.Proxy, own.Post.Proxy = proxy, proxy
 	return map[string]http.RoundTripper{"own": own, "user's": &http.Transport{Proxy: proxy}}
 }

@@ -13,13 +13,11 @@ import (
 )
 
 // AsProxyError returns what a proxy has to do with err, with which rt failed to
-// send req, and nil if that is nothing.
+// send req, and nil if that is nothing or not known: only a Transport, also
+// inside another, and an *http.Transport tell.
 func AsProxyError(rt http.RoundTripper, req *http.Request, err error) *ProxyError {
 	if known := (*ProxyError)(nil); errors.As(err, &known) {
 		return known
-	}
-	if own, ok := rt.(*Transport); ok {
-		rt = own.Get // its proxy is that of the other one
 	}
 	t, ok := rt.(*http.Transport)
 	if !ok || t.Proxy == nil || err == nil || req.Context().Err() != nil {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -415,7 +416,9 @@ func TestResets(t *testing.T) {
 	}
 	for _, state := range states {
 		for _, r := range routes() {
-			for kind, length := range map[string]int64{"GET": 0, "POST without a body": 0, "POST": size, "chunked POST": -1} {
+			for kind, length := range map[string]int64{
+				"GET": 0, "POST without a body": 0, "POST": size, "chunked POST": -1, "POST through another transport": size,
+			} {
 				if state.sent && length == 0 {
 					continue
 				}
@@ -436,7 +439,11 @@ func TestResets(t *testing.T) {
 							req.Body, req.ContentLength = io.NopCloser(random(size)), length
 						}
 						start := time.Now()
-						resp, err := tr.RoundTrip(req)
+						rt := http.RoundTripper(tr)
+						if strings.HasSuffix(kind, "another transport") {
+							rt = copying{tr}
+						}
+						resp, err := rt.RoundTrip(req)
 						if err == nil && state.status != 0 && resp.StatusCode != state.status {
 							t.Errorf("status %d", resp.StatusCode)
 						}
@@ -461,6 +468,17 @@ func TestResets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A copying transport has requests and bodies of its own, as those that trace do.
+type copying struct{ next http.RoundTripper }
+
+func (c copying) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(req.Context())
+	context.AfterFunc(req.Context(), cancel)
+	out := req.Clone(ctx)
+	out.Body = struct{ io.ReadCloser }{req.Body}
+	return c.next.RoundTrip(out)
 }
 
 func readRequest(r *bufio.Reader) {

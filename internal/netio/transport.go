@@ -4,6 +4,7 @@
 package netio
 
 import (
+	"crypto/tls"
 	"net/http"
 	"time"
 
@@ -20,20 +21,34 @@ type Transport struct {
 	Post *http.Transport // for all others
 }
 
-// NewTransport returns the library's own transport.
-func NewTransport() *Transport {
-	return &Transport{Get: NewHTTPTransport(), Post: forBodies(NewHTTPTransport(), LingerTime)}
+// NewTransport returns the library's own transport, with the settings of cfg for
+// TLS; nil is the defaults. It does not use cfg's protocols.
+func NewTransport(cfg *tls.Config) *Transport {
+	t := &Transport{Get: NewHTTPTransport(), Post: forBodies(NewHTTPTransport(), LingerTime)}
+	if cfg != nil {
+		for _, ht := range []*http.Transport{t.Get, t.Post} {
+			ht.TLSClientConfig = cfg.Clone()
+			ht.TLSClientConfig.NextProtos = nil
+		}
+	}
+	return t
 }
 
-// RoundTrip sends req on a connection that suits its method.
+// RoundTrip sends req on a connection that suits its method. If a proxy did not
+// let it through, the error is a *ProxyError.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ht := t.Post
 	switch {
 	case req.Method == http.MethodGet:
-		return t.Get.RoundTrip(req)
+		ht = t.Get
 	case req.Body != nil:
 		req = withLinger(req)
 	}
-	return t.Post.RoundTrip(req)
+	resp, err := ht.RoundTrip(req)
+	if proxy := AsProxyError(ht, req, err); proxy != nil {
+		return nil, proxy
+	}
+	return resp, err
 }
 
 // CloseIdleConnections is what http.Client looks for.

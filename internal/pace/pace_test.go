@@ -13,8 +13,8 @@ func TestPacerForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPacer(new(Clock))
 		for i := range 1000 {
-			turn, d := p.reserve(Budget{Key: fmt.Sprintf("download:%d", i), Limit: 1, Wider: "downloads"})
-			if d != 0 {
+			turn := p.Ask(Budget{Key: fmt.Sprintf("download:%d", i), Limit: 1, Wider: "downloads"}, nil)
+			if d := turn.Left(); d != 0 {
 				t.Fatalf("waits %v", d)
 			}
 			switch i % 3 {
@@ -27,13 +27,13 @@ func TestPacerForgets(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := len(p.used); n > 200 {
-			t.Errorf("%d windows", n)
+		if used, crowds := len(p.used), len(p.crowds); used > 200 || crowds > 250 {
+			t.Errorf("%d windows, %d crowds", used, crowds)
 		}
-		time.Sleep(10 * time.Minute)
-		p.reserve(Budget{Key: "export", Limit: 6})
-		if n := len(p.used); n != 1 {
-			t.Errorf("%d windows, want 1", n)
+		time.Sleep(12 * time.Minute)
+		p.Ask(Budget{Key: "export", Limit: 6}, nil)
+		if used, crowds, lines := len(p.used), len(p.crowds), len(p.lines); used != 1 || crowds != 0 || lines != 0 {
+			t.Errorf("%d windows, %d crowds, %d lines, want 1 and none", used, crowds, lines)
 		}
 	})
 }
@@ -45,15 +45,14 @@ func TestPacerGiveBack(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		var turns []*Turn
 		for range 20 {
-			turn, _ := p.reserve(Budget{Key: "export", Limit: 6})
-			turns = append(turns, turn)
+			turns = append(turns, p.Ask(Budget{Key: "export", Limit: 6}, nil))
 		}
 		for _, turn := range turns {
 			turn.NotSent()
 			turn.NotSent() // once counts
 		}
-		if n := len(p.used); n != 0 {
-			t.Errorf("%d windows", n)
+		if used, lines := len(p.used), len(p.lines); used != 0 || lines != 0 {
+			t.Errorf("%d windows, %d lines", used, lines)
 		}
 	})
 }

@@ -1,28 +1,29 @@
 package pace
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // A Pacer hands out turns as GitLab counts them: so many for each minute of
-// the server's clock, without its jumps. Turns are given in the order in which
-// they were asked for.
+// the server's clock, without its jumps. Who has asked first is served first.
+// A turn is given when it can be used, and none is kept for later, so that who
+// waits no more leaves no gap.
 type Pacer struct {
 	clock  *Clock
 	mu     sync.Mutex
+	asked  int64 // how many turns so far
 	used   map[window]int
-	shared map[string]bool // wider budgets that the server turned out to count
+	shared map[string]bool    // wider budgets that the server turned out to count
+	lines  map[string][]*Turn // who waits, by the budget that is counted, in the order of asking
+	crowds map[string]*crowd  // by the budget that is counted
 }
 
 // A Budget is what GitLab counts a request against.
 type Budget struct {
 	Key   string // "" is none
-	Limit int    // requests per minute
+	Limit int    // requests per minute, at least one
 	// Wider is the key of a budget that some servers count instead, "" if
 	// none does: from 14.10 to 17.9 downloads are counted per namespace.
 	Wider string
@@ -35,7 +36,13 @@ type window struct {
 
 // NewPacer returns a pacer that goes by clock.
 func NewPacer(clock *Clock) *Pacer {
-	return &Pacer{clock: clock, used: make(map[window]int), shared: make(map[string]bool)}
+	return &Pacer{
+		clock:  clock,
+		used:   make(map[window]int),
+		shared: make(map[string]bool),
+		lines:  make(map[string][]*Turn),
+		crowds: make(map[string]*crowd),
+	}
 }
 
 // edge is how near to the end of a minute a request may still arrive in the
@@ -47,38 +54,25 @@ const edge = 2 * time.Second
 type Turn struct {
 	p       *Pacer
 	b       Budget
-	minutes []int64 // those it was counted in
+	place   int64         // in the order of asking
+	given   chan struct{} // closed once it is given
+	minutes []int64       // those it was counted in
 }
 
-// reserve takes the first free turn and returns how long to wait for it.
-func (p *Pacer) reserve(b Budget) (*Turn, time.Duration) {
-	t := &Turn{p: p, b: b}
-	return t, t.renew()
-}
-
-// renew gives the turn back for the first free one and returns how long to
-// wait for that.
-func (t *Turn) renew() time.Duration {
-	p, now := t.p, t.p.clock.steady()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t.count(-1)
-	first := minuteOf(now)
-	for w := range p.used {
-		if w.minute < first-1 {
-			delete(p.used, w)
-		}
+// take gives the turn if there is one, and reports whether. It needs p.mu.
+func (t *Turn) take(now time.Time) bool {
+	t.minutes = []int64{minuteOf(now)}
+	if next := minuteOf(now.Add(edge)); next > t.minutes[0] {
+		t.minutes = append(t.minutes, next)
 	}
-	for m := first; ; m++ {
-		t.minutes = []int64{m}
-		if m == first && minuteOf(now.Add(edge)) > m {
-			t.minutes = append(t.minutes, m+1)
-		}
-		if t.free() {
-			t.count(1)
-			return max(0, time.Unix(m*60, 0).Sub(now))
-		}
+	if !t.free() || t.p.crowds[t.line()].next(now).After(now) {
+		t.minutes = nil
+		return false
 	}
+	t.count(1)
+	t.p.crowds[t.line()].took(now, t.b.Limit)
+	close(t.given)
+	return true
 }
 
 // free reports whether none of the turn's minutes is used up. It needs p.mu.
@@ -107,33 +101,20 @@ func (t *Turn) count(n int) {
 	}
 }
 
-// due reports whether the turn's minute has come.
-func (t *Turn) due() bool { return t.minutes[0] == minuteOf(t.p.clock.steady()) }
-
-// Wait waits for a turn, the first that is free, and tells how long each wait
-// will be before it begins. The error is the context's.
-func (p *Pacer) Wait(ctx context.Context, b Budget, tell func(delay time.Duration)) (*Turn, error) {
-	t, d := p.reserve(b)
-	for d > 0 {
-		tell(d)
-		if err := wait.Sleep(ctx, d); err != nil {
-			t.NotSent()
-			return nil, err
-		}
-		if t.due() {
-			break
-		}
-		d = t.renew() // the server's clock turned out to be another one
-	}
-	return t, nil
+// countIn counts the turn in other minutes than before. It needs p.mu.
+func (t *Turn) countIn(minutes ...int64) {
+	t.count(-1)
+	t.minutes = minutes
+	t.count(1)
 }
 
-// NotSent returns a turn that was not used.
+// NotSent gives back a turn that was not used, or is waited for no more.
 func (t *Turn) NotSent() {
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()
-	t.count(-1)
-	t.minutes = nil
+	t.leave()
+	t.countIn()
+	t.p.serve(t.line())
 }
 
 // Counted counts the turn in the minute in which the server really answered:
@@ -142,10 +123,14 @@ func (t *Turn) Counted() {
 	now := minuteOf(t.p.clock.steady())
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()
+	t.countedIn(now)
+}
+
+// countedIn needs p.mu.
+func (t *Turn) countedIn(now int64) {
 	if !slices.Contains(t.minutes, now) {
-		t.count(-1)
-		t.minutes = []int64{now}
-		t.count(1)
+		t.countIn(now)
+		t.p.serve(t.line())
 	}
 }
 
@@ -153,13 +138,30 @@ func (t *Turn) Counted() {
 // user used the minute up. If it may be an old server and we used the wider budget in this
 // minute, the others are our own requests, and that is the budget to keep to.
 func (t *Turn) Refused(old bool) {
-	t.Counted()
 	now := minuteOf(t.p.clock.steady())
-	t.p.mu.Lock()
-	defer t.p.mu.Unlock()
-	own := t.p.used[window{t.b.Key, now}]
-	if old && t.b.Wider != "" && t.p.used[window{t.b.Wider, now}] > own {
-		t.p.shared[t.b.Wider] = true
+	p := t.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.countedIn(now)
+	own := p.used[window{t.b.Key, now}]
+	if old && t.b.Wider != "" && p.used[window{t.b.Wider, now}] > own {
+		p.share(t.b.Wider)
+	} else {
+		p.crowd(t.line(), now)
 	}
-	t.p.used[window{t.b.Key, now}] = max(t.b.Limit, own)
+	p.used[window{t.b.Key, now}] = max(t.b.Limit, own)
+}
+
+// forget drops what is over. It needs p.mu.
+func (p *Pacer) forget(now int64) {
+	for w := range p.used {
+		if w.minute < now-1 {
+			delete(p.used, w)
+		}
+	}
+	for key, c := range p.crowds {
+		if c.until < now {
+			delete(p.crowds, key)
+		}
+	}
 }

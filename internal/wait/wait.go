@@ -34,7 +34,10 @@ func Ended(ctx context.Context) error {
 }
 
 // Sleep waits d or until ctx ends, and then returns why it ended.
-func Sleep(ctx context.Context, d time.Duration) error {
+func Sleep(ctx context.Context, d time.Duration) error { return SleepOr(ctx, d, nil) }
+
+// SleepOr is a Sleep that ch ends, too.
+func SleepOr(ctx context.Context, d time.Duration, ch <-chan struct{}) error {
 	if ctx.Err() != nil {
 		return Ended(ctx)
 	}
@@ -42,6 +45,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return nil
+	case <-ch:
 		return nil
 	case <-ctx.Done():
 		return Ended(ctx)
