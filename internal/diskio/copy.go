@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// copySize is how much is collected before it is written. The network
-// delivers far smaller pieces, and each write has its price. Twice this size
-// gains nothing.
+// copySize is how much is collected before it is written. The network delivers
+// far smaller pieces; written as they come, BenchmarkDownloadFile/http/256MiB
+// takes a fifth longer. Twice this size gains nothing.
 const copySize = 512 << 10
 
 // Copy copies r to w in large pieces and returns how many bytes it wrote. The
