@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -37,27 +38,60 @@ func (a archive) open(ctx context.Context, off int64, v validator) (*download, e
 	return d, err
 }
 
-// reader opens the archive for reading.
-func (a archive) reader(ctx context.Context) (*ExportReader, error) {
-	d, err := a.open(ctx, 0, validator{})
-	if err != nil {
-		return nil, err
-	}
-	return newExportReader(d)
-}
-
-// downloadTo writes the archive to w.
-func (a archive) downloadTo(ctx context.Context, w io.Writer) (int64, error) {
-	d, err := a.open(ctx, 0, validator{})
-	if err != nil {
-		return 0, err
-	}
-	return copyDownload(w, d)
-}
-
 // young reports whether an archive that was written then will do. One of the
 // future tells no age.
 func (a archive) young(modified string) bool {
 	t, err := http.ParseTime(modified)
 	return err == nil && !t.Before(a.since) && t.Before(a.c.clock.Now().Add(clockSlack))
+}
+
+// openExport opens the archive of a project, from offset off on if the server
+// still holds the archive that v tells. If it outlasts an outage, the export was
+// made for this download.
+func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator, outlasts bool) (*download, error) {
+	op := "download export of " + label
+	r := request{
+		url:      c.projectEndpoint(id, "export/download"),
+		project:  label,
+		hints:    exportHints,
+		kind:     missingArchive,
+		outlasts: outlasts,
+		budget:   c.downloadBudget(label),
+	}
+	deadline := time.Now().Add(c.cfg.polling.Patience)
+	for n := 0; ; n++ {
+		d, err := openDownload(ctx, &c.core, op, label, r, off, v)
+		if err == nil {
+			return d, nil
+		}
+		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		if ended := c.pauseForRetry(ctx, label, n, notReadyPause, err); ended != nil {
+			return nil, fmt.Errorf("%s: %w", op, insteadOf(ended, err))
+		}
+	}
+}
+
+// missingArchive tells an archive that is not stored yet from one that is gone.
+// Both texts are fixed English.
+func missingArchive(e *APIError) error {
+	switch {
+	case e.StatusCode != http.StatusNotFound:
+	case strings.Contains(e.Message, "not available yet"):
+		return ErrExportNotReady
+	case strings.Contains(e.Message, "has expired"):
+		return ErrExportExpired
+	}
+	return nil
+}
+
+// reader opens the archive for reading.
+func (a archive) reader(ctx context.Context) (*ExportReader, error) {
+	return opener(a.open).reader(ctx)
+}
+
+// copyTo writes the archive to w.
+func (a archive) copyTo(ctx context.Context, w io.Writer) (int64, error) {
+	return opener(a.open).copyTo(ctx, w)
 }

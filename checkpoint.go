@@ -61,7 +61,8 @@ func misfit(format string, args ...any) error {
 }
 
 // A trail tells the caller how far a job has come, and knows how far another
-// process had come with it. A nil one tells nobody.
+// process had come with it. The zero trail is of a job that begins and tells
+// nobody.
 type trail struct {
 	from Checkpoint // zero for the beginning
 	tell func(context.Context, Checkpoint) error
@@ -83,16 +84,16 @@ func newTrail(from *Checkpoint, tell func(context.Context, Checkpoint) error) (*
 }
 
 // earlier reports whether another process had come to one of the steps.
-func (k *trail) earlier(steps ...Step) bool { return k != nil && slices.Contains(steps, k.from.Step) }
+func (k *trail) earlier(steps ...Step) bool { return slices.Contains(steps, k.from.Step) }
 
 // recent reports whether the other process came there less than d before now.
 func (k *trail) recent(now time.Time, d time.Duration) bool {
-	return k != nil && now.Sub(k.from.Time) < d
+	return now.Sub(k.from.Time) < d
 }
 
 // reach tells the caller of p. What p leaves out stays as it was.
 func (k *trail) reach(ctx context.Context, p Checkpoint) error {
-	if k == nil || k.tell == nil {
+	if k.tell == nil {
 		return nil
 	}
 	select {

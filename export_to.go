@@ -30,7 +30,7 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 		return nil, err
 	}
 	return w.archive(ctx, func(a archive) error {
-		_, err := a.downloadTo(ctx, to)
+		_, err := a.copyTo(ctx, to)
 		return err
 	})
 }

@@ -14,7 +14,7 @@ type wholeExport struct {
 	c       *Client
 	project ProjectRef // as the caller gave it
 	opts    *ExportOptions
-	trail   *trail  // nil if nobody is told
+	trail   *trail
 	before  *Export // at the look before
 }
 
@@ -32,7 +32,7 @@ func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOption
 	if err != nil {
 		return nil, fmt.Errorf("export of %s: %w", p, err)
 	}
-	return &wholeExport{c: c, project: p, opts: opts, before: before}, nil
+	return &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before}, nil
 }
 
 // archive has use download the archive that is there, if it will do, and else

@@ -212,12 +212,7 @@ type announcedReader struct {
 }
 
 // Size returns what the reader within says of it, -1 for nothing.
-func (r *announcedReader) Size() int64 {
-	if sized, ok := r.ReadCloser.(interface{ Size() int64 }); ok {
-		return sized.Size()
-	}
-	return -1
-}
+func (r *announcedReader) Size() int64 { return sizeOf(r.ReadCloser) }
 
 func (r *announcedReader) Read(b []byte) (int, error) {
 	if r.told {

@@ -1,6 +1,7 @@
 package porter
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -27,11 +28,7 @@ func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f Relatio
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.open(ctx, 0, validator{})
-	if err != nil {
-		return nil, err
-	}
-	return newExportReader(d)
+	return opener(r.open).reader(ctx)
 }
 
 // DownloadRelationExport writes the exported file f to w, as DownloadExport
@@ -44,11 +41,7 @@ func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f Rel
 	if w == nil {
 		return 0, fmt.Errorf("%s: writer is nil", r.op)
 	}
-	d, err := r.open(ctx, 0, validator{})
-	if err != nil {
-		return 0, err
-	}
-	return copyDownload(w, d)
+	return opener(r.open).copyTo(ctx, w)
 }
 
 // DownloadRelationExportFile downloads the exported file f to the file name, as
@@ -63,7 +56,7 @@ func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f
 		op:      r.op,
 		project: r.request.project,
 		origin:  r.request.url,
-		open:    func(off int64, v validator) (*download, error) { return r.open(ctx, off, v) },
+		open:    r.open,
 		verify:  verifyGzip,
 	}
 	return s.to(ctx, name)
@@ -106,4 +99,17 @@ func (r *relationDownload) open(ctx context.Context, off int64, v validator) (*d
 		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
 	return d, nil
+}
+
+// verifyGzip reads r to its end and reports whether it is undamaged gzip data,
+// whatever they hold.
+func verifyGzip(r io.Reader) error {
+	z, err := gzip.NewReader(r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, &unpackedReader{r: z, max: maxUnpacked})
+	}
+	if err != nil {
+		return gzipError(err)
+	}
+	return nil
 }

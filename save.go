@@ -1,7 +1,6 @@
 package porter
 
 import (
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,9 +60,7 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (int64, e
 		op:      "download export of " + a.label,
 		project: a.label,
 		origin:  a.c.projectEndpoint(given, "export/download"),
-		open: func(off int64, v validator) (*download, error) {
-			return a.open(ctx, off, v)
-		},
+		open:    a.open,
 		verify: func(r io.Reader) error {
 			_, err := VerifyArchive(r)
 			return err
@@ -78,7 +75,7 @@ type saving struct {
 	op      string // for errors
 	project string
 	origin  string // a part file is continued only for the same one
-	open    func(off int64, v validator) (*download, error)
+	open    opener
 	verify  func(io.Reader) error
 }
 
@@ -103,7 +100,7 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 		}
 	}()
 
-	n, continued, err := s.download(part, false)
+	n, continued, err := s.download(ctx, part, false)
 	if err != nil {
 		return n, err
 	}
@@ -117,7 +114,7 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 			if err := part.Forget(); err != nil {
 				return n, fmt.Errorf("%s: %w", s.op, err)
 			}
-			if n, _, err = s.download(part, true); err != nil {
+			if n, _, err = s.download(ctx, part, true); err != nil {
 				return n, err
 			}
 		}
@@ -130,12 +127,12 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 
 // download downloads what the part file does not hold yet, or everything anew,
 // and reports whether it continued.
-func (s *saving) download(part *diskio.PartFile, anew bool) (n int64, continued bool, err error) {
+func (s *saving) download(ctx context.Context, part *diskio.PartFile, anew bool) (n int64, continued bool, err error) {
 	off, v := int64(0), validator{}
 	if !anew {
 		off, v = s.reached(part)
 	}
-	d, err := s.open(off, v)
+	d, err := s.open(ctx, off, v)
 	if err != nil {
 		return 0, false, err
 	}
@@ -187,17 +184,4 @@ func (v validator) mark() json.RawMessage {
 		return nil
 	}
 	return b
-}
-
-// verifyGzip reads r to its end and reports whether it is undamaged gzip data,
-// whatever they hold.
-func verifyGzip(r io.Reader) error {
-	z, err := gzip.NewReader(r)
-	if err == nil {
-		_, err = io.Copy(io.Discard, &unpackedReader{r: z, max: maxUnpacked})
-	}
-	if err != nil {
-		return gzipError(err)
-	}
-	return nil
 }

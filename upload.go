@@ -260,18 +260,24 @@ func (src Source) openSized(ctx context.Context) (io.ReadCloser, int64, error) {
 		return nil, 0, &sourceError{errors.New("no reader was opened")}
 	}
 	size := src.Size
-	if sized, ok := rc.(interface{ Size() int64 }); ok {
-		if n := sized.Size(); n >= 0 {
-			if size >= 0 && size != n {
-				rc.Close()
-				return nil, 0, &sourceError{fmt.Errorf("size is %d, but it should be %d", n, size)}
-			}
-			size = n
+	if n := sizeOf(rc); n >= 0 {
+		if size >= 0 && size != n {
+			rc.Close()
+			return nil, 0, &sourceError{fmt.Errorf("size is %d, but it should be %d", n, size)}
 		}
+		size = n
 	}
 	if size == 0 {
 		rc.Close()
 		return nil, 0, &sourceError{errSourceEmpty}
 	}
 	return rc, size, nil
+}
+
+// sizeOf returns what r says of its size, -1 for nothing.
+func sizeOf(r io.Reader) int64 {
+	if sized, ok := r.(interface{ Size() int64 }); ok {
+		return sized.Size()
+	}
+	return -1
 }
