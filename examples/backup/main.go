@@ -34,8 +34,10 @@ Examples:
       a simulation
   backup -url https://gitlab.example.com group/app
       exports group/app to app.tar.gz
-  backup -url https://gitlab.example.com -o app.tar.gz -resume group/app
-      downloads what an interrupted run has left, without a new export
+  backup -url https://gitlab.example.com -max-age 12h group/app
+      as every night: a run that is started again after an interruption goes on
+      with the export and the file that are there, and the next night's makes
+      a new export
 
 Environment:
   GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
@@ -50,7 +52,7 @@ type options struct {
 	url           string
 	project       string
 	output        string
-	resume        bool
+	maxAge        time.Duration
 	archive       string
 	timeout, poll time.Duration
 }
@@ -60,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
 	fs.StringVar(&o.output, "o", "", "`file` to write (default the project's name with .tar.gz)")
-	fs.BoolVar(&o.resume, "resume", false, "download the finished export of an earlier run, from where that was interrupted")
+	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that GitLab has, if it is not older than this `time` (default make a new one)")
 	fs.StringVar(&o.archive, "archive", "", "archive `file` to export in a simulation (default a generated one)")
 	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
@@ -105,7 +107,7 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stdout, "No -url given: exporting a project of %s from a simulated instance.\n", cli.Size(archive.Size()))
 
 	o.url, o.project = gitlab.URL, "team/app"
-	if o.resume {
+	if o.maxAge > 0 {
 		gitlab.AddExport("team/app", "owner")
 	}
 	if o.poll == 0 {
@@ -127,6 +129,11 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 }
 
 func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.Writer) int {
+	project, err := porter.ParseProject(o.project)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return cli.BadUsage
+	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
@@ -136,19 +143,14 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	if o.resume {
-		_, err = client.DownloadExportFile(wctx, cli.Project(o.project), o.output)
-	} else {
-		_, err = client.ExportToFile(wctx, cli.Project(o.project), o.output, nil)
-	}
+	_, err = client.ExportToFile(wctx, project, o.output, &porter.ExportOptions{MaxAge: o.maxAge})
 	display.Close()
 
 	var failed *porter.ExportError
 	switch {
 	case err != nil && ctx.Err() != nil:
 		fmt.Fprintln(stderr, "Interrupted:", err)
-		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again to join it, or with -resume to "+
-			"download it once it is finished.")
+		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again with -max-age 2h to go on with it.")
 		return cli.Interrupted
 	case errors.As(err, &failed):
 		fmt.Fprintln(stderr, "The export failed:", failed)

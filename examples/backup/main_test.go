@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,7 @@ func TestArchives(t *testing.T) {
 			}
 			defer archive.Close()
 			out := filepath.Join(t.TempDir(), "app.tar.gz")
-			code, log := call(t.Context(), "-resume", "-archive", name, "-o", out)
+			code, log := call(t.Context(), "-max-age", "1h", "-archive", name, "-o", out)
 			got, err := os.ReadFile(out)
 			if code != 0 || err != nil || int64(len(got)) != archive.Size() || !strings.Contains(log, archive.SHA256()) {
 				t.Errorf("exit code %d, %d bytes, %v\n%s", code, len(got), err, log)
@@ -82,17 +83,15 @@ func TestEnds(t *testing.T) {
 	}{
 		{name: "saved", want: "Saved group/app"},
 		{
-			name:  "resumed",
-			setup: func(s *portertest.Server) { s.AddExport("group/app", "owner") },
-			args:  []string{"-resume"},
-			want:  "Saved group/app",
+			name: "an archive that is young enough",
+			setup: func(s *portertest.Server) {
+				s.AddExport("group/app", "owner")
+				s.Inject(portertest.Fault{Method: http.MethodPost, Times: -1, Do: portertest.Respond(http.StatusInternalServerError, nil, "no new export")})
+			},
+			args: []string{"-max-age", "1h"},
+			want: "Saved group/app",
 		},
-		{
-			name: "nothing to resume",
-			args: []string{"-resume"},
-			code: 1,
-			want: "404 Not found or has expired",
-		},
+		{name: "none that is young enough", args: []string{"-max-age", "1h"}, want: "Saved group/app"},
 		{
 			name: "export fails",
 			setup: func(s *portertest.Server) {
@@ -159,6 +158,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"-h"}, 0, "Exit codes: 0 saved, 1 failed, 2 wrong usage"},
 		{[]string{"-nonsense"}, 2, "-nonsense"},
+		{[]string{"-url", "http://localhost:1", "-max-age", "1h", "a b"}, 2, "a b"},
 		{[]string{"-poll", "-1s"}, 2, "-poll must not be negative"},
 		{[]string{"group/app"}, 2, "no -url"},
 		{[]string{"-url", "http://localhost:1"}, 2, "-url is given, but no project is named"},
@@ -197,6 +197,6 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")
 	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named")
-	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named", "-resume")
+	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no project is named", "-max-age", "1h")
 	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "a/b")
 }

@@ -184,7 +184,7 @@ func save(ctx context.Context, client *porter.Client, project string, o options,
 	if err != nil {
 		return err
 	}
-	if _, err := client.ExportToFile(ctx, cli.Project(project), name, nil); err != nil {
+	if _, err := client.ExportToFile(ctx, porter.ProjectPath(project), name, nil); err != nil {
 		return err
 	}
 	logger.Printf("%s: saved", project)

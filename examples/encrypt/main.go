@@ -167,6 +167,10 @@ func encrypt(ctx context.Context, o options, auth porter.Auth, stdout, stderr io
 // export writes the encrypted file, which appears under its name only when it
 // is whole.
 func export(ctx context.Context, client *porter.Client, o options) (err error) {
+	project, err := porter.ParseProject(o.project)
+	if err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(o.output), filepath.Base(o.output)+".*")
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func export(ctx context.Context, client *porter.Client, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := client.ExportTo(ctx, cli.Project(o.project), w, nil); err != nil {
+	if _, err := client.ExportTo(ctx, project, w, nil); err != nil {
 		return err
 	}
 	if err := w.Close(); err != nil {

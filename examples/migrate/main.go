@@ -142,6 +142,11 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 }
 
 func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.Auth, stdout, stderr io.Writer) int {
+	project, err := porter.ParseProject(o.project)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return cli.BadUsage
+	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	from, err := porter.NewClient(o.from, sourceAuth,
@@ -163,7 +168,7 @@ func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.
 
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	m, err := porter.Migrate(wctx, from, cli.Project(o.project), to, opts)
+	m, err := porter.Migrate(wctx, from, project, to, opts)
 	display.Close()
 	return report(ctx, m, err, stdout, stderr)
 }

@@ -181,7 +181,10 @@ func move(ctx context.Context, o options, store *s3.Client, sourceAuth, destinat
 }
 
 func moveBy(ctx context.Context, o options, store *s3.Client, from, to *porter.Client, stdout io.Writer) (*porter.Import, error) {
-	project := cli.Project(o.project)
+	project, err := porter.ParseProject(o.project)
+	if err != nil {
+		return nil, err
+	}
 	exp, err := from.GetExport(ctx, project)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -102,14 +101,6 @@ func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("-timeout of %s is over", d))
-}
-
-// Project returns a reference to the project with an ID or a full path.
-func Project(s string) porter.ProjectRef {
-	if id, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return porter.ProjectID(id)
-	}
-	return porter.ProjectPath(s)
 }
 
 // Explain prints why an operation failed, and what can be done about it.
