@@ -58,6 +58,7 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 		outlasts: outlasts,
 		budget:   c.downloadBudget(label),
 	}
+	ctx, _ = c.transfer(ctx) // asked for again, it keeps its place in the line
 	deadline := time.Now().Add(c.cfg.polling.Patience)
 	for n := 0; ; n++ {
 		d, err := openDownload(ctx, &c.core, op, label, r, off, v)
@@ -67,7 +68,7 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
 			return nil, fmt.Errorf("%s: %w", op, err)
 		}
-		if ended := c.pauseForRetry(ctx, label, n, notReadyPause, err); ended != nil {
+		if ended := c.pauseForRetry(ctx, &r, n, notReadyPause, err); ended != nil {
 			return nil, fmt.Errorf("%s: %w", op, insteadOf(ended, err))
 		}
 	}

@@ -55,7 +55,8 @@ type download struct {
 // download begins at 0.
 func openDownload(ctx context.Context, c *core, op, project string, r request, off int64, v validator) (*download, error) {
 	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}}
-	d.ctx, d.cancel = context.WithCancel(ctx)
+	ctx, d.request.place = c.transfer(ctx)
+	d.ctx, d.cancel = placed(ctx, d.request.place)
 	d.progress = newProgress(ctx, c, project)
 	if err := d.start(off, v); err != nil {
 		d.cancel()
@@ -149,6 +150,11 @@ func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) 
 		header:  rangeHeader(off, v),
 		project: d.project,
 		known:   true,
+		place:   d.request.place,
+	}
+	_, err := d.c.admit(d.ctx, r, nil)
+	if err != nil {
+		return nil, err
 	}
 	resp, _, err := d.c.attempt(d.ctx, r)
 	if err == nil {
@@ -290,7 +296,7 @@ func (d *download) resume(cause error) error {
 		case d.off > 0 && d.v.ifRange() == "":
 			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
 		}
-		if ended := d.c.pauseForRetry(d.ctx, d.project, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
+		if ended := d.c.pauseForRetry(d.ctx, &d.request, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
 			return insteadOf(ended, cause)
 		}
 		if !o.limited() {

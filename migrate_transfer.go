@@ -15,6 +15,7 @@ import (
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
 func (m *migration) spooled(ctx context.Context, a archive, sp *diskio.Spool) (*Import, error) {
+	ctx = withPlace(ctx, &m.from.core, &m.to.core)
 	t := &relay{m: m, sp: sp, failure: make(chan error, 1)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	defer t.end()
@@ -113,6 +114,7 @@ func (m *migration) upload(ctx context.Context, size int64, sp *diskio.Spool) (*
 
 // direct feeds the upload from the download, with nothing on disk.
 func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
+	ctx = withPlace(ctx, &m.from.core, &m.to.core)
 	imp, err := m.dest.start(ctx, Source{
 		Name: defaultFileName,
 		Size: -1,
