@@ -72,6 +72,11 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 
 // prepare makes the HTTP request and opens its body.
 func (a *attempt) prepare(ctx context.Context) (err error) {
+	if a.r.begin != nil {
+		if a.r.header, err = a.r.begin(); err != nil {
+			return err
+		}
+	}
 	if a.req, err = newRequest(ctx, a.r); err != nil || a.r.open == nil {
 		return err
 	}

@@ -4,12 +4,16 @@ package porter_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -90,4 +94,43 @@ func TestDownloadFileGroup(t *testing.T) {
 	if gid := fi.Sys().(*syscall.Stat_t).Gid; gid != other || fi.Mode() != 0o640 {
 		t.Errorf("group %d, mode %v", gid, fi.Mode())
 	}
+}
+
+// TestFewFilesChild is no test but the process that TestManyProjectsFewFiles
+// starts. It exports 500 projects to files, each in a goroutine of its own.
+func TestFewFilesChild(t *testing.T) {
+	url := os.Getenv("PORTER_TEST_FEW_FILES_URL")
+	if url == "" {
+		t.Skip("is run by another test, as a process of its own")
+	}
+	const few = 256 // as macOS has it
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: few, Max: few}); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(), porter.WithRetry(0, nil),
+		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Second)}))
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 500 {
+		wg.Go(func() {
+			if _, err := c.ExportToFile(t.Context(), porter.ProjectID(i+1), filepath.Join(dir, strconv.Itoa(i)), nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A goroutine for each of many projects needs no more files than a process may
+// have open.
+func TestManyProjectsFewFiles(t *testing.T) {
+	t.Parallel()
+	s := portertest.NewServer(portertest.NoLimits())
+	defer s.Close()
+	for i := range 500 {
+		s.AddProject(portertest.Project{ID: int64(i + 1), Path: fmt.Sprint("team/app", i), Archive: smallArchive})
+	}
+	// As long as the answers take, connections are open for more of them.
+	s.Inject(portertest.Fault{Method: "GET", Times: 500, Do: portertest.Delay(100 * time.Millisecond)})
+	killStartTest(t, "TestFewFilesChild", "PORTER_TEST_FEW_FILES_URL="+s.URL).mustEndWell(t)
 }

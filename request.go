@@ -11,9 +11,11 @@ import (
 
 // A request is one call of the API, which may take several attempts.
 type request struct {
-	method   string
-	url      string
-	header   http.Header
+	method string
+	url    string
+	header http.Header
+	// begin returns the header instead, once the request may be sent; nil for none.
+	begin    func() (http.Header, error)
 	project  string       // as the caller gave it, for events and logs
 	hints    hints        // which endpoints it belongs to
 	download bool         // of an archive, which may be redirected to object storage

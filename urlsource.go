@@ -61,7 +61,7 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		Name: name,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
+			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, fromBeginning)
 			if err != nil {
 				return nil, fmt.Errorf("download of %s: %w", label, err)
 			}
