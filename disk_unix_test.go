@@ -97,9 +97,9 @@ func TestDownloadFileGroup(t *testing.T) {
 }
 
 // TestFewFilesChild is no test but the process that TestManyProjectsFewFiles
-// starts. It exports 500 projects to files, each in a goroutine of its own.
+// starts. It exports or migrates 300 projects, each in a goroutine of its own.
 func TestFewFilesChild(t *testing.T) {
-	url := os.Getenv("PORTER_TEST_FEW_FILES_URL")
+	url, to := os.Getenv("PORTER_TEST_FEW_FILES_URL"), os.Getenv("PORTER_TEST_FEW_FILES_TO")
 	if url == "" {
 		t.Skip("is run by another test, as a process of its own")
 	}
@@ -107,13 +107,26 @@ func TestFewFilesChild(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: few, Max: few}); err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(), porter.WithRetry(0, nil),
-		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Second)}))
-	dir := t.TempDir()
+	client := func(url string) *porter.Client {
+		return newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(), porter.WithRetry(0, nil),
+			porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Second)}))
+	}
+	c, dir := client(url), t.TempDir()
+	do := func(i int) error {
+		_, err := c.ExportToFile(t.Context(), porter.ProjectID(i+1), filepath.Join(dir, strconv.Itoa(i)), nil)
+		return err
+	}
+	if to != "" {
+		c2 := client(to)
+		do = func(i int) error {
+			_, err := porter.Migrate(t.Context(), c, porter.ProjectID(i+1), c2, porter.MigrateOptions{Import: intoNew, SpoolDir: dir})
+			return err
+		}
+	}
 	var wg sync.WaitGroup
-	for i := range 500 {
+	for i := range 300 {
 		wg.Go(func() {
-			if _, err := c.ExportToFile(t.Context(), porter.ProjectID(i+1), filepath.Join(dir, strconv.Itoa(i)), nil); err != nil {
+			if err := do(i); err != nil {
 				t.Error(err)
 			}
 		})
@@ -125,12 +138,21 @@ func TestFewFilesChild(t *testing.T) {
 // have open.
 func TestManyProjectsFewFiles(t *testing.T) {
 	t.Parallel()
-	s := portertest.NewServer(portertest.NoLimits())
-	defer s.Close()
-	for i := range 500 {
-		s.AddProject(portertest.Project{ID: int64(i + 1), Path: fmt.Sprint("team/app", i), Archive: smallArchive})
+	for _, to := range []bool{false, true} {
+		s, d := portertest.NewServer(portertest.NoLimits()), portertest.NewServer(portertest.NoLimits())
+		defer s.Close()
+		defer d.Close()
+		d.AddGroup("new")
+		for i := range 300 {
+			s.AddProject(portertest.Project{ID: int64(i + 1), Path: fmt.Sprint("team/app", i), Archive: smallArchive})
+		}
+		for _, s := range []*portertest.Server{s, d} { // the later an answer comes, the more connections are open
+			s.Inject(portertest.Fault{Method: "GET", Times: 300, Do: portertest.Delay(100 * time.Millisecond)})
+		}
+		env := []string{"PORTER_TEST_FEW_FILES_URL=" + s.URL}
+		if to {
+			env = append(env, "PORTER_TEST_FEW_FILES_TO="+d.URL)
+		}
+		killStartTest(t, "TestFewFilesChild", env...).mustEndWell(t)
 	}
-	// As long as the answers take, connections are open for more of them.
-	s.Inject(portertest.Fault{Method: "GET", Times: 500, Do: portertest.Delay(100 * time.Millisecond)})
-	killStartTest(t, "TestFewFilesChild", "PORTER_TEST_FEW_FILES_URL="+s.URL).mustEndWell(t)
 }

@@ -97,12 +97,10 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, err
 	}
 	if !m.opts.NoSpool && !m.trail.earlier(StepImporting, StepDone) { // an unwritable folder is an error before the hours of exporting
-		sp, err := diskio.NewSpool(m.opts.SpoolDir)
-		if err != nil {
+		var err error
+		if m.spoolDir, err = diskio.CheckSpool(m.opts.SpoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		sp.Close()
-		m.spoolDir = sp.Dir()
 	}
 	before, err := m.lookAtSource(ctx, id, m.trail.from.Step.sent())
 	if err != nil {
