@@ -350,6 +350,51 @@ func TestShortPausesHoldThePlace(t *testing.T) {
 	}
 }
 
+// Who had to wait for its archive comes before those who asked later.
+func TestPausesLoseNoPlaceInTheLine(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []portertest.Action{notStored, portertest.Respond(429, nil, "")} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newTransferServer(t, 3)
+			s.Inject(portertest.Fault{Path: team0, Do: fault})
+			c := s.client(t, porter.WithTransfers(1), porter.WithTransport(&meter{next: s.Transport(), takes: 70 * time.Second}))
+			var wg sync.WaitGroup
+			for _, p := range s.projects {
+				wg.Go(func() {
+					if err := download(t.Context(), c, p); err != nil {
+						t.Error(err)
+					}
+				})
+				time.Sleep(10 * time.Second)
+			}
+			wg.Wait()
+			var order []string
+			for _, r := range s.Requests() {
+				order = append(order, r.Path[len("/api/v4/projects/"):][:len("team0")])
+			}
+			if diff := cmp.Diff([]string{"team0", "team1", "team0", "team2"}, order); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The halves of a migration are under way at the same time, in one place.
+func TestMigrateInOnePlace(t *testing.T) {
+	t.Parallel()
+	for _, way := range spoolWays {
+		synctest.Test(t, func(t *testing.T) {
+			s := newTransferServer(t, 1)
+			m := &meter{next: s.Transport(), takes: time.Minute}
+			c := s.client(t, porter.WithTransfers(1), porter.WithTransport(m))
+			opts := porter.MigrateOptions{Import: importAs("app"), NoSpool: way.noSpool, SpoolDir: t.TempDir()}
+			if _, err := porter.Migrate(t.Context(), c, s.projects[0], c, opts); err != nil || m.most != 2 {
+				t.Errorf("%s: %d halves at a time: %v", way.name, m.most, err)
+			}
+		})
+	}
+}
+
 // What reads behind a download counts with it, so that one place is enough,
 // also for some in opposite directions.
 func TestOneTransferFromEndToEnd(t *testing.T) {
