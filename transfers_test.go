@@ -229,7 +229,8 @@ var transferPauses = []struct {
 	{"upload refused", portertest.Fault{Method: "POST", Do: portertest.Respond(429, http.Header{"Retry-After": {"50"}}, "")}, startImport},
 	{"download refused", portertest.Fault{Path: team0, Do: portertest.Respond(429, nil, "")}, download},
 	{"download refused in the middle", portertest.Fault{Path: team0, Skip: 1, Do: portertest.Respond(429, nil, "")}, download},
-	{"server asks for a long pause", portertest.Fault{Path: team0, Do: portertest.Respond(503, http.Header{"Retry-After": {"50"}}, "")}, download},
+	{"server asks for a long pause", portertest.Fault{Path: team0, Do: portertest.Respond(503, http.Header{"Retry-After": {"50"}}, "")},
+		download},
 	{"archive not stored", portertest.Fault{Path: team0, Do: notStored}, download},
 	{"archive not stored, in the middle", portertest.Fault{Path: team0, Skip: 1, Do: notStored}, download},
 	{"export", portertest.Fault{}, func(ctx context.Context, c *porter.Client, p porter.ProjectPath) error {
@@ -250,11 +251,11 @@ var transferPauses = []struct {
 	}},
 	{"source elsewhere", portertest.Fault{Path: team0, Do: portertest.Respond(429, http.Header{"Retry-After": {"50"}}, "")},
 		func(ctx context.Context, c *porter.Client, p porter.ProjectPath) error {
-			link := c.BaseURL() + "projects/" + strings.ReplaceAll(string(p), "/", "%2F") + "/export/download?private_token=" + portertest.Token
-			_, err := c.StartImport(ctx, c.URLSource(link), importAs("app"))
+			link := c.BaseURL() + "projects/" + strings.ReplaceAll(string(p), "/", "%2F") + "/export/download"
+			_, err := c.StartImport(ctx, c.URLSource(link+"?private_token="+portertest.Token), importAs("app"))
 			return err
 		}},
-	{"spooled, refused", portertest.Fault{Method: "POST", Path: "/import", Do: portertest.Respond(429, http.Header{"Retry-After": {"50"}}, "")},
+	{"spooled, refused", portertest.Fault{Method: "POST", Path: "/import", Do: portertest.Respond(429, nil, "")},
 		func(ctx context.Context, c *porter.Client, p porter.ProjectPath) error {
 			opts := porter.MigrateOptions{Import: importAs("app"), Export: &porter.ExportOptions{MaxAge: time.Hour}}
 			_, err := porter.Migrate(ctx, c, p, c, opts)
