@@ -52,7 +52,7 @@ func (c *call) readableGroup() (*user, *namespace, *reply) {
 		group = c.m.namespaceByID(id)
 	}
 	readable := func(p *project) bool { return (p.ns == group || p.ns.isBelow(group)) && p.readable(u) }
-	if group == nil || group.owner != nil || group.role(u) == 0 && !slices.ContainsFunc(c.m.sortedProjects(), readable) {
+	if group == nil || group.owner != nil || group.role(u) == 0 && !group.open(u) && !slices.ContainsFunc(c.m.sortedProjects(), readable) {
 		return nil, nil, message(http.StatusNotFound, "404 Group Not Found")
 	}
 	return u, group, nil

@@ -58,6 +58,11 @@ func (s *limits) downloadLimited(u *user, p *project) bool {
 	return s.limited(fmt.Sprintf("project_download_export:%d:%s", u.id, scope), s.cfg.limits.Downloads)
 }
 
+// readLimited counts a read that has a limit of its own since 18.1.
+func (s *limits) readLimited(what string, u *user) bool {
+	return u != nil && s.cfg.atLeast(18, 1) && s.limited(fmt.Sprintf("%s:%d", what, u.id), 400)
+}
+
 func (s *limits) importLimited(u *user) bool {
 	return s.cfg.atLeast(12, 8) && s.limited(fmt.Sprintf("project_import:%d", u.id), s.cfg.limits.Imports)
 }

@@ -34,6 +34,9 @@ type Project struct {
 	// Size is the project's size in GitLab's statistics, for MaxExportSize.
 	// It defaults to that of Archive.
 	Size int64
+	// Artifacts is the size of its job artifacts in the statistics, which counts
+	// for MaxExportSize before GitLab 16.8.
+	Artifacts int64
 
 	// Members are the roles of users in the project itself, by username.
 	Members map[string]Role
@@ -54,6 +57,7 @@ type project struct {
 	shared      []string
 	archive     *Archive
 	size        int64
+	artifacts   int64
 	members     map[string]Role
 	former      []string
 }
@@ -141,6 +145,19 @@ func (s *projects) statisticsSize(p *project) int64 {
 	return s.source(p).Size()
 }
 
+// exportedSize is what is compared with MaxExportSize.
+func (s *projects) exportedSize(p *project) int64 {
+	if s.cfg.atLeast(16, 8) {
+		return s.statisticsSize(p)
+	}
+	return s.statisticsSize(p) + p.artifacts
+}
+
+// hasRoom reports whether u may create one more project in the own namespace.
+func (s *projects) hasRoom(u *user) bool {
+	return !u.bot && (u.limit == 0 || s.owned[u.home] < u.limit)
+}
+
 // AddProject adds a project and the groups it is in, and returns its ID. A
 // first path segment that is a user's name means that user's own namespace.
 func (s *projects) AddProject(p Project) int64 {
@@ -170,7 +187,7 @@ func (s *projects) AddProject(p Project) int64 {
 	if !p.CreatedAt.IsZero() {
 		prj.created = p.CreatedAt
 	}
-	prj.archive, prj.size, prj.former = p.Archive, p.Size, p.FormerPaths
+	prj.archive, prj.size, prj.artifacts, prj.former = p.Archive, p.Size, p.Artifacts, p.FormerPaths
 	prj.archived, prj.deletionOn, prj.shared = p.Archived || p.DeletionOn != "", p.DeletionOn, p.SharedWith
 	for name, r := range p.Members {
 		prj.members[name] = r
@@ -255,7 +272,7 @@ func (s *projects) refuseProject(u *user, ns *namespace, path, name string) stri
 	switch {
 	case slices.Contains(s.cfg.restricted, "private"):
 		return "Visibility level private has been restricted by your GitLab administrator"
-	case ns.owner != nil && u.bot, role < Developer:
+	case role < Developer, !ns.admits(u, role):
 		return "Namespace is not valid"
 	case role < Maintainer && s.cfg.atLeast(16, 0):
 		return "User is not allowed to import projects"
