@@ -43,7 +43,7 @@ func NewServer(opts ...Option) *Server {
 		o(&cfg)
 	}
 	s := &Server{network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")}
-	s.requestLog.keep = cfg.keepRequests
+	s.requestLog.keep, s.requestLog.onEnd = cfg.keepRequests, cfg.onRequest
 	s.outbound.begin(s.network)
 	s.model.begin(cfg)
 	s.exportUploads.send, s.imports.fetch = s.outbound.send, s.outbound.fetch
