@@ -5,8 +5,12 @@ import (
 	"fmt"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
+	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
+
+// lookBudget is what a look at a project counts against since GitLab 18.1.
+var lookBudget = pace.Budget{Key: "project", Limit: 400}
 
 // estimateArchive returns about how many bytes the archive of a project will
 // have, 0 if that can't be known: GitLab tells the sizes of a project to
@@ -27,6 +31,7 @@ func (c *Client) estimateArchive(ctx context.Context, id, label string) int64 {
 	}
 	err := c.getJSON(ctx, &request{
 		url:     c.projectURL(id) + "?statistics=true",
+		budget:  lookBudget,
 		project: label,
 		hints:   exportHints,
 		once:    true,

@@ -161,7 +161,8 @@ func TestPollsShared(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newPacedServer(t, 5, 0)
+				var seen tally
+				s := newPacedServer(t, 5, 0, portertest.OnRequest(seen.add))
 				c := s.client(t, append([]porter.Option{porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Second),
 					Grace: time.Hour})}, tt.pacing...)...)
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -180,7 +181,7 @@ func TestPollsShared(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				looks, _ := s.perMinute(isLook)
+				looks := seen.minutes(isLook)
 				for minute, n := range looks[:5] {
 					if n > tt.most || n < tt.least {
 						t.Errorf("%d polls in minute %d, want %d to %d", n, minute, tt.least, tt.most)

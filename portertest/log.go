@@ -62,6 +62,7 @@ type requestLog struct {
 	mu      sync.Mutex
 	keep    int // how many of them; 0 is all
 	entries []*Request
+	onEnd   func(Request) // may be nil
 }
 
 // Requests returns what either origin was asked so far, in order of arrival,
@@ -73,11 +74,16 @@ func (s *requestLog) Requests() []Request {
 	kept := s.last()
 	rs := make([]Request, len(kept))
 	for i, r := range kept {
-		rs[i] = *r
-		rs[i].Fields = slices.Clone(r.Fields)
-		rs[i].Body = slices.Clone(r.Body)
+		rs[i] = r.clone()
 	}
 	return rs
+}
+
+// clone returns a copy that does not change with r.
+func (r *Request) clone() Request {
+	c := *r
+	c.Fields, c.Body = slices.Clone(r.Fields), slices.Clone(r.Body)
+	return c
 }
 
 // last returns what is kept.
@@ -135,4 +141,15 @@ func (e *logEntry) edit(change func(*Request)) {
 	e.log.mu.Lock()
 	defer e.log.mu.Unlock()
 	change(e.req)
+}
+
+// end notes that the server is done with the request.
+func (e *logEntry) end() {
+	if e.log.onEnd == nil {
+		return
+	}
+	e.log.mu.Lock()
+	r := e.req.clone()
+	e.log.mu.Unlock()
+	e.log.onEnd(r)
 }

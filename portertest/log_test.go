@@ -2,8 +2,11 @@ package portertest
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 func TestKeepRequests(t *testing.T) {
@@ -29,5 +32,33 @@ func TestKeepRequests(t *testing.T) {
 	}
 	if n := len(s.entries); n > 10 {
 		t.Errorf("%d requests are held", n)
+	}
+}
+
+// Every request is told once, with what came of it, whether the log keeps it or
+// not, and also if its connection was broken off.
+func TestOnRequest(t *testing.T) {
+	var mu sync.Mutex
+	told := map[string]int{}
+	inMemory(t, []Option{KeepRequests(1), OnRequest(func(r Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[fmt.Sprint(r.Path, " ", r.Status)]++
+	})}, func(t *testing.T, s *Server) {
+		s.AddProject(Project{Path: "acme/app", ID: 7})
+		for range 3 {
+			get(t, s, "projects/7/export")
+		}
+		get(t, s, "projects/8/export")
+		s.Inject(Fault{Method: "POST", Do: LoseAnswer()})
+		if resp, err := s.Client().Post(s.URL+"/api/v4/projects/7/export", "", nil); err == nil {
+			resp.Body.Close()
+			t.Error("the answer was not lost")
+		}
+		synctest.Wait()
+	})
+	want := map[string]int{"/api/v4/projects/7/export 200": 3, "/api/v4/projects/8/export 404": 1, "/api/v4/projects/7/export 0": 1}
+	if !maps.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }

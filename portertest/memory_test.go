@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -54,4 +55,48 @@ func TestLargeArchives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a request takes does not grow with the number of projects, and nothing
+// is kept of minutes that are over.
+func TestManyProjects(t *testing.T) {
+	inMemory(t, []Option{NoLimits(), KeepRequests(10)}, func(t *testing.T, s *Server) {
+		c := &call{m: &s.model}
+		u := s.users["owner"]
+		allocs := func() float64 {
+			return testing.AllocsPerRun(100, func() {
+				c.locked(func() *reply {
+					if s.refuseProject(u, s.namespaces["team0"], "new", "new") != "" || s.namespaceByID[s.namespaces["team0"].id] == nil {
+						t.Error("a new project is refused")
+					}
+					s.exportState(s.projectAt("team0/app"), u)
+					return nil
+				})
+			})
+		}
+		var few float64
+		for i := range 3000 {
+			s.AddProject(Project{Path: fmt.Sprintf("team%d/app", i)})
+			if i == 10 {
+				few = allocs()
+			}
+		}
+		if many := allocs(); many > few {
+			t.Errorf("%v allocations, and %v with a few projects", many, few)
+		}
+	})
+	inMemory(t, nil, func(t *testing.T, s *Server) {
+		for i := range 3000 {
+			s.AddProject(Project{Path: fmt.Sprintf("team%d/app", i)})
+		}
+		for i := range 3000 {
+			s.Advance(time.Second)
+			s.lock()
+			s.downloadLimited(s.users["owner"], s.projectAt(fmt.Sprintf("team%d/app", i)))
+			s.unlock()
+		}
+		if n := len(s.windows); n > 700 {
+			t.Errorf("%d windows are kept", n)
+		}
+	})
 }

@@ -18,6 +18,7 @@ type middleware struct {
 func (m *middleware) wrap(origin string, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &responseWriter{w: w, r: r, now: m.now, entry: m.log.record(m.now(), origin, r), act: m.faults.action(origin, r)}
+		defer x.entry.end()
 		x.serve(h)
 	})
 }

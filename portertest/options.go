@@ -34,6 +34,7 @@ type config struct {
 	localized   bool
 
 	keepRequests int
+	onRequest    func(Request)
 }
 
 func defaultConfig() config {
@@ -207,6 +208,11 @@ func GlobalThrottle(n int, period time.Duration) Option {
 // KeepRequests lets the log forget all but the last n requests, for tests that
 // make very many. By default it keeps them all.
 func KeepRequests(n int) Option { return func(c *config) { c.keepRequests = n } }
+
+// OnRequest has f called with every request, as the log has it, once the server
+// is done with it; by several goroutines at the same time. Together with
+// [KeepRequests] it lets a long test count what it need not keep.
+func OnRequest(f func(Request)) Option { return func(c *config) { c.onRequest = f } }
 
 // ExportsDisabled switches project export off for the instance.
 func ExportsDisabled() Option { return func(c *config) { c.exportsOff = true } }

@@ -21,8 +21,9 @@ import (
 //   - Servers: workhorse, with rails behind it, and storage_server. Server puts
 //     all together.
 
-// A Server is a GitLab that knows only the project import/export API and the
-// lists of projects, and the object storage beside it.
+// A Server is a GitLab that knows only the project import/export API, the lists of
+// projects and what a program may look at before (the version, the token, its
+// user, settings, namespaces, groups, projects), and the object storage beside it.
 type Server struct {
 	URL        string // the root of GitLab, with its relative URL root and without a slash at the end
 	StorageURL string // the root of the object storage, another origin
@@ -42,7 +43,7 @@ func NewServer(opts ...Option) *Server {
 		o(&cfg)
 	}
 	s := &Server{network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")}
-	s.requestLog.keep = cfg.keepRequests
+	s.requestLog.keep, s.requestLog.onEnd = cfg.keepRequests, cfg.onRequest
 	s.outbound.begin(s.network)
 	s.model.begin(cfg)
 	s.exportUploads.send, s.imports.fetch = s.outbound.send, s.outbound.fetch

@@ -14,7 +14,7 @@ type settings struct {
 
 // Configure applies options to a running server, as an administrator would
 // change settings or upgrade GitLab. Options that say how the server listens, or
-// what its log keeps, have no effect.
+// what becomes of its log, have no effect.
 func (s *settings) Configure(opts ...Option) {
 	s.lock()
 	defer s.unlock()
