@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lookServer has a user of each kind, a group with a project, and a group in it.
@@ -130,18 +131,34 @@ func TestLooksByVersion(t *testing.T) {
 }
 
 func TestLookLimits(t *testing.T) {
-	for version, limited := range map[string]bool{"18.0": false, "18.1": true} {
-		inMemory(t, []Option{Version(version)}, func(t *testing.T, s *Server) {
-			lookServer(s)
-			for _, path := range []string{"groups/acme?with_projects=false", "projects/7"} {
-				for range 400 {
-					get(t, s, path)
+	for _, tt := range []struct {
+		path   string
+		limit  int
+		period time.Duration
+	}{
+		{"groups/acme?with_projects=false", 400, time.Minute},
+		{"groups/acme/projects?per_page=1", 600, time.Minute},
+		{"projects?per_page=1", 2000, 10 * time.Minute},
+		{"projects/7", 400, time.Minute},
+	} {
+		for version, limited := range map[string]bool{"18.0": false, "18.1": true} {
+			inMemory(t, []Option{Version(version)}, func(t *testing.T, s *Server) {
+				lookServer(s)
+				for i := range tt.limit {
+					if a := get(t, s, tt.path); a.status != 200 {
+						t.Fatalf("%s, number %d of %s: %d %s", version, i, tt.path, a.status, a.body)
+					}
 				}
-				if a := get(t, s, path); (a.status == 429) != limited {
-					t.Errorf("%s, the 401st of %s: %d %s", version, path, a.status, a.body)
+				s.Advance(tt.period - time.Second)
+				if a := get(t, s, tt.path); (a.status == 429) != limited {
+					t.Errorf("%s, one more of %s: %d %s", version, tt.path, a.status, a.body)
 				}
-			}
-		})
+				s.Advance(time.Second)
+				if a := get(t, s, tt.path); a.status != 200 {
+					t.Errorf("%s, the next one of %s: %d %s", version, tt.path, a.status, a.body)
+				}
+			})
+		}
 	}
 }
 

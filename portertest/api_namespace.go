@@ -16,7 +16,7 @@ func (c *call) getNamespace() *reply {
 	n := c.m.namespaces[strings.ToLower(c.id)]
 	if strings.Trim(c.id, "0123456789") == "" {
 		id, _ := strconv.ParseInt(c.id, 10, 64)
-		n = c.m.namespaceByID(id)
+		n = c.m.namespaceByID[id]
 	}
 	if n == nil || n.role(u) == 0 {
 		return message(http.StatusNotFound, "404 Namespace Not Found")

@@ -81,12 +81,13 @@ func (p *project) readable(u *user) bool {
 	return p.role(u) > 0
 }
 
-// projects are the projects of the instance. None of its rules looks at all of
-// them, so that a test may have thousands.
+// projects are the projects of the instance. Only lists of projects look at all
+// of them, so that a test may have thousands.
 type projects struct {
 	*settings
 	*accounts
 	byID        map[int64]*project
+	sorted      []*project          // all, once they are asked for
 	byPath      map[string]*project // in full, in lower case
 	byFormer    map[string]*project // by a path that it had before
 	names       map[nameKey]int     // how many have a name
@@ -109,7 +110,7 @@ func newProjects(s *settings, a *accounts) projects {
 
 // insert adds a project that is not there.
 func (s *projects) insert(p *project) {
-	s.byID[p.id] = p
+	s.byID[p.id], s.sorted = p, nil
 	s.byPath[strings.ToLower(p.fullPath())] = p
 	for _, f := range p.former {
 		s.byFormer[strings.ToLower(f)] = p
@@ -121,6 +122,7 @@ func (s *projects) insert(p *project) {
 // remove takes a project away.
 func (s *projects) remove(p *project) {
 	delete(s.byID, p.id)
+	s.sorted = nil
 	delete(s.byPath, strings.ToLower(p.fullPath()))
 	for _, f := range p.former {
 		delete(s.byFormer, strings.ToLower(f))
@@ -262,8 +264,12 @@ func (s *projects) projectOnceAt(fullPath string) (*project, bool) {
 	return p, p != nil
 }
 
+// sortedProjects returns all projects in the order of their IDs.
 func (s *projects) sortedProjects() []*project {
-	return slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
+	if s.sorted == nil {
+		s.sorted = slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
+	}
+	return s.sorted
 }
 
 // refuseProject returns why GitLab refuses a new project, "" if it does not.

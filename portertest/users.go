@@ -91,6 +91,7 @@ type accounts struct {
 	users         map[string]*user
 	tokens        map[string]*accessToken
 	namespaces    map[string]*namespace // by lower-case path
+	namespaceByID map[int64]*namespace
 	lastUser      int64
 	lastNamespace int64
 	onBlock       func(*user) // what else comes of blocking a user
@@ -99,6 +100,7 @@ type accounts struct {
 func newAccounts(s *settings) accounts {
 	return accounts{
 		settings: s, users: map[string]*user{}, tokens: map[string]*accessToken{}, namespaces: map[string]*namespace{},
+		namespaceByID: map[int64]*namespace{},
 		lastNamespace: 100,
 	}
 }
@@ -123,7 +125,7 @@ func (s *accounts) addUser(u User) *user {
 		s.users[u.Username] = usr
 		s.lastNamespace++
 		usr.home = &namespace{id: s.lastNamespace, path: u.Username, owner: usr, members: map[string]Role{}}
-		s.namespaces[strings.ToLower(u.Username)] = usr.home
+		s.namespaces[strings.ToLower(u.Username)], s.namespaceByID[usr.home.id] = usr.home, usr.home
 	}
 	usr.name = u.Name
 	if usr.name == "" {
@@ -210,16 +212,6 @@ func (s *accounts) addGroup(fullPath string) *namespace {
 	}
 	s.lastNamespace++
 	n := &namespace{id: s.lastNamespace, path: fullPath, name: path.Base(fullPath), parent: parent, members: map[string]Role{}}
-	s.namespaces[key] = n
+	s.namespaces[key], s.namespaceByID[n.id] = n, n
 	return n
-}
-
-// namespaceByID is for the rare request that gives an ID.
-func (s *accounts) namespaceByID(id int64) *namespace {
-	for _, n := range s.namespaces {
-		if n.id == id {
-			return n
-		}
-	}
-	return nil
 }
