@@ -90,7 +90,8 @@ func TestProbeImportTaken(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, s *portertest.Server, c *porter.Client) {
 		s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(201, jsonType,
 			`{"id":9,"path_with_namespace":"owner/x","import_status":"scheduled"}`)})
-		if check, err := c.ProbeImport(t.Context(), nil); check != nil || err == nil || !strings.Contains(err.Error(), "created project 9, owner/x") {
+		check, err := c.ProbeImport(t.Context(), nil)
+		if check != nil || err == nil || !strings.Contains(err.Error(), "created project 9, owner/x") {
 			t.Errorf("found %v, %v", check, err)
 		}
 		s.Inject(portertest.Fault{Method: "POST", Do: portertest.Respond(502, nil, "")})
