@@ -19,16 +19,16 @@ type Check struct {
 }
 
 // Err returns a *CheckError with the findings that are certain, nil if none is.
-func (c *Check) Err() error {
-	certain := slices.DeleteFunc(slices.Clone(c.Findings), func(f Finding) bool { return !f.Certain })
+func (k *Check) Err() error {
+	certain := slices.DeleteFunc(slices.Clone(k.Findings), func(f Finding) bool { return !f.Certain })
 	if len(certain) == 0 {
 		return nil
 	}
 	return &CheckError{certain}
 }
 
-func (c *Check) add(kind FindingKind, certain bool, format string, args ...any) {
-	c.Findings = append(c.Findings, Finding{kind, certain, fmt.Sprintf(format, args...)})
+func (k *Check) add(kind FindingKind, certain bool, format string, args ...any) {
+	k.Findings = append(k.Findings, Finding{kind, certain, fmt.Sprintf(format, args...)})
 }
 
 // A Finding is one thing that was found.
