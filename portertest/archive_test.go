@@ -492,3 +492,53 @@ func BenchmarkArchiveRead(b *testing.B) {
 		}
 	}
 }
+
+// TestNewArchiveClone has git take the bundles of archives of several sizes.
+func TestNewArchiveClone(t *testing.T) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, size := range []int64{MinArchiveSize, MinArchiveSize + 5*tarBlock, 90_000, 3<<20 + 7} {
+		dir := t.TempDir()
+		tr := tar.NewReader(bytes.NewReader(gunzip(t, readArchive(t, NewArchive(size, ArchiveSeed(size))))))
+		for {
+			h, err := tr.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Ext(h.Name) != ".bundle" {
+				continue
+			}
+			b, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(dir, filepath.Base(h.Name))
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			run := func(args ...string) string {
+				cmd := exec.CommandContext(t.Context(), git, args...)
+				cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Errorf("%d bytes: git %s: %v: %s", size, args[0], err, out)
+				}
+				return string(out)
+			}
+			run("clone", "--quiet", name, name+".git")
+			if out := run("-C", name+".git", "log", "--format=%s %an", "main"); out != "Initial commit Administrator\n" {
+				t.Errorf("%d bytes: the log is %q", size, out)
+			}
+			run("-C", name+".git", "fsck", "--strict")
+			readme, err := os.ReadFile(filepath.Join(name+".git", "README.md"))
+			if err != nil || !bytes.HasPrefix(readme, []byte("# Widget ")) {
+				t.Errorf("%d bytes: README.md is %q (%v)", size, readme, err)
+			}
+		}
+	}
+}
