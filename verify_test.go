@@ -154,14 +154,27 @@ func TestVerifyArchive(t *testing.T) {
 
 func TestVerifyArchiveGenerated(t *testing.T) {
 	for _, size := range []int64{portertest.MinArchiveSize, 100_001, 5<<20 + 3} {
-		a := portertest.NewArchive(size, portertest.ArchiveSeed(size), portertest.ArchiveFormatVersion("0.2.3"),
-			portertest.ArchiveGitLabVersion("10.8.0"))
+		a := portertest.NewArchive(size, portertest.ArchiveSeed(size))
 		got, err := VerifyArchive(a.NewReader())
 		if err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
-		if got.FormatVersion != "0.2.3" || got.GitLabVersion != "10.8.0" || got.Revision == "" || !got.HasRepository || got.Entries != 18 {
+		relations := map[PortableRelation]int64{
+			"project_members": 2, PortableIssues: 2, PortableMergeRequests: 2, PortableLabels: 1, PortableMilestones: 1, PortableSnippets: 0,
+		}
+		if diff := cmp.Diff(relations, got.Relations); diff != "" {
+			t.Errorf("relations differ (-want +got):\n%s", diff)
+		}
+		if got.FormatVersion != "0.2.4" || got.GitLabVersion != "18.9.0" || got.Revision == "" || !got.HasRepository || got.Entries != 18 ||
+			got.Tree != TreeNDJSON || got.Members != 2 || got.Unmappable != 1 || got.LongestLine < 200 || got.LongestLine > 400 || got.Odd != nil {
 			t.Errorf("%d bytes: got %+v", size, got)
+		}
+		if got.Parts[PartRepository] > size || got.Parts[PartRepository]+got.Parts[PartUploads]+got.Parts[PartWiki] < size-20<<10 {
+			t.Errorf("%d bytes: got parts %v", size, got.Parts)
+		}
+		old := portertest.NewArchive(size, portertest.ArchiveFormatVersion("0.2.3"), portertest.ArchiveGitLabVersion("10.8.0"))
+		if i, err := VerifyArchive(old.NewReader()); err != nil || i.Tree != TreeJSON || i.FormatVersion != "0.2.3" || i.GitLabVersion != "10.8.0" {
+			t.Errorf("%d bytes of GitLab 10.8: got %+v, %v", size, i, err)
 		}
 		if got.Bytes >= size || got.Bytes < size-4096 {
 			t.Errorf("%d bytes unpack to %d", size, got.Bytes)
