@@ -69,15 +69,10 @@ func (s *jsonScanner) reset() {
 // it, or "".
 func (s *jsonScanner) write(p []byte) (problem string) {
 	for i := 0; i < len(p); i++ {
-		if s.state == jsonString {
-			n := plainText(p[i:])
-			s.keep(p[i : i+n])
-			if i += n; i == len(p) {
-				return ""
-			}
+		if i += s.skim(p[i:]); i == len(p) {
+			return ""
 		}
-		c := p[i]
-		if !s.step(c) {
+		if !s.step(p[i]) {
 			if s.depth > maxJSONDepth {
 				return fmt.Sprintf("nested deeper than %d", maxJSONDepth)
 			}
@@ -85,6 +80,52 @@ func (s *jsonScanner) write(p []byte) (problem string) {
 		}
 	}
 	return ""
+}
+
+// skim takes the bytes at the start of p that most documents are made of, and
+// returns how many these are. What it leaves is for step, which knows all.
+func (s *jsonScanner) skim(p []byte) (n int) {
+	for ; n < len(p); n++ {
+		switch c := p[n]; s.state {
+		case jsonString:
+			k := plainText(p[n:])
+			s.keep(p[n : n+k])
+			if n += k; n == len(p) || p[n] != '"' {
+				return n
+			}
+			s.endString()
+		case jsonInteger:
+			if c < '0' || c > '9' {
+				return n
+			}
+		case jsonColon:
+			if c != ':' {
+				return n
+			}
+			s.state = jsonValue
+		case jsonNext:
+			if c != ',' {
+				return n
+			}
+			s.state = jsonKey
+			if s.inArray() {
+				s.state = jsonValue
+			}
+		case jsonKey, jsonFirstKey:
+			if c != '"' {
+				return n
+			}
+			s.isKey, s.state, s.text = true, jsonString, s.text[:0]
+		case jsonValue:
+			if c != '"' || s.depth == 0 {
+				return n
+			}
+			s.isKey, s.state, s.text = false, jsonString, append(s.text[:0], c)
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // end ends the document. It returns what is wrong with it, or "".

@@ -91,7 +91,9 @@ func readMembers(in *bufio.Reader, maxUnpacked int64) (c *contents, tarErr, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	unpacked := &unpackedReader{r: g, max: maxUnpacked}
+	ahead := newAheadReader(g)
+	defer ahead.close()
+	unpacked := &unpackedReader{r: ahead, max: maxUnpacked}
 	buf := make([]byte, 32<<10)
 	c, tarErr = readTar(unpacked, buf)
 	// A changed byte can look like anything in the tar file: the checksum at

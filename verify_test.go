@@ -630,32 +630,122 @@ func TestVerifyArchiveCanceled(t *testing.T) {
 	}
 }
 
-func BenchmarkVerifyArchive(b *testing.B) {
-	compressible := tarOf(b, append(exportHeaders(), tar.Header{Name: "tree/project/issues.ndjson", Linkname: ndjson(16 << 20)})...)
-	for _, bb := range []struct {
-		name string
-		size int64
-		open func() io.Reader
-	}{
-		{"stored", 64 << 20, func() io.Reader { return portertest.NewArchive(64 << 20).NewReader() }},
-		{"text", int64(len(compressible)), nil},
-	} {
-		if bb.open == nil {
-			archive := gzipOf(b, compressible)
-			bb.open = func() io.Reader { return bytes.NewReader(archive) }
+// TestVerifyArchiveLongLine reads 271 MiB of issues, of which one is longer
+// than GitLab takes, in a piece of the memory.
+func TestVerifyArchiveLongLine(t *testing.T) {
+	const size, long = 271 << 20, 60 << 20
+	pr, pw := io.Pipe()
+	go func() {
+		z, _ := gzip.NewWriterLevel(pw, gzip.NoCompression)
+		w := tar.NewWriter(z)
+		w.WriteHeader(&tar.Header{Name: "VERSION", Size: 5})
+		io.WriteString(w, "0.2.4")
+		w.WriteHeader(&tar.Header{Name: "tree/project.json", Size: 2})
+		io.WriteString(w, "{}")
+		w.WriteHeader(&tar.Header{Name: "tree/project/issues.ndjson", Size: size})
+		issue := []byte(`{"iid":1,"title":"` + strings.Repeat("t", 1000) + `"}` + "\n")
+		left := size - long
+		for ; left >= len(issue); left -= len(issue) {
+			w.Write(issue)
 		}
-		b.Run(bb.name, func(b *testing.B) {
-			r := bb.open()
-			b.SetBytes(bb.size) // unpacked
-			b.ReportAllocs()
-			for b.Loop() {
-				r.(io.Seeker).Seek(0, io.SeekStart)
-				if _, err := VerifyArchive(r); err != nil {
-					b.Fatal(err)
-				}
+		w.Write([]byte(`{"a":"`))
+		filler := bytes.Repeat([]byte("t"), 1<<20)
+		for left += long - len(`{"a":""}`); left > 0; left -= min(left, len(filler)) {
+			w.Write(filler[:min(left, len(filler))])
+		}
+		w.Write([]byte(`"}`))
+		pw.CloseWithError(errors.Join(w.Close(), z.Close()))
+	}()
+	var err error
+	got := allocated(func() { _, err = VerifyArchive(pr) })
+	t.Logf("%d KiB allocated, with what packs the archive", got>>10)
+	if !errors.Is(err, ErrUnimportable) || !strings.Contains(err.Error(), "GitLab takes no more than 52428800") {
+		t.Errorf("got error %v", err)
+	}
+	if got > 4<<20 {
+		t.Errorf("%d bytes allocated", got)
+	}
+}
+
+// TestVerifyArchiveManyEntries reads archives with very many entries of what is kept by name.
+func TestVerifyArchiveManyEntries(t *testing.T) {
+	allocs := func(n int) uint64 {
+		headers := exportHeaders()
+		for i := range n {
+			headers = append(headers, fileNamed(fmt.Sprintf("snippets/%d%s.bundle", i, strings.Repeat("s", 80)), "x"),
+				fileNamed("tree/project/"+strings.Repeat("a", 1+i%26)+strings.Repeat("b", 1+i/26%26)+".ndjson", "{"),
+				fileNamed(fmt.Sprintf("lfs-objects/%d", i), "x"), tar.Header{Typeflag: tar.TypeSymlink, Name: fmt.Sprint("l", i), Linkname: "x"})
+		}
+		archive := archiveOf(t, headers...)
+		return allocated(func() {
+			if _, err := VerifyArchive(bytes.NewReader(archive)); !errors.Is(err, ErrUnimportable) {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
+	few, many := allocs(10), allocs(2000)
+	t.Logf("%d KiB for 10 of each kind, %d KiB for 2000", few>>10, many>>10)
+	if c, err := readArchive(bytes.NewReader(archiveOf(t, exportHeaders()...)), maxUnpacked); err != nil || len(c.files) > 8 {
+		t.Errorf("%d files kept, %v", len(c.files), err)
+	}
+}
+
+// BenchmarkVerifyArchive says what verifying costs beyond inflating, which is
+// the least it could cost.
+func BenchmarkVerifyArchive(b *testing.B) {
+	text := gzipOf(b, tarOf(b, append(exportHeaders(), tar.Header{Name: "tree/project/issues.ndjson", Linkname: ndjson(16 << 20)})...))
+	diffs := gzipOf(b, tarOf(b, append(exportHeaders(), tar.Header{Name: "tree/project/merge_requests.ndjson", Linkname: diffs(16 << 20)})...))
+	for _, bb := range []struct {
+		name string
+		r    io.ReadSeeker
+	}{
+		{"stored", portertest.NewArchive(64 << 20).NewReader()},
+		{"text", bytes.NewReader(text)},
+		{"diffs", bytes.NewReader(diffs)},
+	} {
+		run := func(name string, read func(io.Reader) (int64, error)) {
+			b.Run(bb.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					bb.r.Seek(0, io.SeekStart)
+					n, err := read(bb.r)
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.SetBytes(n) // unpacked
+				}
+			})
+		}
+		run("inflate", func(r io.Reader) (int64, error) {
+			z, err := gzip.NewReader(r)
+			if err != nil {
+				return 0, err
+			}
+			return io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{z}, make([]byte, 32<<10))
+		})
+		run("verify", func(r io.Reader) (int64, error) {
+			info, err := VerifyArchive(r)
+			if err != nil {
+				return 0, err
+			}
+			return info.Bytes, nil
+		})
+	}
+}
+
+// diffs returns n bytes or a little more of records with long strings that
+// have many escapes.
+func diffs(n int) string {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var s strings.Builder
+	for i := 0; s.Len() < n; i++ {
+		fmt.Fprintf(&s, `{"iid":%d,"merge_request_diff":{"merge_request_diff_files":[{"utf8_diff":"`, i)
+		for range 200 {
+			fmt.Fprintf(&s, `+\tif x%d != nil { return fmt.Errorf(\"no %d\") }\n`, rng.IntN(1e6), rng.IntN(1e6))
+		}
+		s.WriteString("\"}]}}\n")
+	}
+	return s.String()
 }
 
 // ndjson returns n bytes or a little more of lines such as those of an export.
