@@ -50,7 +50,12 @@ func TestRelationImport(t *testing.T) {
 		if a := relationAs(t, s, Token, issues...); a.status != 201 {
 			t.Errorf("after a day: got %d %s", a.status, a.body)
 		}
-		if got := list(); !strings.Contains(got, `{"id":3,"project_path":"acme/tools/widget","relation":"issues","status":"failed"`) {
+		got := list()
+		if !strings.Contains(got, `{"id":3,"project_path":"acme/tools/widget","relation":"issues","status":"failed"`) {
+			t.Errorf("failed: %s", got)
+		}
+		// That of garbage.
+		if !strings.Contains(got, `{"id":4,"project_path":"acme/tools/widget","relation":"milestones","status":"finished"`) {
 			t.Errorf("failed: %s", got)
 		}
 	})
