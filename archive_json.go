@@ -86,46 +86,41 @@ func (s *jsonScanner) write(p []byte) (problem string) {
 // returns how many these are. What it leaves is for step, which knows all.
 func (s *jsonScanner) skim(p []byte) (n int) {
 	for ; n < len(p); n++ {
-		switch c := p[n]; s.state {
-		case jsonString:
-			k := plainText(p[n:])
-			s.keep(p[n : n+k])
-			if n += k; n == len(p) || p[n] != '"' {
-				return n
+		if s.state != jsonString {
+			if !s.glance(p[n]) {
+				break
 			}
-			s.endString()
-		case jsonInteger:
-			if c < '0' || c > '9' {
-				return n
-			}
-		case jsonColon:
-			if c != ':' {
-				return n
-			}
-			s.state = jsonValue
-		case jsonNext:
-			if c != ',' {
-				return n
-			}
-			s.state = jsonKey
-			if s.inArray() {
-				s.state = jsonValue
-			}
-		case jsonKey, jsonFirstKey:
-			if c != '"' {
-				return n
-			}
-			s.isKey, s.state, s.text = true, jsonString, s.text[:0]
-		case jsonValue:
-			if c != '"' || s.depth == 0 {
-				return n
-			}
-			s.isKey, s.state, s.text = false, jsonString, append(s.text[:0], c)
-		default:
-			return n
+			continue
 		}
+		k := plainText(p[n:])
+		s.keep(p[n : n+k])
+		if n += k; n == len(p) || p[n] != '"' {
+			break
+		}
+		s.endString()
 	}
 	return n
+}
+
+// glance takes c if it is what most often comes here, and reports whether it did.
+func (s *jsonScanner) glance(c byte) bool {
+	switch {
+	case s.state == jsonInteger:
+		return '0' <= c && c <= '9'
+	case c == '"' && (s.state == jsonKey || s.state == jsonFirstKey):
+		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
+	case c == '"' && s.state == jsonValue && s.depth > 0:
+		s.isKey, s.state, s.text = false, jsonString, append(s.text[:0], c)
+	case c == ':' && s.state == jsonColon:
+		s.state = jsonValue
+	case c == ',' && s.state == jsonNext && s.inArray():
+		s.state = jsonValue
+	case c == ',' && s.state == jsonNext:
+		s.state = jsonKey
+	default:
+		return false
+	}
+	return true
 }
 
 // end ends the document. It returns what is wrong with it, or "".

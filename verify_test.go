@@ -759,3 +759,19 @@ func ndjson(n int) string {
 	}
 	return s.String()
 }
+
+func BenchmarkJSONScanner(b *testing.B) {
+	for name, text := range map[string]string{"text": ndjson(4 << 20), "diffs": diffs(4 << 20)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			p := []byte(text)
+			for b.Loop() {
+				r := newRelationCheck(false)
+				r.write(p)
+				if problem := r.end(); problem != "" {
+					b.Fatal(problem)
+				}
+			}
+		})
+	}
+}
