@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,8 @@ func versionKinds(k *kindsOf) {
 	}
 	for _, text := range []string{
 		"0.2.4", "0.2.4\n", "0.2.4\r\n", "v0.2.4", "\ufeff0.2.4", "0.2.4.1", "0.2.4-rc1", "00.2.04", "format 0.2.4 of old", "0.2.4\n0.2.5\n",
-		"0.2.4 0.2.5", "0.2.4" + strings.Repeat("x", 123), "0.2.4" + strings.Repeat("ü", 123), "0.2.4\n\xff", "0.2.4\n" + strings.Repeat("x", 1<<20),
+		"0.2.4 0.2.5", "0.2.4" + strings.Repeat("x", 123), "0.2.4" + strings.Repeat("ü", 123),
+		"0.2.4\n\xff", "0.2.4\n" + strings.Repeat("x", 1<<20),
 	} {
 		version(text, "")
 	}
@@ -96,8 +98,9 @@ func treeKinds(k *kindsOf) {
 	lines("line of spaces", "{}\n  \r\n", "line 1 (counted from 0)")
 	lines("broken", "{}\n{}\n{\"a\":", "line 2 (counted from 0) is not JSON: it ends too early")
 	for _, text := range []string{
-		"{", "}", "[1,]", `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, "{}{}", "1 2", "01", "-", "1.", "1e", "1e+", ".5", "+1", "nul", "nulll", "tru", "NaN",
-		"Infinity", "'a'", `"a`, "\"a\tb\"", `"\u12g4"`, "\ufeff{}", "[}", "{]", "[1 2]", "\x00", `{"a":1 "b":2}`, `{,}`, "{\"a\nb\":1}", "undefined",
+		"{", "}", "[1,]", `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, "{}{}", "1 2", "01", "-", "1.", "1e", "1e+", ".5", "+1", "nul", "nulll", "tru",
+		"NaN", "Infinity", "'a'", `"a`, "\"a\tb\"", `"\u12g4"`, "\ufeff{}", "[}", "{]", "[1 2]", "\x00",
+		`{"a":1 "b":2}`, `{,}`, "{\"a\nb\":1}", "undefined",
 	} {
 		lines(fmt.Sprintf("not JSON: %q", text), "{}\n"+text+"\n", "line 1 (counted from 0) is not JSON")
 	}
@@ -108,7 +111,8 @@ func treeKinds(k *kindsOf) {
 	k.add("AppleDouble beside a relation", "", "", fileNamed("tree/project/._issues.ndjson", "\x00\x05\x16\x07"))
 	k.add("relation of another tree", "", "", fileNamed("tree/projects/issues.ndjson", "{"))
 	k.add("relation is a directory", "issues.ndjson: is a directory", "", tar.Header{Typeflag: tar.TypeDir, Name: issues + "/"})
-	k.add("relation is a link", "", "symbolic link", fileNamed(issues, "{"), tar.Header{Typeflag: tar.TypeSymlink, Name: issues, Linkname: "x"})
+	k.add("relation is a link", "", "symbolic link", fileNamed(issues, "{"),
+		tar.Header{Typeflag: tar.TypeSymlink, Name: issues, Linkname: "x"})
 	k.add("later relation wins", "", "", fileNamed(issues, "{"), fileNamed("./"+issues, "{}"))
 	k.add("later relation wins, broken", "issues.ndjson: line 0", "", fileNamed(issues, "{}"), fileNamed("./"+issues, "{"))
 
@@ -158,8 +162,10 @@ func bundleKinds(k *kindsOf) {
 	k.without("no repository", "./project.bundle", "")
 	k.add("later bundle wins", "", "", fileNamed("project.bundle", ""), fileNamed("project.bundle", sound))
 	k.add("later bundle of a snippet wins", "", "", fileNamed("snippets/a.bundle", ""), fileNamed("snippets/a.bundle", sound))
-	k.add("bundle is a link", "", "symbolic link", tar.Header{Typeflag: tar.TypeSymlink, Name: "project.wiki.bundle", Linkname: "project.bundle"})
-	k.add("bundle elsewhere", "", "", fileNamed("uploads/project.bundle", ""), fileNamed("other.bundle", ""), fileNamed("snippets/.a.bundle", ""),
+	k.add("bundle is a link", "", "symbolic link",
+		tar.Header{Typeflag: tar.TypeSymlink, Name: "project.wiki.bundle", Linkname: "project.bundle"})
+	k.add("bundle elsewhere", "", "", fileNamed("uploads/project.bundle", ""), fileNamed("other.bundle", ""),
+		fileNamed("snippets/.a.bundle", ""),
 		fileNamed("snippets/a/b.bundle", ""))
 }
 
@@ -204,7 +210,8 @@ func tarKinds(k *kindsOf) {
 	k.add("absolute VERSION", "the format is 0.2.3", "", fileNamed("/VERSION", "0.2.3"))
 	k.add("unknown type", "", `entry of type 'Z', unpacked as a file: "z"`, tar.Header{Typeflag: 'Z', Name: "z"})
 	k.add("comment for all", "", "global header", tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "c"}})
-	k.add("PAX", "", "", tar.Header{Name: "uploads/ü", Linkname: "x", Format: tar.FormatPAX, PAXRecords: map[string]string{"LIBARCHIVE.xattr.a": "b"}})
+	k.add("PAX", "", "",
+		tar.Header{Name: "uploads/ü", Linkname: "x", Format: tar.FormatPAX, PAXRecords: map[string]string{"LIBARCHIVE.xattr.a": "b"}})
 	k.add("long name", "", "", tar.Header{Name: "uploads/" + strings.Repeat("n", 300), Linkname: "x", Format: tar.FormatGNU})
 	k.add("long name in PAX", "", "", tar.Header{Name: "uploads/" + strings.Repeat("n", 300), Linkname: "x", Format: tar.FormatPAX})
 	k.add("directories", "", "", tar.Header{Typeflag: tar.TypeDir, Name: "snippets/"}, tar.Header{Typeflag: tar.TypeDir, Name: "lfs-objects"})
@@ -232,8 +239,7 @@ func tarKinds(k *kindsOf) {
 	raw("byte behind", "archive damaged: other data follow", "", append(bytes.Clone(sound), 'x'))
 	raw("plain tar", "not a project export: not gzip", "", contents)
 	raw("cut", "archive damaged", "", sound[:len(sound)-1])
-	raw("wrong checksum", "archive damaged", "", append(sound[:len(sound)-8:len(sound)-8], 1, 2, 3, 4, sound[len(sound)-4], sound[len(sound)-3],
-		sound[len(sound)-2], sound[len(sound)-1]))
+	raw("wrong checksum", "archive damaged", "", slices.Concat(sound[:len(sound)-8], []byte{1, 2, 3, 4}, sound[len(sound)-4:]))
 	raw("empty", "not a project export: it is empty", "", nil)
 }
 
@@ -244,10 +250,25 @@ func longLineKinds(k *kindsOf) {
 	k.add("line of 50 MiB with its newline", "", "", fileNamed("tree/project/issues.ndjson", "{}\n"+line(most-1)+"\n{}\n"))
 	k.add("line of a byte more", "issues.ndjson: line 1 (counted from 0) is 52428801 bytes long, and GitLab takes no more than 52428800", "",
 		fileNamed("tree/project/issues.ndjson", "{}\n"+line(most)+"\n"))
-	k.add("last line of 50 MiB", "", "", fileNamed("tree/project/ci_pipelines.ndjson", line(most)))
-	k.add("project.json of 50 MiB", "", "", fileNamed("tree/project.json", line(most)))
-	k.add("project.json of a byte more", "tree/project.json: it is not JSON: it ends too early, and GitLab reads no more than 52428800 bytes", "",
-		fileNamed("tree/project.json", line(most+1)))
+}
+
+// TestDocumentLimit reads documents around the length that GitLab reads of one.
+func TestDocumentLimit(t *testing.T) {
+	for text, want := range map[string]string{
+		`"12345678"`:     "",
+		`"12345678"   `:  "", // the rest is not read
+		`"123456789"`:    "it is not JSON: it ends too early, and GitLab reads no more than 10 bytes",
+		`"12345678" "a"`: "",
+		`"1`:             "it is not JSON: it ends too early",
+	} {
+		d := newDocumentCheck(10, nil)
+		for i := range len(text) {
+			d.write([]byte(text[i : i+1]))
+		}
+		if got := d.end(); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
 }
 
 // TestArchiveKinds compares what VerifyArchive says of an archive with how the
@@ -258,7 +279,8 @@ func TestArchiveKinds(t *testing.T) {
 		name string
 		add  func(*kindsOf)
 	}{
-		{"VERSION", versionKinds}, {"tree", treeKinds}, {"bundles", bundleKinds}, {"LFS", lfsKinds}, {"tar", tarKinds}, {"long lines", longLineKinds},
+		{"VERSION", versionKinds}, {"tree", treeKinds}, {"bundles", bundleKinds}, {"LFS", lfsKinds}, {"tar", tarKinds},
+		{"long lines", longLineKinds},
 	} {
 		k := &kindsOf{tb: t}
 		group.add(k)

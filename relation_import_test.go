@@ -144,8 +144,8 @@ func TestStartRelationImportAgain(t *testing.T) {
 			if single {
 				r = io.MultiReader(r)
 			}
-			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, smallArchive.Size()), "team/app",
-				porter.RelationIssues)
+			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, smallArchive.Size()),
+				"team/app", porter.RelationIssues)
 			if single {
 				if !errors.Is(err, porter.ErrRateLimited) || len(bodies) != 1 {
 					t.Errorf("sent %d times: %v", len(bodies), err)
@@ -509,7 +509,8 @@ func TestStartRelationImportVerifies(t *testing.T) {
 		{"no archive", "archive", porter.ErrNotArchive, "not gzip"},
 		{"no tree", of("VERSION", "0.2.4"), porter.ErrNotArchive, "no project tree"},
 		{"broken issues", of(issues, "{}\n{\n"), porter.ErrUnimportable, "issues.ndjson: line 1 (counted from 0)"},
-		{"broken members", of(issues, "{}\n", "tree/project/project_members.ndjson", "\n"), porter.ErrUnimportable, "project_members.ndjson: line 0"},
+		{"broken members", of(issues, "{}\n", "tree/project/project_members.ndjson", "\n"), porter.ErrUnimportable,
+			"project_members.ndjson: line 0"},
 		{"tree of old", of("VERSION", "0.2.4", "project.json", "{}"), porter.ErrUnimportable, "the project tree is one file"},
 	} {
 		for _, sized := range []bool{true, false} {

@@ -66,7 +66,8 @@ func FuzzVerifyArchive(f *testing.F) {
 // FuzzJSONScanner compares the scanner with encoding/json, in two pieces of
 // any length.
 func FuzzJSONScanner(f *testing.F) {
-	for _, doc := range []string{`{"a":[1,-2.5e+3,true,false,null,"x\u00e9\\\""]}`, "", " ", "[]", "1", `"`, "{\"long enough for eight\": \"\x1f\"}", "\xff", "nul"} {
+	for _, doc := range []string{`{"a":[1,-2.5e+3,true,false,null,"x\u00e9\\\""]}`, "", " ", "[]", "1", `"`,
+		"{\"long enough for eight\": \"\x1f\"}", "\xff", "nul"} {
 		f.Add([]byte(doc), len(doc)/2)
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, cut int) {

@@ -173,7 +173,8 @@ func TestVerifyArchiveGenerated(t *testing.T) {
 			t.Errorf("%d bytes: got parts %v", size, got.Parts)
 		}
 		old := portertest.NewArchive(size, portertest.ArchiveFormatVersion("0.2.3"), portertest.ArchiveGitLabVersion("10.8.0"))
-		if i, err := VerifyArchive(old.NewReader()); err != nil || i.Tree != TreeJSON || i.FormatVersion != "0.2.3" || i.GitLabVersion != "10.8.0" {
+		if i, err := VerifyArchive(old.NewReader()); err != nil || i.Tree != TreeJSON || i.FormatVersion != "0.2.3" ||
+			i.GitLabVersion != "10.8.0" {
 			t.Errorf("%d bytes of GitLab 10.8: got %+v, %v", size, i, err)
 		}
 		if got.Bytes >= size || got.Bytes < size-4096 {

@@ -152,9 +152,17 @@ type gunzipper struct {
 	in      *bufio.Reader
 	z       *gzip.Reader
 	members int
+	err     error // is final
 }
 
-func (g *gunzipper) Read(p []byte) (int, error) {
+func (g *gunzipper) Read(p []byte) (n int, err error) {
+	if g.err == nil {
+		n, g.err = g.read(p)
+	}
+	return n, g.err
+}
+
+func (g *gunzipper) read(p []byte) (int, error) {
 	if g.z == nil {
 		z, err := gzip.NewReader(g.in)
 		if err == io.EOF {
@@ -171,22 +179,18 @@ func (g *gunzipper) Read(p []byte) (int, error) {
 	if err != io.EOF {
 		return n, err
 	}
-	for {
-		head, peekErr := g.in.Peek(2)
-		switch {
-		case len(head) == 0:
-			return n, peekErr
-		case head[0] == 0:
-			if rest, _ := io.ReadAll(io.LimitReader(nonZeros{g.in}, 1)); len(rest) == 0 {
-				return n, io.EOF
-			}
-			return n, gzip.ErrHeader
-		case string(head) != "\x1f\x8b":
-			return n, gzip.ErrHeader
-		}
+	head, err := g.in.Peek(2)
+	switch {
+	case len(head) == 0:
+		return n, err
+	case string(head) == "\x1f\x8b":
 		g.z = nil
 		return n, nil
 	}
+	if rest, _ := io.ReadAll(io.LimitReader(nonZeros{g.in}, 1)); len(rest) == 0 {
+		return n, io.EOF
+	}
+	return n, gzip.ErrHeader
 }
 
 // nonZeros leaves zeros out.

@@ -29,7 +29,8 @@ func TestRun(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"simulation", nil, 0, []string{"simulated", "Left out: merge_requests, line 13", "Imported the merge_requests of team/app again. GitLab does not tell"}},
+		{"simulation", nil, 0, []string{"simulated",
+			"Left out: merge_requests, line 13", "Imported the merge_requests of team/app again. GitLab does not tell"}},
 		{"one relation", []string{"-relation", "issues"}, 0, []string{"Imported the issues of team/app again. GitLab does not tell"}},
 		{"no such relation", []string{"-relation", "boards"}, 1, []string{"400"}},
 		{"help", []string{"-h"}, 0, []string{"ARCHIVE", "-relation"}},
