@@ -66,9 +66,12 @@
 //
 // # Verification
 //
-// [VerifyArchive] reads an archive and finds damage, and what is no project
-// export. [Migrate] runs it while the archive passes through, and does not
-// complete the upload of a damaged one, so that it never becomes a project.
+// [VerifyArchive] reads an archive and finds damage, what is no project
+// export, and what GitLab would accept and then fail to import, such as a
+// record that is not JSON. It also says how much of what an archive holds. [Migrate] runs it
+// while the archive passes through, and does not complete the upload of a bad
+// one, so that it never becomes a project. [Client.StartRelationImport] does so
+// too: GitLab itself finishes the import of a relation whatever it could read.
 //
 // # Credentials
 //

@@ -110,7 +110,7 @@ func endpointCases() []endpointCase {
 	withTopics := options
 	withTopics.Override = &porter.ProjectOverrides{Visibility: porter.VisibilityPrivate, Topics: []string{"go", "api"}}
 	archive := func() porter.Source {
-		src := porter.ReaderSource(strings.NewReader("the archive"), 11)
+		src := porter.ReaderSource(smallArchive.NewReader(), smallArchive.Size())
 		src.Name = "widget.tar.gz"
 		return src
 	}
@@ -167,7 +167,7 @@ func endpointCases() []endpointCase {
 			{"get-import-13.12", imported("widget", porter.Import{
 				Status: porter.ImportFinished, CorrelationID: correlation,
 				FailedRelations: []porter.FailedRelation{{
-					ID: 77, CreatedAt: goldenTime("2021-05-01T09:44:10.001Z"), RelationName: "merge_requests",
+					ID: 77, CreatedAt: goldenTime("2021-05-01T09:44:10.001Z"), RelationName: "merge_requests", LineNumber: -1,
 					Source: "custom error context", ExceptionClass: "RuntimeError", ExceptionMessage: "A failure occurred",
 				}},
 			})},
@@ -178,7 +178,7 @@ func endpointCases() []endpointCase {
 					ID: 77, CreatedAt: goldenTime("2024-05-01T09:44:10.001Z"), RelationName: "merge_requests", LineNumber: 12,
 					Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
 				}, {
-					ID: 76, CreatedAt: goldenTime("2024-05-01T09:44:09.001Z"), RelationName: "issues",
+					ID: 76, CreatedAt: goldenTime("2024-05-01T09:44:09.001Z"), RelationName: "issues", LineNumber: -1,
 					Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid",
 				}},
 			})},
@@ -367,7 +367,8 @@ func TestEndpoints(t *testing.T) {
 }
 
 // writeRequest writes a request as the golden files do: its headers by name,
-// save what every request has, and a form's boundary replaced by BOUNDARY.
+// save what every request has, a form's boundary replaced by BOUNDARY, and
+// smallArchive by "the archive".
 func writeRequest(r *http.Request) string {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -394,7 +395,7 @@ func writeRequest(r *http.Request) string {
 			fmt.Fprintf(&b, "%s: %s\n", name, v)
 		}
 	}
-	return b.String() + "\n" + string(body)
+	return b.String() + "\n" + strings.ReplaceAll(string(body), smallContent(), "the archive")
 }
 
 // playAnswer sends the recorded answer of a file.

@@ -19,6 +19,7 @@ var (
 	ErrExportExpired    = errors.New("export expired")                  // never made, or deleted: after 24 hours, or by a new export
 	ErrNotArchive       = errors.New("not a project export")            // but some message, page or other file
 	ErrArchiveDamaged   = errors.New("archive damaged")                 // cut, or with a wrong checksum
+	ErrUnimportable     = errors.New("archive cannot be imported")      // whole, but GitLab would accept it and then fail
 	ErrArchiveChanged   = errors.New("archive changed")                 // between two parts of one download
 	ErrProjectExists    = errors.New("project exists")                  // its path or name is taken
 	ErrWrongNamespace   = errors.New("imported into another namespace") // the project exists there

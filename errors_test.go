@@ -29,7 +29,7 @@ var sentinels = map[string]error{
 	"ErrConflict": ErrConflict, "ErrTooLarge": ErrTooLarge, "ErrRateLimited": ErrRateLimited,
 	"ErrExportInProgress": ErrExportInProgress, "ErrExportNotReady": ErrExportNotReady,
 	"ErrExportExpired": ErrExportExpired, "ErrNotArchive": ErrNotArchive,
-	"ErrArchiveDamaged": ErrArchiveDamaged, "ErrArchiveChanged": ErrArchiveChanged,
+	"ErrArchiveDamaged": ErrArchiveDamaged, "ErrUnimportable": ErrUnimportable, "ErrArchiveChanged": ErrArchiveChanged,
 	"ErrProjectExists": ErrProjectExists, "ErrWrongNamespace": ErrWrongNamespace,
 	"ErrSourceConsumed": ErrSourceConsumed, "ErrOutcomeUnknown": ErrOutcomeUnknown,
 }

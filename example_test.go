@@ -404,6 +404,8 @@ func ExampleClient_StartRelationImport() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// GitLab finishes whatever it could read: whether all are there, only the
+	// project itself can tell.
 	fmt.Println(rel.Relation, rel.Status)
 	// Output: issues finished
 }
@@ -423,7 +425,11 @@ func ExampleVerifyArchive() {
 		log.Fatal(err)
 	}
 	fmt.Println(info.GitLabVersion, info.FormatVersion, info.HasRepository)
-	// Output: 18.9.0 0.2.4 true
+	fmt.Printf("%d issues, %d members, %d of them without an address to map them by\n",
+		info.Relations[porter.PortableIssues], info.Members, info.Unmappable)
+	// Output:
+	// 18.9.0 0.2.4 true
+	// 2 issues, 2 members, 1 of them without an address to map them by
 }
 
 // exporter is what Backup needs of a *porter.Client.

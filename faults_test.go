@@ -373,7 +373,7 @@ func kindOf(err error) string {
 	)
 	for _, sentinel := range []error{
 		porter.ErrOutcomeUnknown, porter.ErrProjectExists, porter.ErrExportExpired, porter.ErrExportNotReady,
-		porter.ErrNotArchive, porter.ErrArchiveDamaged, porter.ErrArchiveChanged, porter.ErrSourceConsumed,
+		porter.ErrNotArchive, porter.ErrArchiveDamaged, porter.ErrUnimportable, porter.ErrArchiveChanged, porter.ErrSourceConsumed,
 		porter.ErrRateLimited, porter.ErrStalled, porter.ErrNoAnswer, context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF,
 	} {
 		if errors.Is(err, sentinel) {

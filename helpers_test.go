@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +127,15 @@ func refusals(s *portertest.Server, status int) int {
 
 // smallArchive is an archive whose size does not matter.
 var smallArchive = portertest.NewArchive(portertest.MinArchiveSize)
+
+// smallContent returns the bytes of smallArchive.
+var smallContent = sync.OnceValue(func() string {
+	b, err := io.ReadAll(smallArchive.NewReader())
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+})
 
 // sourceOf is an archive that can be sent again.
 func sourceOf(a *portertest.Archive) porter.Source {

@@ -43,15 +43,17 @@ type FailedRelation struct {
 	ID               int64     `json:"id"` // of the failure, not of the item
 	CreatedAt        time.Time `json:"created_at"`
 	RelationName     string    `json:"relation_name"`     // such as "merge_requests"
-	LineNumber       int       `json:"line_number"`       // of the item in the archive's file of that relation; 0 if unknown
+	LineNumber       int       `json:"line_number"`       // of the item in the archive's file of that relation, from 0; -1 if unknown
 	Source           string    `json:"source"`            // where in GitLab's code it failed
 	ExceptionClass   string    `json:"exception_class"`   // of GitLab's code
 	ExceptionMessage string    `json:"exception_message"` // current GitLab leaves it empty
 }
 
-// UnmarshalJSON takes created_at in any form.
+// UnmarshalJSON takes created_at in any form, and a line number that is null
+// or missing, as it is before GitLab 14.6, for unknown.
 func (f *FailedRelation) UnmarshalJSON(b []byte) error {
 	type fields FailedRelation
+	f.LineNumber = -1
 	return json.Unmarshal(b, &struct {
 		*fields
 		CreatedAt *answerTime `json:"created_at"`

@@ -131,11 +131,12 @@ func TestMatrix(t *testing.T) {
 
 // archive returns an archive that the release can import, for each n another.
 func (r release) archive(n int64) *portertest.Archive {
-	format := "0.2.2"
+	format, version := "0.2.2", "10.6.0"
 	if r.can["format-0.2.4"] {
-		format = "0.2.4"
+		format, version = "0.2.4", "18.9.0"
 	}
-	return portertest.NewArchive(40<<10, portertest.ArchiveSeed(n), portertest.ArchiveFormatVersion(format))
+	return portertest.NewArchive(40<<10, portertest.ArchiveSeed(n), portertest.ArchiveFormatVersion(format),
+		portertest.ArchiveGitLabVersion(version))
 }
 
 // seldom returns a client that polls every five minutes, for jobs that take
@@ -634,7 +635,7 @@ func matrixRemote(t *testing.T, can bool, s *portertest.Server, c *porter.Client
 }
 
 func matrixRelationImport(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
-	rel, err := c.StartRelationImport(t.Context(), sourceOf(r.archive(11)), matrixApp, porter.RelationIssues)
+	rel, err := c.StartRelationImport(t.Context(), sourceOf(smallArchive), matrixApp, porter.RelationIssues)
 	if !r.can["relation-imports"] {
 		unavailable(t, err)
 		return

@@ -65,9 +65,9 @@ type Migration struct {
 //
 // The error is a *ProjectExistsError if the destination is taken, a *CheckError
 // if the import would fail, an *ExportError or *ImportError if GitLab failed,
-// ErrNotArchive or ErrArchiveDamaged if the archive is not sound, and else one of
-// those of ScheduleExport, WaitForExport, OpenExport, StartImport and
-// WaitForImport.
+// ErrNotArchive, ErrArchiveDamaged or ErrUnimportable if the archive is not sound
+// (see VerifyArchive; then nothing becomes a project), and else one of those of
+// ScheduleExport, WaitForExport, OpenExport, StartImport and WaitForImport.
 // Once GitLab has created the project, the Migration comes with the error.
 func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Migration, error) {
 	if from == nil || to == nil {

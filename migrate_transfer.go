@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
@@ -127,7 +126,7 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 			}
 			d := &directReader{ExportReader: r, m: m}
 			if !m.opts.SkipVerify {
-				d.verify()
+				d.checked = newCheckedReader(r, "export of "+m.label, wholeRules)
 			}
 			return d, nil
 		},
@@ -138,61 +137,32 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 	return imp, err
 }
 
-// A directReader hands an archive to an upload and to its verification, and
-// ends only if the archive is sound.
+// A directReader hands an archive to an upload, and to its verification.
 type directReader struct {
 	*ExportReader
-	m        *migration
-	bytes    int64
-	pipe     *io.PipeWriter // to the verification, nil without one
-	verified chan verification
-	err      error
+	m       *migration
+	bytes   int64
+	checked *checkedReader // nil without verification
 }
 
-// A verification is how verifying an archive ended.
-type verification struct {
-	info *ArchiveInfo
-	err  error
-}
-
-func (d *directReader) verify() {
-	pr, pw := io.Pipe()
-	d.pipe, d.verified = pw, make(chan verification, 1)
-	go func() {
-		info, err := VerifyArchive(pr)
-		pr.CloseWithError(err)
-		d.verified <- verification{info, err}
-	}()
-}
-
-func (d *directReader) Read(b []byte) (int, error) {
-	if d.err != nil {
-		return 0, d.err
+func (d *directReader) Read(b []byte) (n int, err error) {
+	if d.checked == nil {
+		n, err = d.ExportReader.Read(b)
+	} else {
+		n, err = d.checked.Read(b)
+		d.m.result.Archive = d.checked.info
 	}
-	n, err := d.ExportReader.Read(b)
 	d.bytes += int64(n)
-	if d.pipe != nil {
-		_, werr := d.pipe.Write(b[:n])
-		if werr != nil || err == io.EOF {
-			d.pipe.Close()
-			v := <-d.verified
-			if d.m.result.Archive = v.info; v.err != nil {
-				n, err = 0, fmt.Errorf("export of %s: %w", d.m.label, v.err)
-			}
-		}
-	}
 	if err == io.EOF {
 		d.m.result.Bytes = d.bytes
 	}
-	d.err = err
 	return n, err
 }
 
 // Close ends the download and its verification.
 func (d *directReader) Close() error {
-	err := d.ExportReader.Close()
-	if d.pipe != nil {
-		d.pipe.CloseWithError(os.ErrClosed)
+	if d.checked == nil {
+		return d.ExportReader.Close()
 	}
-	return err
+	return d.checked.Close()
 }

@@ -39,6 +39,13 @@ func (i *RelationImport) UnmarshalJSON(b []byte) error {
 // is a whole project export. It returns when GitLab has accepted it; wait with
 // WaitForRelationImport.
 //
+// GitLab reads the members and the relation's own file, does not look at
+// whether the archive is whole, and finishes in any case. So the archive
+// is verified while it is uploaded, and the upload is not completed if it is
+// bad: the error is then ErrArchiveDamaged, ErrNotArchive, or, of one with a
+// file for this relation or the members that GitLab could not read,
+// ErrUnimportable. See VerifyArchive for these.
+//
 // The error is ErrNotFound if there is no such project (a renamed one is not
 // found by its old path), ErrConflict if another import into it is under way,
 // and otherwise one of those of StartImport. Imports of all kinds share one
@@ -65,6 +72,7 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 	if err != nil {
 		return nil, err
 	}
+	src = src.checked(relationRules(r))
 	f := form{fields: url.Values{"path": {string(p)}, "relation": {string(r)}}, source: src}
 	ctx, place := c.transfer(ctx)
 	defer place.End()
@@ -147,7 +155,10 @@ func (c *Client) WatchRelationImport(ctx context.Context, p ProjectRef, id int64
 }
 
 // WaitForRelationImport waits until the single-relation import with the given
-// ID, which StartRelationImport returned, is finished. The error is a
+// ID, which StartRelationImport returned, is finished. That it is finished does
+// not prove that anything was imported: GitLab finishes an import of a damaged
+// archive too, and tells nobody which items it could not import. Count them in
+// the project. The error is a
 // *RelationImportError if it failed and a *WaitError if ctx ended first, if
 // polls were refused or kept failing for Polling.Patience, or, wrapping
 // ErrNotFound, if the project shows no such import for Polling.Grace or no

@@ -1,7 +1,10 @@
 package porter_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -109,8 +112,7 @@ func TestStartRelationImportErrors(t *testing.T) {
 				io.Copy(io.Discard, r.Body)
 				return httpmock.NewStringResponse(tt.status, tt.body), nil
 			})
-			imp, err := mocked(t, mock).StartRelationImport(t.Context(), porter.ReaderSource(strings.NewReader("archive"), 7), "team/app",
-				porter.RelationIssues)
+			imp, err := mocked(t, mock).StartRelationImport(t.Context(), sourceOf(smallArchive), "team/app", porter.RelationIssues)
 			if imp != nil || err == nil || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %+v, %v, want %s", imp, err, tt.text)
 			}
@@ -138,12 +140,12 @@ func TestStartRelationImportAgain(t *testing.T) {
 				}
 				return httpmock.NewStringResponse(201, `{"id":1,"project_path":"team/app","relation":"issues","status":"created"}`), nil
 			})
-			var r io.Reader = strings.NewReader("the archive")
+			var r io.Reader = strings.NewReader(smallContent())
 			if single {
 				r = io.MultiReader(r)
 			}
-			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, 11), "team/app",
-				porter.RelationIssues)
+			imp, err := mocked(t, mock, porter.WithoutPacing()).StartRelationImport(t.Context(), porter.ReaderSource(r, smallArchive.Size()),
+				"team/app", porter.RelationIssues)
 			if single {
 				if !errors.Is(err, porter.ErrRateLimited) || len(bodies) != 1 {
 					t.Errorf("sent %d times: %v", len(bodies), err)
@@ -154,8 +156,8 @@ func TestStartRelationImportAgain(t *testing.T) {
 				t.Fatalf("sent %d times: %+v, %v", len(bodies), imp, err)
 			}
 			for _, b := range bodies {
-				if !strings.Contains(b, "\r\n\r\nthe archive\r\n--") {
-					t.Errorf("sent %q", b)
+				if !strings.Contains(b, "\r\n\r\n"+smallContent()+"\r\n--") {
+					t.Errorf("sent %d other bytes", len(b))
 				}
 			}
 		})
@@ -482,4 +484,74 @@ func TestRelationImportRefusedByServer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStartRelationImportVerifies uploads archives that GitLab would take and
+// finish with, whatever is in them.
+func TestStartRelationImportVerifies(t *testing.T) {
+	t.Parallel()
+	sound := smallContent()
+	of := func(files ...string) string { return string(archiveOfFiles(t, files...)) }
+	const issues, bundle = "tree/project/issues.ndjson", "project.bundle"
+	for _, tt := range []struct {
+		name    string
+		archive string
+		is      error
+		text    string
+	}{
+		{"sound", sound, nil, ""},
+		{"two files", of("tree/project/project_members.ndjson", "{}\n", issues, "{}\n"), nil, ""},
+		{"without such items", of("VERSION", "0.2.4", "tree/project.json", "{}"), nil, ""},
+		{"what is not read is broken", of(issues, "{}", "tree/project/labels.ndjson", "{", "VERSION", "9", bundle, ""), nil, ""},
+		{"cut", sound[:len(sound)-1], porter.ErrArchiveDamaged, "cut short"},
+		{"cut in the middle", sound[:len(sound)/2], porter.ErrArchiveDamaged, "cut short"},
+		{"changed", sound[:5000] + "?" + sound[5001:], porter.ErrArchiveDamaged, ""},
+		{"no archive", "archive", porter.ErrNotArchive, "not gzip"},
+		{"no tree", of("VERSION", "0.2.4"), porter.ErrNotArchive, "no project tree"},
+		{"broken issues", of(issues, "{}\n{\n"), porter.ErrUnimportable, "issues.ndjson: line 1 (counted from 0)"},
+		{"broken members", of(issues, "{}\n", "tree/project/project_members.ndjson", "\n"), porter.ErrUnimportable,
+			"project_members.ndjson: line 0"},
+		{"tree of old", of("VERSION", "0.2.4", "project.json", "{}"), porter.ErrUnimportable, "the project tree is one file"},
+	} {
+		for _, sized := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, size known %v", tt.name, sized), func(t *testing.T) {
+				s := portertest.NewServer()
+				defer s.Close()
+				s.AddProject(portertest.Project{Path: "team/app"})
+				src := porter.Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) {
+					return io.NopCloser(strings.NewReader(tt.archive)), nil
+				}}
+				if sized {
+					src.Size = int64(len(tt.archive))
+				}
+				c := connect(t, s)
+				imp, err := c.StartRelationImport(t.Context(), src, "team/app", porter.RelationIssues)
+				if !errors.Is(err, tt.is) || tt.is != nil && !strings.Contains(err.Error(), tt.text) || errors.Is(err, porter.ErrOutcomeUnknown) {
+					t.Errorf("got %v, want %v that says %q", err, tt.is, tt.text)
+				}
+				list, listErr := c.ListRelationImports(t.Context(), porter.ProjectPath("team/app"))
+				if listErr != nil || (imp != nil) != (tt.is == nil) || len(list) > 0 != (tt.is == nil) {
+					t.Errorf("got %+v, and the server lists %v, %v", imp, list, listErr)
+				}
+			})
+		}
+	}
+}
+
+// archiveOfFiles returns an archive of files, each with its name and contents.
+func archiveOfFiles(t *testing.T, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for i := 0; i < len(files); i += 2 {
+		if err := w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, files[i+1])
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

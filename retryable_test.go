@@ -40,6 +40,7 @@ var retryableSentinels = []struct {
 	{"ErrExportExpired", ErrExportExpired, never},
 	{"ErrNotArchive", ErrNotArchive, never},
 	{"ErrArchiveDamaged", ErrArchiveDamaged, never},
+	{"ErrUnimportable", ErrUnimportable, never},
 	{"ErrArchiveChanged", ErrArchiveChanged, 0},
 	{"ErrProjectExists", ErrProjectExists, never},
 	{"ErrWrongNamespace", ErrWrongNamespace, never},

@@ -63,6 +63,9 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (int64, e
 		open:    a.open,
 		verify: func(r io.Reader) error {
 			_, err := VerifyArchive(r)
+			if errors.Is(err, ErrUnimportable) { // it is what the server holds
+				return nil
+			}
 			return err
 		},
 	}

@@ -1,75 +1,78 @@
 package porter
 
 import (
-	"archive/tar"
 	"bufio"
-	"bytes"
-	"compress/flate"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"regexp"
-	"strings"
 )
 
-const (
-	// maxUnpacked is the most that an archive may unpack to: 1 TiB.
-	maxUnpacked = 1 << 40
-	// maxTarHeader is the most that may describe one entry, extended headers
-	// included, because archive/tar holds it in memory.
-	maxTarHeader = 256 << 10
-	// maxVersionFile is the most that VERSION and its like may hold.
-	maxVersionFile = 64
-	// maxQuoted is the most of an archive's own bytes in one error. Quoting
-	// makes up to four of one.
-	maxQuoted = 50
-)
-
-// versionPattern is what GitLab's importer accepts as a version.
-var versionPattern = regexp.MustCompile(`^[0-9]+(\.[0-9A-Za-z]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
-
-// ArchiveInfo is what VerifyArchive found in an archive.
-type ArchiveInfo struct {
-	GitLabVersion string // of the instance that made it; empty before GitLab 13
-	Revision      string // of that GitLab; empty before GitLab 13
-	FormatVersion string // which the importing GitLab must share, such as "0.2.4"
-	Entries       int    // files and directories
-	Bytes         int64  // uncompressed
-	HasRepository bool   // an empty repository is not exported
-}
+// maxUnpacked is the most that an archive may unpack to: 1 TiB.
+const maxUnpacked = 1 << 40
 
 // VerifyArchive reads r to its end and reports whether it is an undamaged
-// GitLab project export. It holds less than a megabyte of it in memory, and
-// stops early if what it has read cannot be the start of one gzip file.
+// GitLab project export that GitLab can import. It holds no more than 3 MiB in
+// memory, whatever the archive holds, and stops early if what it has read
+// cannot be the start of a gzip file.
 //
 // The error is ErrArchiveDamaged if bytes are missing, changed or added; if they
-// are missing it is io.ErrUnexpectedEOF as well. It is ErrNotArchive if r is
-// whole but no project export: not a tar file in gzip's format, without VERSION
-// or project tree, with entries that GitLab does not export and that may be
-// unsafe to unpack (links, devices, sparse files, names that are absolute or
-// contain ".."), or more than 1 TiB when unpacked. An empty r is both. If r
-// fails, the error is r's own and neither of the two.
+// are missing it is io.ErrUnexpectedEOF as well. A tar file without its end
+// mark is damaged, although GitLab imports what is left of it without a word.
+// It is ErrNotArchive if r is whole but no project export: not a tar file in
+// gzip's format, without VERSION or project tree, or more than 1 TiB when
+// unpacked, or more than 1 GiB of that in sparse files. An empty r is both. If r
+// fails, the error is r's own and none of these.
+//
+// It is ErrUnimportable if r is a whole export of which it is known that GitLab
+// accepts it and then fails to import any of it. The text names the entry, the
+// line and the rule:
+//   - a record that is longer than 50 MiB, or not JSON
+//   - no tree/project.json, or one that is not JSON or longer than 50 MiB
+//   - a git bundle that does not begin with git's first line, or whose pack
+//     does not end in its own hash
+//   - an LFS object that is not what its name says, or not in lfs-objects.json
+//   - a VERSION that is not 0.2.4 by GitLab's own rule: the first three numbers
+//     with points between them in its first line
+//   - hard links, devices, and names that contain ".."
+//
+// What GitLab imports although it does not export it is no error, but listed in
+// ArchiveInfo.Odd: symbolic links, pipes, sparse files, absolute names, several
+// gzip members, data after the end. To unpack such an archive may be unsafe.
+// An archive with a tree in one file (TreeJSON), which GitLab does not import
+// since 15.11, is no error either: older releases do.
 //
 // Every change of the archive's contents is found. Only changes that leave the
 // contents as they are can go unnoticed: of what the gzip header says about
 // the file's origin, such as its time, and of unused bits in compressed data.
 func VerifyArchive(r io.Reader) (*ArchiveInfo, error) {
-	if r == nil {
-		return nil, errors.New("verify archive: reader is nil")
-	}
-	info, err := verifyArchive(r, maxUnpacked)
+	info, err := verifyBy(r, wholeRules)
 	if err != nil {
 		return nil, fmt.Errorf("verify archive: %w", err)
 	}
 	return info, nil
 }
 
-func verifyArchive(r io.Reader, maxUnpacked int64) (*ArchiveInfo, error) {
+// verifyBy verifies an archive by the rules of an import.
+func verifyBy(r io.Reader, by importRules) (*ArchiveInfo, error) {
+	if r == nil {
+		return nil, errors.New("reader is nil")
+	}
+	c, err := readArchive(r, maxUnpacked)
+	if err != nil {
+		return nil, err
+	}
+	info := c.finish()
+	if err := by(c); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// readArchive reads an archive to its end, and returns what is in it.
+func readArchive(r io.Reader, maxUnpacked int64) (*contents, error) {
 	src := &countingReader{r: r}
 	in := bufio.NewReaderSize(src, 64<<10)
-	info, tarErr, err := verifyMember(in, maxUnpacked)
+	c, tarErr, err := readMembers(in, maxUnpacked)
 	switch {
 	case src.err != nil:
 		return nil, src.err
@@ -79,246 +82,40 @@ func verifyArchive(r io.Reader, maxUnpacked int64) (*ArchiveInfo, error) {
 	case err != nil:
 		return nil, err
 	}
-	return info, tarErr
+	return c, tarErr
 }
 
-// verifyMember verifies that in holds one gzip member and nothing else, and if
-// so says what it found in the tar file inside.
-func verifyMember(in *bufio.Reader, maxUnpacked int64) (info *ArchiveInfo, tarErr, err error) {
-	if err := checkGzipHeader(in); err != nil {
+// readMembers reads the gzip file in in, and the tar file inside.
+func readMembers(in *bufio.Reader, maxUnpacked int64) (c *contents, tarErr, err error) {
+	g, err := openGzip(in)
+	if err != nil {
 		return nil, nil, err
 	}
-	z, err := gzip.NewReader(in)
-	if err != nil {
-		return nil, nil, gzipError(err)
-	}
-	z.Multistream(false)
-
-	unpacked := &unpackedReader{r: z, max: maxUnpacked}
+	ahead := newAheadReader(g)
+	defer ahead.close()
+	unpacked := &unpackedReader{r: ahead, max: maxUnpacked}
 	buf := make([]byte, 32<<10)
-	info, tarErr = verifyTar(unpacked, buf)
+	c, tarErr = readTar(unpacked, buf)
 	// A changed byte can look like anything in the tar file: the checksum at
 	// the end of the gzip data tells whether there is one.
-	for err == nil {
-		_, err = unpacked.Read(buf)
-	}
+	more, err := unpacked.drain(buf)
 	if err != io.EOF {
-		return nil, nil, gzipError(err)
+		return nil, nil, err
 	}
-	if tarErr == nil {
-		info.Bytes = unpacked.n
+	if tarErr != nil {
+		return nil, tarErr, nil
 	}
-	return info, tarErr, checkEnd(in)
-}
-
-// gzipMagic is how a gzip file starts: two magic bytes and deflate's number.
-var gzipMagic = []byte{0x1f, 0x8b, 8}
-
-func checkGzipHeader(in *bufio.Reader) error {
-	head, err := in.Peek(4)
-	switch {
-	case len(head) == 0 && err == io.EOF:
-		return fmt.Errorf("%w: it is empty: %w: %w", ErrNotArchive, ErrArchiveDamaged, io.ErrUnexpectedEOF)
-	case !bytes.HasPrefix(head, gzipMagic[:min(len(head), len(gzipMagic))]):
-		head, _ = in.Peek(min(in.Buffered(), maxQuoted))
-		return fmt.Errorf("%w: not gzip, starts with %q", ErrNotArchive, head)
-	case err != nil:
-		return gzipError(err)
-	case head[3]&0xe0 != 0: // reserved flags, which compress/gzip ignores
-		return gzipError(gzip.ErrHeader)
+	c.info.Bytes = unpacked.n
+	if more {
+		c.odd.note("data after the end of the tar file, which GitLab leaves out", "")
 	}
-	return nil
-}
-
-// checkEnd checks that nothing follows the gzip member.
-func checkEnd(in *bufio.Reader) error {
-	next, err := in.Peek(2)
-	switch {
-	case bytes.HasPrefix(next, gzipMagic[:2]):
-		return fmt.Errorf("%w: a second gzip member follows", ErrArchiveDamaged)
-	case len(next) > 0:
-		return fmt.Errorf("%w: other data follow the gzip data", ErrArchiveDamaged)
-	case err != io.EOF:
-		return err
+	if g.members > 1 {
+		c.odd.note("several gzip members", "")
 	}
-	return nil
-}
-
-// gzipError says what err, met in the gzip data, means for the archive. An
-// error of another kind is returned as it is.
-func gzipError(err error) error {
-	var corrupt flate.CorruptInputError
-	switch {
-	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: the gzip data are cut short: %w", ErrArchiveDamaged, io.ErrUnexpectedEOF)
-	case errors.Is(err, gzip.ErrHeader):
-		return fmt.Errorf("%w: invalid gzip header", ErrArchiveDamaged)
-	case errors.Is(err, gzip.ErrChecksum):
-		return fmt.Errorf("%w: checksum or length is not that of the contents", ErrArchiveDamaged)
-	case errors.As(err, &corrupt):
-		return fmt.Errorf("%w: invalid compressed data", ErrArchiveDamaged)
+	if g.padded {
+		c.odd.note("zeros after the gzip data", "")
 	}
-	return err
-}
-
-// verifyTar verifies the tar file in r up to its end mark, reading with buf.
-func verifyTar(r *unpackedReader, buf []byte) (*ArchiveInfo, error) {
-	t := tarFile{r: r, tr: tar.NewReader(r), buf: buf}
-	for t.next() {
-		t.info.Entries++
-	}
-	switch {
-	case t.err != nil:
-		return nil, t.err
-	case t.info.FormatVersion == "":
-		return nil, fmt.Errorf("%w: no VERSION in it", ErrNotArchive)
-	case !t.hasTree:
-		return nil, fmt.Errorf("%w: no project tree in it", ErrNotArchive)
-	}
-	return &t.info, nil
-}
-
-// A tarFile is one that is being verified.
-type tarFile struct {
-	r       *unpackedReader
-	tr      *tar.Reader
-	buf     []byte
-	last    string // the entry before
-	info    ArchiveInfo
-	hasTree bool
-	err     error
-}
-
-// next verifies the next entry, and reports whether there was one.
-func (t *tarFile) next() bool {
-	t.r.startHeader()
-	h, err := t.tr.Next()
-	t.r.endHeader()
-	if err == io.EOF && !t.r.ended { // by the end mark
-		return false
-	}
-	if errors.Is(err, tar.ErrInsecurePath) { // as GODEBUG may have it
-		err = nil
-	}
-	if err != nil {
-		t.err = tarError(err, t.r, t.last)
-		return false
-	}
-	if t.err = checkEntry(h); t.err != nil {
-		return false
-	}
-	t.last = h.Name
-	if h.Typeflag == tar.TypeReg {
-		err = t.take(path.Clean(h.Name))
-	}
-	for err == nil {
-		_, err = t.tr.Read(t.buf)
-	}
-	if err != io.EOF && t.err == nil {
-		t.err = tarError(err, t.r, t.last)
-	}
-	return t.err == nil
-}
-
-// take notes what a file of that name says of the archive.
-func (t *tarFile) take(name string) (err error) {
-	text := ""
-	switch name {
-	case "VERSION":
-		if text, err = readText(t.tr); err == nil && (len(text) > maxVersionFile || !versionPattern.MatchString(text)) {
-			t.err = fmt.Errorf("%w: malformed VERSION %s", ErrNotArchive, quote(text))
-			return t.err
-		}
-		t.info.FormatVersion = text
-	case "GITLAB_VERSION":
-		text, err = readText(t.tr)
-		t.info.GitLabVersion = word(text)
-	case "GITLAB_REVISION":
-		text, err = readText(t.tr)
-		t.info.Revision = word(text)
-	case "tree/project.json", "project.json":
-		t.hasTree = true
-	case "project.bundle":
-		t.info.HasRepository = true
-	default:
-		t.hasTree = t.hasTree || strings.HasPrefix(name, "tree/project/")
-	}
-	return err
-}
-
-// tarError says what err means, which archive/tar met in r after the start of
-// the entry last, or at the first entry if last is "".
-func tarError(err error, r *unpackedReader, last string) error {
-	where := fmt.Sprintf("after entry %s, at byte %d unpacked", quote(last), r.n)
-	switch {
-	case errors.Is(err, errHeaderTooLarge):
-		return fmt.Errorf("%w: more than %d bytes of tar header %s", ErrNotArchive, maxTarHeader, where)
-	case last == "":
-		return fmt.Errorf("%w: no tar file in it", ErrNotArchive)
-	case r.ended:
-		return fmt.Errorf("%w: the tar file is cut short %s: %w", ErrArchiveDamaged, where, io.ErrUnexpectedEOF)
-	}
-	return fmt.Errorf("%w: invalid tar header %s", ErrArchiveDamaged, where)
-}
-
-// checkEntry refuses what GitLab never exports and what could reach out of the
-// directory that an archive is unpacked to.
-func checkEntry(h *tar.Header) error {
-	kind := ""
-	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeDir:
-		for key := range h.PAXRecords {
-			if strings.HasPrefix(key, "GNU.sparse.") {
-				kind = "sparse file"
-			}
-		}
-	case tar.TypeLink:
-		kind = "hard link"
-	case tar.TypeSymlink:
-		kind = "symbolic link"
-	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		kind = "device"
-	default:
-		kind = fmt.Sprintf("entry of type %q", h.Typeflag)
-	}
-	switch {
-	case kind != "":
-	case h.Name == "":
-		kind = "entry without name"
-	case path.IsAbs(h.Name):
-		kind = "absolute name"
-	case strings.Contains("/"+h.Name+"/", "/../"):
-		kind = "name with .."
-	default:
-		return nil
-	}
-	return fmt.Errorf("%w: unsafe: %s %s", ErrNotArchive, kind, quote(h.Name))
-}
-
-// readText reads a file that holds one short line. Of a longer one it returns
-// just enough to be too long.
-func readText(r io.Reader) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxVersionFile+1))
-	if len(b) > maxVersionFile {
-		return string(b), err
-	}
-	return strings.TrimSpace(string(b)), err
-}
-
-// word returns s if it looks like a version or a revision, or else "".
-func word(s string) string {
-	if len(s) > maxVersionFile || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return ""
-	}
-	return s
-}
-
-// quote quotes the start of s, which comes from an archive.
-func quote(s string) string {
-	if len(s) > maxQuoted {
-		return fmt.Sprintf("%q…", s[:maxQuoted])
-	}
-	return fmt.Sprintf("%q", s)
+	return c, nil, nil
 }
 
 // A countingReader counts what it reads and keeps the error of its reader,
@@ -335,38 +132,5 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		c.err = err
 	}
-	return n, err
-}
-
-var errHeaderTooLarge = errors.New("tar header too large")
-
-// An unpackedReader reads the unpacked archive, no more than max bytes of it
-// and no more than maxTarHeader bytes of a header.
-type unpackedReader struct {
-	r      io.Reader
-	n, max int64
-	header int64 // where the header must end, 0 outside of headers
-	ended  bool  // r has no more
-}
-
-func (u *unpackedReader) startHeader() { u.header = u.n + maxTarHeader }
-func (u *unpackedReader) endHeader()   { u.header = 0 }
-
-func (u *unpackedReader) Read(p []byte) (int, error) {
-	if u.header > 0 {
-		if u.n >= u.header {
-			return 0, errHeaderTooLarge
-		}
-		p = p[:min(int64(len(p)), u.header-u.n)]
-	}
-	n, err := u.r.Read(p)
-	u.n += int64(n)
-	if u.n > u.max {
-		return n, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrNotArchive, u.max)
-	}
-	if n > 0 {
-		return n, nil // so that ended means that nothing was left to read
-	}
-	u.ended = err == io.EOF
 	return n, err
 }

@@ -63,7 +63,7 @@ func (c *call) failureBody(f failure) object {
 	if !v.atLeast(16, 4) {
 		msg = f.ExceptionMessage
 	}
-	if f.LineNumber > 0 {
+	if f.LineNumber >= 0 {
 		line = f.LineNumber
 	}
 	o := object{

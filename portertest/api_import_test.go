@@ -154,11 +154,14 @@ func TestFailedRelations(t *testing.T) {
 		})
 	}
 	inMemory(t, nil, func(t *testing.T, s *Server) {
-		s.ScriptImport("owner/widget", ImportScript{FailedRelations: many[:1]})
+		s.ScriptImport("owner/widget", ImportScript{FailedRelations: []FailedRelation{many[0], {RelationName: "labels", LineNumber: -1}}})
 		importAs(t, s, Token, gz(plain("path", "widget"))...)
 		time.Sleep(time.Minute)
-		if a := get(t, s, "projects/owner%2Fwidget/import"); !strings.Contains(a.body, `"line_number":null`) {
-			t.Errorf("got %s", a.body)
+		a := get(t, s, "projects/owner%2Fwidget/import")
+		for _, want := range []string{`"relation_name":"labels","line_number":null`, `"relation_name":"issues","line_number":0`} {
+			if !strings.Contains(a.body, want) {
+				t.Errorf("got %s, want %s", a.body, want)
+			}
 		}
 	})
 }

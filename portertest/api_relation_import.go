@@ -39,7 +39,8 @@ func (c *call) importRelation() *reply {
 		return c.serviceError(http.StatusBadRequest,
 			"Relation import could not be created: Relation import tracker cannot be created for project with ongoing import")
 	}
+	// Whatever is wrong with the archive, the import finishes: GitLab unpacks
+	// what it can, reads two files of it, and swallows what it cannot parse.
 	t := m.startRelationImport(p, relation)
-	t.failed = t.failed || c.upload.problem != nil
 	return jsonReply(http.StatusCreated, c.relationImportBody(t))
 }

@@ -50,8 +50,16 @@ func TestRelationImport(t *testing.T) {
 		if a := relationAs(t, s, Token, issues...); a.status != 201 {
 			t.Errorf("after a day: got %d %s", a.status, a.body)
 		}
-		if got := list(); !strings.Contains(got, `{"id":3,"project_path":"acme/tools/widget","relation":"issues","status":"failed"`) {
+		got := list()
+		if !strings.Contains(got, `{"id":3,"project_path":"acme/tools/widget","relation":"issues","status":"failed"`) {
 			t.Errorf("failed: %s", got)
+		}
+		time.Sleep(24 * time.Hour)
+		relationAs(t, s, Token, plain("path", "acme/tools/widget"), plain("relation", "ci_pipelines"), file("x.gz", "garbage")).
+			wantPart(t, 201, `"created"`)
+		time.Sleep(time.Minute)
+		if got := list(); !strings.Contains(got, `"relation":"ci_pipelines","status":"finished"`) {
+			t.Errorf("that of garbage: %s", got)
 		}
 	})
 }

@@ -2,30 +2,28 @@ package portertest
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"regexp"
 	"strings"
 )
 
 const (
 	importFormat    = "0.2.4"     // which an archive's VERSION must be
 	maxDecompressed = 25600 << 20 // GitLab's default for an unpacked archive
-	maxVersion      = 4 << 10     // of VERSION that is read
 )
-
-// gemVersion is what GitLab takes for a version at all.
-var gemVersion = regexp.MustCompile(`^\s*([0-9]+(\.[0-9a-zA-Z]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?)?\s*$`)
 
 // CheckArchive reads r to its end and returns nil if GitLab 18.9 would import
 // it. Otherwise the error's text is what GitLab reports in import_error after
 // the name of the project. An error of r itself is returned as it is.
 //
-// The contents of the archive's files are not looked at, other than VERSION's.
+// It goes through an archive in the order in which GitLab does: tar, links,
+// VERSION, repository, wiki, tree, designs, LFS objects, snippets. Records are parsed, but
+// not looked at; of a git bundle the first line and the hash at its end are.
 func CheckArchive(r io.Reader) error {
 	src := &sourceReader{r: r}
 	err := checkArchive(src, maxDecompressed)
@@ -63,10 +61,19 @@ const (
 	errDecompressedSize importError = "Decompressed archive size validation failed."
 	errHardLink         importError = "File shares hard link"
 	errVersionFormat    importError = "Incorrect VERSION format"
+	errVersionEmpty     importError = "end of file reached"
 	errImportFormat     importError = "invalid import format"
+	errInvalidFile      importError = "Invalid file"
+	errJSON             importError = "Incorrect JSON format"
+	errBundle           importError = "Invalid bundle file"
+	errLFS              importError = "undefined method `each' for nil"
 
-	// GitLab hides the path in Ruby's complaint.
-	errNoVersion importError = "No such file or directory @ rb_sysopen - [FILTERED]"
+	// What Gitaly says of a bundle that it cannot clone is not known to the letter.
+	errClone importError = "13:waiting for clone: exit status 128."
+
+	// GitLab hides the paths in Ruby's complaints.
+	errNoVersion   importError = "No such file or directory @ rb_sysopen - [FILTERED]"
+	errIsDirectory importError = "Is a directory @ io_fread - [FILTERED]"
 )
 
 // A formatMismatch is an archive of another format than is wanted.
@@ -77,44 +84,31 @@ func (e formatMismatch) Error() string {
 }
 
 // A jsonTreeError is a project tree in a single file, which GitLab wrote up to
-// version 12 and imported up to version 15.10.
-type jsonTreeError struct{ importError }
+// version 12 and imported up to version 15.10. broken says that it is not JSON.
+type jsonTreeError struct {
+	importError
+	broken bool
+}
 
 func checkArchive(r io.Reader, maxDecompressed int64) error {
-	unpacked := &unpackedReader{left: maxDecompressed}
-	z, err := gzip.NewReader(r)
-	var found extracted
-	if err == nil {
-		unpacked.r = z
-		if found, err = extract(unpacked); err == nil {
-			// A tar file's end is not the end of the gzip data around it.
-			_, err = io.Copy(io.Discard, unpacked)
-		} else if _, gzErr := io.Copy(io.Discard, unpacked); gzErr != nil {
-			err = gzErr
-		}
+	z := &gunzipper{in: bufio.NewReader(r)}
+	unpacked := &unpackedReader{r: z, left: maxDecompressed}
+	disk, err := extract(unpacked)
+	// A tar file's end is not the end of the gzip data around it.
+	if _, gzErr := io.Copy(io.Discard, unpacked); gzErr != nil {
+		err = gzErr
 	}
-
-	switch {
+	switch version := disk.files["VERSION"]; {
 	case errors.Is(err, errDecompressedSize):
 		return errDecompressedSize
-	case err != nil && !found.version:
-		return commandError(err, z != nil) + " and " + errNoVersion
+	case err != nil && version == nil:
+		return commandError(err, z.members > 0) + " and " + errNoVersion
 	case err != nil:
-		return commandError(err, z != nil)
-	case found.hardLink:
+		return commandError(err, z.members > 0)
+	case disk.hardLink:
 		return errHardLink
-	case !found.version:
-		return errNoVersion
-	case !gemVersion.MatchString(found.format):
-		return errVersionFormat
-	case strings.TrimSpace(found.format) != importFormat:
-		return formatMismatch{importFormat, found.format}
-	case !found.tree && found.jsonTree:
-		return jsonTreeError{errImportFormat}
-	case !found.tree:
-		return errImportFormat
 	}
-	return nil
+	return disk.check()
 }
 
 // commandError is GitLab's text for a tar command that failed. started says
@@ -147,57 +141,88 @@ var (
 	errNotTar      = errors.New("tar: This does not look like a tar archive\ntar: Skipping to next header")
 	errTarHeader   = errors.New("tar: Skipping to next header")
 	errDotDot      = errors.New("tar: [FILTERED] Member name contains '..'")
+	errNoName      = errors.New("tar: Substituting `.' for empty member name\ntar: .: Cannot open: File exists")
 	errDevice      = errors.New("tar: [FILTERED] Cannot mknod: Operation not permitted")
+	errMultiVolume = errors.New("tar: [FILTERED] Cannot extract -- file is continued from another volume")
 )
 
-// extracted is what a tar command would leave on disk, as far as it matters.
-type extracted struct {
-	version  bool
-	format   string // VERSION's contents
-	tree     bool
-	jsonTree bool
-	hardLink bool
+// A gunzipper inflates as gzip -dc does: members one after the other, and then
+// nothing but zeros.
+type gunzipper struct {
+	in      *bufio.Reader
+	z       *gzip.Reader
+	members int
+	err     error // is final
 }
 
-func extract(r *unpackedReader) (found extracted, err error) {
+func (g *gunzipper) Read(p []byte) (n int, err error) {
+	if g.err == nil {
+		n, g.err = g.read(p)
+	}
+	return n, g.err
+}
+
+func (g *gunzipper) read(p []byte) (int, error) {
+	if g.z == nil {
+		z, err := gzip.NewReader(g.in)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		z.Multistream(false)
+		g.z = z
+		g.members++
+	}
+	n, err := g.z.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	head, err := g.in.Peek(2)
+	switch {
+	case len(head) == 0:
+		return n, err
+	case string(head) == "\x1f\x8b":
+		g.z = nil
+		return n, nil
+	}
+	if rest, _ := io.ReadAll(io.LimitReader(nonZeros{g.in}, 1)); len(rest) == 0 {
+		return n, io.EOF
+	}
+	return n, gzip.ErrHeader
+}
+
+// nonZeros leaves zeros out.
+type nonZeros struct{ r io.Reader }
+
+func (z nonZeros) Read(p []byte) (int, error) {
+	n, err := z.r.Read(p)
+	return copy(p, bytes.ReplaceAll(p[:n], []byte{0}, nil)), err
+}
+
+// extract unpacks as far as it matters. It goes on after an entry that cannot
+// be unpacked, but fails in the end.
+func extract(r *unpackedReader) (disk *unpackedFiles, err error) {
+	disk = newUnpackedFiles()
 	tr := tar.NewReader(r)
 	for n := 0; ; n++ {
 		h, nextErr := tr.Next()
 		switch {
 		case nextErr == io.EOF:
-			return found, err
+			return disk, err
 		case nextErr == io.ErrUnexpectedEOF && r.err == io.EOF:
-			return found, errTarCutShort
+			return disk, errTarCutShort
 		case r.err != nil && r.err != io.EOF:
-			return found, r.err
+			return disk, r.err
 		case errors.Is(nextErr, tar.ErrInsecurePath):
 		case nextErr != nil && n == 0:
-			return found, errNotTar
+			return disk, errNotTar
 		case nextErr != nil:
-			return found, errTarHeader
+			return disk, errTarHeader
 		}
-		if strings.Contains("/"+h.Name+"/", "/../") {
-			err = errDotDot // tar goes on, but fails in the end
-			continue
-		}
-		name := path.Clean("/" + h.Name)
-		switch h.Typeflag {
-		case tar.TypeLink:
-			found.hardLink = true
-		case tar.TypeChar, tar.TypeBlock:
-			err = errDevice
-		case tar.TypeReg:
-			switch name {
-			case "/VERSION":
-				b, readErr := io.ReadAll(io.LimitReader(tr, maxVersion))
-				if readErr == nil {
-					found.version, found.format = true, string(b)
-				}
-			case "/tree/project.json":
-				found.tree = true
-			case "/project.json":
-				found.jsonTree = true
-			}
+		if entryErr := disk.add(h, tr); entryErr != nil {
+			err = entryErr
 		}
 	}
 }

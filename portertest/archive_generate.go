@@ -30,6 +30,13 @@ type archiveSpec struct {
 	uploads       int
 }
 
+// jsonTree reports whether the GitLab that made the archive wrote its tree as
+// one file.
+func (s archiveSpec) jsonTree() bool {
+	v, err := parseVersion(s.gitlabVersion)
+	return err == nil && !v.atLeast(13, 0)
+}
+
 // ArchiveSeed makes an archive whose bytes differ from those of every other
 // seed. The default is 1.
 func ArchiveSeed(seed int64) ArchiveOption {
@@ -55,7 +62,9 @@ func ArchiveUploads(n int) ArchiveOption {
 }
 
 // NewArchive returns a valid project export of exactly size bytes, most of
-// which are its repository. The same arguments always give the same bytes, and
+// which are its repository, which git can clone from. It holds two issues, two merge
+// requests, two members, a label and a milestone, in one file if the GitLab that
+// pretends to have made it is older than 13.0. The same arguments always give the same bytes, and
 // they cannot be compressed further. NewArchive panics if size is less than
 // MinArchiveSize, or less than what the options need.
 func NewArchive(size int64, opts ...ArchiveOption) *Archive {
@@ -171,18 +180,22 @@ func (g *gzipFile) readBlock(p []byte, off int64) int {
 	}
 	off -= start
 	if off < storedHeadLen {
-		var head [storedHeadLen]byte
-		if i == g.blocks-1 {
-			head[0] = 1
-		}
-		binary.LittleEndian.PutUint16(head[1:], uint16(length))
-		binary.LittleEndian.PutUint16(head[3:], ^uint16(length))
-		return copy(p, head[off:])
+		return copy(p, storedHead(length, i == g.blocks-1)[off:])
 	}
 	off -= storedHeadLen
 	p = p[:min(int64(len(p)), length-off)]
 	n, _ := g.src.ReadAt(p, i*g.len+min(i, g.long)+off)
 	return n
+}
+
+// storedHead is what stands before a stored block.
+func storedHead(length int64, last bool) []byte {
+	head := make([]byte, 1, storedHeadLen)
+	if last {
+		head[0] = 1
+	}
+	head = binary.LittleEndian.AppendUint16(head, uint16(length))
+	return binary.LittleEndian.AppendUint16(head, ^uint16(length))
 }
 
 // segments is a sequence of readers one after the other.
@@ -194,6 +207,17 @@ type segments struct {
 type segment struct {
 	start int64
 	src   interface{ readAt(p []byte, off int64) int }
+}
+
+// addAll adds the segments of t.
+func (s *segments) addAll(t *segments) {
+	for i, seg := range t.list {
+		end := t.size
+		if i+1 < len(t.list) {
+			end = t.list[i+1].start
+		}
+		s.add(seg.src, end-seg.start)
+	}
 }
 
 func (s *segments) add(src interface{ readAt(p []byte, off int64) int }, size int64) {
@@ -277,10 +301,6 @@ func layOut(spec archiveSpec, noise noise, spare int64) *segments {
 		}
 		return string(b)
 	}
-	tree := func(name string) string {
-		return fmt.Sprintf("{\"iid\":%d,\"title\":%q,\"description\":%q}\n", 1+rng.IntN(9999), name+" "+hex(8), hex(64))
-	}
-
 	s := new(segments)
 	header := func(name string, size int64) {
 		h := &tar.Header{
@@ -317,18 +337,30 @@ func layOut(spec archiveSpec, noise noise, spare int64) *segments {
 		s.add(noise.from(s.size), size-int64(len(start)))
 		s.add(zeros{}, -s.size&(tarBlock-1))
 	}
+	// bundle adds a git bundle that takes up the given space.
+	bundle := func(name string, space int64) {
+		b := newBundle(fmt.Sprintf("# Widget %s\n", hex(8)), noise.from(s.size), space)
+		header(name, b.size)
+		s.addAll(b)
+		s.add(zeros{}, -s.size&(tarBlock-1))
+	}
 
 	header("", 0)
 	file("VERSION", spec.formatVersion)
 	file("GITLAB_VERSION", spec.gitlabVersion)
 	file("GITLAB_REVISION", hex(11))
-	header("tree/", 0)
-	file("tree/project.json", tree("project"))
-	header("tree/project/", 0)
-	for _, relation := range []string{"issues", "labels", "merge_requests", "milestones", "project_members"} {
-		file(path.Join("tree/project", relation+".ndjson"), tree(relation)+tree(relation))
+	records := newRecords(hex)
+	if spec.jsonTree() {
+		file("project.json", records.document())
+	} else {
+		header("tree/", 0)
+		file("tree/project.json", records.attributes+"\n")
+		header("tree/project/", 0)
+		for _, relation := range records.names() {
+			file(path.Join("tree/project", relation+".ndjson"), records.lines(relation))
+		}
+		file("tree/project/snippets.ndjson", "")
 	}
-	file("tree/project/snippets.ndjson", "")
 	file("lfs-objects.json", "{}")
 
 	share := spare / int64(spec.uploads+4) / tarBlock * tarBlock
@@ -337,9 +369,8 @@ func layOut(spec archiveSpec, noise noise, spare int64) *segments {
 		bulk(fmt.Sprintf("uploads/%s/screenshot-%d.png", hex(32), i+1), "\x89PNG\r\n\x1a\n", tarBlock+share)
 		spare -= share
 	}
-	bundle := func() string { return fmt.Sprintf("# v2 git bundle\n%s refs/heads/main\n\nPACK", hex(40)) }
-	bulk("project.wiki.bundle", bundle(), tarBlock)
-	bulk("project.bundle", bundle(), tarBlock+spare)
+	bundle("project.wiki.bundle", tarBlock)
+	bundle("project.bundle", tarBlock+spare)
 
 	s.add(zeros{}, 2*tarBlock)
 	return s

@@ -150,7 +150,7 @@ func TestNewArchiveSeeds(t *testing.T) {
 	if packed.Len() < size*95/100 {
 		t.Errorf("%d bytes can be compressed to %d", size, packed.Len())
 	}
-	const golden = "35121b5b69f5ff9e56ae31c190b4cc5e1d30bb6633141f2616a3d0135a305806"
+	const golden = "626c0a1f32aa96b4d8afa5a3c063dbb83b0a77ab46477d3d816de0753db534b6"
 	if got := NewArchive(100_000, ArchiveSeed(42)).SHA256(); got != golden {
 		t.Errorf("seed 42 gives other bytes than ever: SHA-256 %s", got)
 	}
@@ -413,8 +413,9 @@ func TestCheckArchive(t *testing.T) {
 		{"VERSION is a link", packed(t, tree, tar.Header{Typeflag: tar.TypeSymlink, Name: "VERSION", Linkname: "/etc/passwd"}), missing[5:],
 			false},
 		{"old", ofVersion("0.2.3"), "Import version mismatch: Required 0.2.4 but was 0.2.3", false},
-		{"empty VERSION", ofVersion(""), "Import version mismatch: Required 0.2.4 but was ", false},
-		{"no version", ofVersion("newest!"), "Incorrect VERSION format", false},
+		{"empty VERSION", ofVersion(""), "end of file reached", false},
+		{"no version", ofVersion("newest!"), "Import version mismatch: Required 0.2.4 but was newest!", false},
+		{"VERSION in Latin-1", ofVersion("0.2.4\xff"), "Incorrect VERSION format", false},
 		{"hard link", packed(t, version, tree, tar.Header{Typeflag: tar.TypeLink, Name: "x", Linkname: "VERSION"}), "File shares hard link",
 			false},
 		{"tree of old", packed(t, version, tar.Header{Name: "project.json"}), "invalid import format", false},
@@ -482,6 +483,38 @@ func TestCheckArchiveReal(t *testing.T) {
 	}
 }
 
+// TestCheckArchiveOdd compares with what is known of the archives of a folder.
+func TestCheckArchiveOdd(t *testing.T) {
+	dir := os.Getenv("PORTER_ARCHIVES")
+	if dir == "" {
+		t.Skip("PORTER_ARCHIVES does not name a folder of real archives")
+	}
+	dir = filepath.Join(dir, "odd")
+	table, err := os.ReadFile(filepath.Join(dir, "EXPECTED.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		name, verdict, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		if !ok {
+			continue // a comment
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = CheckArchive(bytes.NewReader(b))
+		if (verdict == "IMPORTED") != (err == nil) {
+			t.Errorf("%s: got %v, want %s", name, err, verdict)
+		}
+		for _, text := range []string{"Import version mismatch", "Invalid", "Incorrect", "File shares", "end of file"} {
+			if strings.HasPrefix(verdict, "REFUSED "+text) && !strings.HasPrefix(fmt.Sprint(err), text) {
+				t.Errorf("%s: got %q, want %s", name, err, verdict)
+			}
+		}
+	}
+}
+
 func BenchmarkArchiveRead(b *testing.B) {
 	a := NewArchive(256 << 20)
 	p := make([]byte, 64<<10)
@@ -489,6 +522,56 @@ func BenchmarkArchiveRead(b *testing.B) {
 	for b.Loop() {
 		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{a.NewReader()}, p); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestNewArchiveClone has git take the bundles of archives of several sizes.
+func TestNewArchiveClone(t *testing.T) {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, size := range []int64{MinArchiveSize, MinArchiveSize + 5*tarBlock, 90_000, 3<<20 + 7} {
+		dir := t.TempDir()
+		tr := tar.NewReader(bytes.NewReader(gunzip(t, readArchive(t, NewArchive(size, ArchiveSeed(size))))))
+		for {
+			h, err := tr.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Ext(h.Name) != ".bundle" {
+				continue
+			}
+			b, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(dir, filepath.Base(h.Name))
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			run := func(args ...string) string {
+				cmd := exec.CommandContext(t.Context(), git, args...)
+				cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Errorf("%d bytes: git %s: %v: %s", size, args[0], err, out)
+				}
+				return string(out)
+			}
+			run("clone", "--quiet", name, name+"-clone")
+			if out := run("-C", name+"-clone", "log", "--format=%s %an", "main"); out != "Initial commit Administrator\n" {
+				t.Errorf("%d bytes: the log is %q", size, out)
+			}
+			run("-C", name+"-clone", "fsck", "--strict")
+			readme, err := os.ReadFile(filepath.Join(name+"-clone", "README.md"))
+			if err != nil || !bytes.HasPrefix(readme, []byte("# Widget ")) {
+				t.Errorf("%d bytes: README.md is %q (%v)", size, readme, err)
+			}
 		}
 	}
 }

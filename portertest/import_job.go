@@ -9,7 +9,7 @@ import (
 // FailedRelation is an item that an import could not restore.
 type FailedRelation struct {
 	RelationName     string
-	LineNumber       int // 0 is sent as null
+	LineNumber       int // of the item, from 0; a negative one is sent as null
 	Source           string
 	ExceptionClass   string
 	ExceptionMessage string // sent by old versions only

@@ -64,6 +64,9 @@ func (v version) archiveProblem(err error) error {
 		if v.atLeast(15, 11) {
 			return err
 		}
+		if e.broken {
+			return errJSON
+		}
 	default:
 		return err
 	}

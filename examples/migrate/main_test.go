@@ -109,7 +109,7 @@ func TestEnds(t *testing.T) {
 				}})
 			},
 			code:  3,
-			want:  []string{"Finished, but 2 items", "issues, line 12: ActiveRecord::RecordInvalid", "merge_requests, line 3: NoMethodError"},
+			want:  []string{"Finished, but 2 items", "issues, line 13: ActiveRecord::RecordInvalid", "merge_requests, line 4: NoMethodError"},
 			moved: "new/app",
 		},
 		{

@@ -169,7 +169,8 @@ func reimport(ctx context.Context, client *porter.Client, o options, source port
 		if _, err := client.WaitForRelationImport(ctx, project, imp.ID); err != nil {
 			return false, err
 		}
-		fmt.Fprintf(stdout, "Imported the %s of %s again.\n", r, project)
+		// GitLab finishes an import of whatever it could read.
+		fmt.Fprintf(stdout, "Imported the %s of %s again. GitLab does not tell whether all are there now: count them.\n", r, project)
 	}
 	for _, r := range others {
 		fmt.Fprintf(stdout, "GitLab cannot import %s by itself.\n", r)
@@ -181,7 +182,7 @@ func reimport(ctx context.Context, client *porter.Client, o options, source port
 // that can be imported again, and the others.
 func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Relation) {
 	for _, f := range imp.FailedRelations {
-		fmt.Fprintf(stdout, "Left out: %s, line %d (%s).\n", f.RelationName, f.LineNumber, f.ExceptionClass)
+		fmt.Fprintf(stdout, "Left out: %s%s (%s).\n", f.RelationName, line(f), f.ExceptionClass)
 		switch r := porter.Relation(f.RelationName); {
 		case slices.Contains(relations, r), slices.Contains(others, r):
 		case r == porter.RelationIssues, r == porter.RelationMergeRequests, r == porter.RelationMilestones, r == porter.RelationPipelines:
@@ -191,4 +192,12 @@ func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Re
 		}
 	}
 	return relations, others
+}
+
+// line says where in the archive an item is, if GitLab does. It counts from 0.
+func line(f porter.FailedRelation) string {
+	if f.LineNumber < 0 {
+		return ""
+	}
+	return fmt.Sprintf(", line %d", f.LineNumber+1)
 }

@@ -29,8 +29,9 @@ func TestRun(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"simulation", nil, 0, []string{"simulated", "Left out: merge_requests, line 12", "Imported the merge_requests of team/app again."}},
-		{"one relation", []string{"-relation", "issues"}, 0, []string{"Imported the issues of team/app again."}},
+		{"simulation", nil, 0, []string{"simulated",
+			"Left out: merge_requests, line 13", "Imported the merge_requests of team/app again. GitLab does not tell"}},
+		{"one relation", []string{"-relation", "issues"}, 0, []string{"Imported the issues of team/app again. GitLab does not tell"}},
 		{"no such relation", []string{"-relation", "boards"}, 1, []string{"400"}},
 		{"help", []string{"-h"}, 0, []string{"ARCHIVE", "-relation"}},
 		{"no project", []string{"-url", "https://gitlab.test", "app.tar.gz"}, 2, []string{"no project"}},
@@ -69,8 +70,8 @@ func TestLeftOut(t *testing.T) {
 		{"nothing", nil, 0, []string{"reports nothing as failed"}, []string{"Left out"}},
 		{"labels", []string{"labels", "labels"}, 3, []string{"Left out: labels", "GitLab cannot import labels by itself."}, []string{"nothing"}},
 		{"labels and issues", []string{"labels", "issues"}, 3,
-			[]string{"GitLab cannot import labels", "Imported the issues of team/app again."}, []string{"nothing"}},
-		{"issues", []string{"issues"}, 0, []string{"Imported the issues of team/app again."}, []string{"cannot", "nothing"}},
+			[]string{"GitLab cannot import labels", "Imported the issues of team/app again. GitLab does not tell"}, []string{"nothing"}},
+		{"issues", []string{"issues"}, 0, []string{"Imported the issues of team/app again. GitLab does not tell"}, []string{"cannot", "nothing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

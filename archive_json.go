@@ -1,0 +1,386 @@
+package porter
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
+
+// maxJSONDepth is how deep GitLab's JSON parser follows nested values.
+const maxJSONDepth = 100
+
+// maxJSONText is the most that a jsonSink is told of one string.
+const maxJSONText = 128
+
+// A jsonSink is told what a jsonScanner comes across. Strings come as they are
+// written, without their quotes and cut to maxJSONText bytes.
+type jsonSink interface {
+	// key is a key of an object; that of the outermost one has depth 1.
+	key(depth int, text []byte)
+	// value is a value, told by its first byte: an object or array when it
+	// begins, anything else when it ends. The outermost one has depth 0.
+	value(depth int, first byte, text []byte)
+}
+
+// A jsonScanner checks that bytes are one JSON document. It takes them in
+// pieces and holds none, so that a document may be of any length.
+type jsonScanner struct {
+	sink   jsonSink // nil if nobody asks
+	state  jsonState
+	depth  int
+	arrays [2]uint64 // which of the depths are arrays
+	first  byte      // of the outermost value
+	isKey  bool      // the string at hand is a key
+	rest   string    // of a literal
+	digits int       // of a \u escape still to come
+	text   []byte
+}
+
+type jsonState uint8
+
+const (
+	jsonValue      jsonState = iota // a value must come
+	jsonFirstValue                  // a value or the end of the array
+	jsonFirstKey                    // a key or the end of the object
+	jsonKey
+	jsonColon
+	jsonNext // a comma or the end of what is around
+	jsonDone // nothing may come but space
+	jsonString
+	jsonEscape
+	jsonUnicode
+	jsonLiteral
+	jsonMinus
+	jsonZero
+	jsonInteger
+	jsonPoint
+	jsonFraction
+	jsonExponent
+	jsonExponentSign
+	jsonExponentDigits
+)
+
+// reset begins a new document.
+func (s *jsonScanner) reset() {
+	s.state, s.depth, s.first = jsonValue, 0, 0
+}
+
+// write takes the next piece of the document. It returns what is wrong with
+// it, or "".
+func (s *jsonScanner) write(p []byte) (problem string) {
+	for i := 0; i < len(p); i++ {
+		if i += s.skim(p[i:]); i == len(p) {
+			return ""
+		}
+		if !s.step(p[i]) {
+			if s.depth > maxJSONDepth {
+				return fmt.Sprintf("nested deeper than %d", maxJSONDepth)
+			}
+			return fmt.Sprintf("not JSON: unexpected %s", quote(string(p[i:i+1])))
+		}
+	}
+	return ""
+}
+
+// skim takes the bytes at the start of p that most documents are made of, and
+// returns how many these are. What it leaves is for step, which knows all.
+func (s *jsonScanner) skim(p []byte) (n int) {
+	for ; n < len(p); n++ {
+		if s.state != jsonString {
+			if !s.glance(p[n]) {
+				break
+			}
+			continue
+		}
+		k := plainText(p[n:])
+		s.keep(p[n : n+k])
+		if n += k; n == len(p) || p[n] != '"' {
+			break
+		}
+		s.endString()
+	}
+	return n
+}
+
+// glance takes c if it is what most often comes here, and reports whether it did.
+func (s *jsonScanner) glance(c byte) bool {
+	switch {
+	case s.state == jsonInteger:
+		return '0' <= c && c <= '9'
+	case c == '"' && (s.state == jsonKey || s.state == jsonFirstKey):
+		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
+	case c == '"' && s.state == jsonValue && s.depth > 0:
+		s.isKey, s.state, s.text = false, jsonString, append(s.text[:0], c)
+	case c == ':' && s.state == jsonColon:
+		s.state = jsonValue
+	case c == ',' && s.state == jsonNext && s.inArray():
+		s.state = jsonValue
+	case c == ',' && s.state == jsonNext:
+		s.state = jsonKey
+	default:
+		return false
+	}
+	return true
+}
+
+// end ends the document. It returns what is wrong with it, or "".
+func (s *jsonScanner) end() (problem string) {
+	switch {
+	case s.state == jsonValue && s.first == 0:
+		return "not JSON: empty"
+	case s.depth == 0 && s.endsNumber():
+		s.tell()
+		s.state = jsonDone
+	}
+	if s.state != jsonDone {
+		return "not JSON: it ends too early"
+	}
+	return ""
+}
+
+func (s *jsonScanner) keep(p []byte) {
+	if s.sink != nil {
+		s.text = append(s.text, p[:min(len(p), maxJSONText-len(s.text))]...)
+	}
+}
+
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)
+
+// plainText returns how many bytes at the start of p need no look: those of a
+// string before a quote, a backslash or a control character. It looks at eight
+// at a time.
+func plainText(p []byte) int {
+	n := 0
+	for ; len(p)-n >= 8; n += 8 {
+		x := binary.LittleEndian.Uint64(p[n:])
+		quotes, slashes := x^(lowBits*'"'), x^(lowBits*'\\')
+		// The lowest bit that is set is right; those above it may be false.
+		found := (x - lowBits*' ') & ^x
+		found |= (quotes - lowBits) & ^quotes
+		found |= (slashes - lowBits) & ^slashes
+		if found &= highBits; found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	for n < len(p) && p[n] >= ' ' && p[n] != '"' && p[n] != '\\' {
+		n++
+	}
+	return n
+}
+
+// step takes one byte, and reports whether it may come here.
+func (s *jsonScanner) step(c byte) bool {
+	switch s.state {
+	case jsonString, jsonEscape, jsonUnicode:
+		return s.stepString(c)
+	case jsonLiteral:
+		if c != s.rest[0] {
+			return false
+		}
+		if s.rest = s.rest[1:]; s.rest == "" {
+			s.tell()
+			s.endValue()
+		}
+		return true
+	}
+	if s.state >= jsonMinus {
+		if s.stepNumber(c) {
+			return true
+		}
+		if !s.endsNumber() {
+			return false
+		}
+		s.tell()
+		s.endValue()
+	}
+	if c == ' ' || c == '\n' || c == '\t' || c == '\r' {
+		return true
+	}
+	return s.stepStructure(c)
+}
+
+func (s *jsonScanner) stepStructure(c byte) bool {
+	switch s.state {
+	case jsonFirstValue, jsonValue:
+		if c == ']' && s.state == jsonFirstValue {
+			s.pop()
+			return true
+		}
+		return s.begin(c)
+	case jsonFirstKey, jsonKey:
+		if c == '}' && s.state == jsonFirstKey {
+			s.pop()
+			return true
+		}
+		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
+		return c == '"'
+	case jsonColon:
+		s.state = jsonValue
+		return c == ':'
+	case jsonNext:
+		switch array := s.inArray(); {
+		case c == ',' && array:
+			s.state = jsonValue
+		case c == ',':
+			s.state = jsonKey
+		case c == ']' && array, c == '}' && !array:
+			s.pop()
+		default:
+			return false
+		}
+		return true
+	}
+	return false // after the end
+}
+
+// begin takes the first byte of a value.
+func (s *jsonScanner) begin(c byte) bool {
+	if s.depth == 0 {
+		s.first = c
+	}
+	s.text = s.text[:0]
+	switch c {
+	case '{', '[':
+		if s.sink != nil {
+			s.sink.value(s.depth, c, nil)
+		}
+		return s.push(c == '[')
+	case '"':
+		s.isKey, s.state = false, jsonString
+	case 't':
+		s.state, s.rest = jsonLiteral, "rue"
+	case 'f':
+		s.state, s.rest = jsonLiteral, "alse"
+	case 'n':
+		s.state, s.rest = jsonLiteral, "ull"
+	case '-':
+		s.state = jsonMinus
+	case '0':
+		s.state = jsonZero
+	default:
+		s.state = jsonInteger
+		return '1' <= c && c <= '9'
+	}
+	s.keep([]byte{c})
+	return true
+}
+
+func (s *jsonScanner) push(array bool) bool {
+	if s.depth++; s.depth > maxJSONDepth {
+		return false
+	}
+	word, bit := &s.arrays[s.depth/64], uint64(1)<<(s.depth%64)
+	*word &^= bit
+	s.state = jsonFirstKey
+	if array {
+		*word |= bit
+		s.state = jsonFirstValue
+	}
+	return true
+}
+
+func (s *jsonScanner) inArray() bool { return s.arrays[s.depth/64]>>(s.depth%64)&1 == 1 }
+
+func (s *jsonScanner) pop() {
+	s.depth--
+	s.endValue()
+}
+
+// endValue goes on after a value.
+func (s *jsonScanner) endValue() {
+	s.state = jsonNext
+	if s.depth == 0 {
+		s.state = jsonDone
+	}
+}
+
+// tell tells the sink of the value that ends here, which is no string.
+func (s *jsonScanner) tell() {
+	if s.sink != nil {
+		first := byte('0')
+		if len(s.text) > 0 {
+			first = s.text[0]
+		}
+		s.sink.value(s.depth, first, nil)
+	}
+}
+
+func (s *jsonScanner) stepString(c byte) bool {
+	switch s.state {
+	case jsonEscape:
+		s.state = jsonString
+		switch c {
+		case 'u':
+			s.state, s.digits = jsonUnicode, 4
+			return true
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			return true
+		}
+		return false
+	case jsonUnicode:
+		if s.digits--; s.digits == 0 {
+			s.state = jsonString
+		}
+		return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+	}
+	switch c {
+	case '"':
+		s.endString()
+	case '\\':
+		s.state = jsonEscape
+		s.keep([]byte{c})
+	default:
+		return false // plainText has left out what may be in a string
+	}
+	return true
+}
+
+func (s *jsonScanner) endString() {
+	if s.isKey {
+		s.state = jsonColon
+		if s.sink != nil {
+			s.sink.key(s.depth, s.text)
+		}
+		return
+	}
+	if s.sink != nil {
+		s.sink.value(s.depth, '"', s.text[1:])
+	}
+	s.endValue()
+}
+
+// stepNumber reports whether c goes on with a number.
+func (s *jsonScanner) stepNumber(c byte) bool {
+	digit := '0' <= c && c <= '9'
+	switch {
+	case c == '0' && s.state == jsonMinus:
+		s.state = jsonZero
+	case digit && (s.state == jsonMinus || s.state == jsonInteger):
+		s.state = jsonInteger
+	case digit && (s.state == jsonPoint || s.state == jsonFraction):
+		s.state = jsonFraction
+	case digit && s.state >= jsonExponent:
+		s.state = jsonExponentDigits
+	case c == '.' && (s.state == jsonZero || s.state == jsonInteger):
+		s.state = jsonPoint
+	case c|0x20 == 'e' && (s.state == jsonZero || s.state == jsonInteger || s.state == jsonFraction):
+		s.state = jsonExponent
+	case (c == '+' || c == '-') && s.state == jsonExponent:
+		s.state = jsonExponentSign
+	default:
+		return false
+	}
+	return true
+}
+
+// endsNumber reports whether a number may end here.
+func (s *jsonScanner) endsNumber() bool {
+	switch s.state {
+	case jsonZero, jsonInteger, jsonFraction, jsonExponentDigits:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,225 @@
+package porter
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+const (
+	// maxTarHeader is the most that may describe one entry, extended headers
+	// included, because archive/tar holds it in memory.
+	maxTarHeader = 256 << 10
+	// maxSparse is the most that sparse files may hold together: their holes
+	// cost time, but no bytes of the archive.
+	maxSparse = 1 << 30
+)
+
+// readTar reads the tar file in r up to its end mark, with buf, and returns
+// what is in it.
+func readTar(r *unpackedReader, buf []byte) (*contents, error) {
+	t := tarFile{r: r, tr: tar.NewReader(r), buf: buf, contents: newContents()}
+	for t.next() {
+		t.info.Entries++
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	return t.contents, nil
+}
+
+// A tarFile is one that is being read.
+type tarFile struct {
+	*contents
+	r      *unpackedReader
+	tr     *tar.Reader
+	buf    []byte
+	last   string // the entry before
+	sparse int64  // bytes of sparse files so far
+	err    error
+}
+
+// next reads the next entry, and reports whether there was one.
+func (t *tarFile) next() bool {
+	t.r.startHeader()
+	h, err := t.tr.Next()
+	t.r.endHeader()
+	if err == io.EOF && !t.r.ended { // by the end mark
+		return false
+	}
+	if errors.Is(err, tar.ErrInsecurePath) { // as GODEBUG may have it
+		err = nil
+	}
+	if err != nil {
+		t.err = tarError(err, t.r, t.last)
+		return false
+	}
+	t.last = h.Name
+	if isSparse(h) {
+		t.odd.note("sparse file", h.Name)
+		if t.sparse += h.Size; h.Size < 0 || t.sparse > maxSparse || t.sparse < 0 {
+			t.err = fmt.Errorf("%w: sparse files of more than %d bytes", ErrNotArchive, maxSparse)
+			return false
+		}
+	}
+	name, check := t.take(h)
+	for err == nil {
+		var n int
+		if n, err = t.tr.Read(t.buf); check != nil {
+			check.write(t.buf[:n])
+		}
+	}
+	if err != io.EOF {
+		t.err = tarError(err, t.r, t.last)
+		return false
+	}
+	if check != nil {
+		t.endFile(name, check)
+	}
+	return true
+}
+
+// take sorts an entry by its kind, as GNU tar and GitLab's importer do. It
+// returns the name that it is unpacked to and what reads it, if it is a file.
+func (t *tarFile) take(h *tar.Header) (name string, check fileCheck) {
+	name = strings.TrimPrefix(path.Clean("/"+h.Name), "/")
+	switch {
+	case h.Typeflag == tar.TypeXGlobalHeader:
+		t.takeGlobal(h)
+		return name, nil
+	case h.Typeflag == 'V':
+		t.odd.note("volume label", h.Name)
+		return name, nil
+	case h.Name == "":
+		t.refuse(h.Name, "has no name")
+		return name, nil
+	case strings.Contains("/"+h.Name+"/", "/../"):
+		t.refuse(h.Name, "leads out of the archive: its name holds ..")
+		return name, nil
+	}
+	switch h.Typeflag {
+	case tar.TypeLink:
+		t.refuse(h.Name, "is a hard link, which GitLab refuses")
+		return name, nil
+	case tar.TypeChar, tar.TypeBlock:
+		t.refuse(h.Name, "is a device, which GitLab cannot make")
+		return name, nil
+	case 'M':
+		t.refuse(h.Name, "is the rest of a file in another tar file")
+		return name, nil
+	}
+	if path.IsAbs(h.Name) {
+		t.odd.note("absolute name", h.Name)
+	}
+	switch h.Typeflag {
+	case tar.TypeSymlink:
+		t.odd.note("symbolic link, which GitLab leaves out", h.Name)
+		t.removed(name)
+		return name, nil
+	case tar.TypeFifo:
+		t.odd.note("named pipe, which GitLab leaves out", h.Name)
+		t.removed(name)
+		return name, nil
+	case tar.TypeDir:
+		t.directory(name)
+		return name, nil
+	case 'D':
+		t.odd.note("directory of an incremental backup", h.Name)
+		t.directory(name)
+		return name, nil
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+	default:
+		t.odd.note(fmt.Sprintf("entry of type %q, unpacked as a file", h.Typeflag), h.Name)
+	}
+	if strings.HasSuffix(h.Name, "/") { // as old tars write directories
+		t.directory(name)
+		return name, nil
+	}
+	return name, t.file(name, h.Size)
+}
+
+// takeGlobal looks at what a global header says of all entries after it.
+// archive/tar does not go by it, but GNU tar does.
+func (t *tarFile) takeGlobal(h *tar.Header) {
+	t.odd.note("global header", "")
+	for key := range h.PAXRecords {
+		if key == "path" || key == "linkpath" || key == "size" || strings.HasPrefix(key, "GNU.sparse.") {
+			t.refuse(h.Name, "gives all entries after it the same "+key)
+		}
+	}
+}
+
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") && h.Typeflag != tar.TypeXGlobalHeader {
+			return true
+		}
+	}
+	return false
+}
+
+// tarError says what err means, which archive/tar met in r after the start of
+// the entry last, or at the first entry if last is "".
+func tarError(err error, r *unpackedReader, last string) error {
+	where := fmt.Sprintf("after entry %s, at byte %d unpacked", quote(last), r.n)
+	switch {
+	case errors.Is(err, errHeaderTooLarge):
+		return fmt.Errorf("%w: more than %d bytes of tar header %s", ErrNotArchive, maxTarHeader, where)
+	case last == "":
+		return fmt.Errorf("%w: no tar file in it", ErrNotArchive)
+	case r.ended:
+		return fmt.Errorf("%w: the tar file is cut short %s: %w", ErrArchiveDamaged, where, io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("%w: invalid tar header %s", ErrArchiveDamaged, where)
+}
+
+var errHeaderTooLarge = errors.New("tar header too large")
+
+// An unpackedReader reads the unpacked archive, no more than max bytes of it
+// and no more than maxTarHeader bytes of a header.
+type unpackedReader struct {
+	r      io.Reader
+	n, max int64
+	header int64 // where the header must end, 0 outside of headers
+	ended  bool  // r has no more
+}
+
+func (u *unpackedReader) startHeader() { u.header = u.n + maxTarHeader }
+func (u *unpackedReader) endHeader()   { u.header = 0 }
+
+func (u *unpackedReader) Read(p []byte) (int, error) {
+	if u.header > 0 {
+		if u.n >= u.header {
+			return 0, errHeaderTooLarge
+		}
+		p = p[:min(int64(len(p)), u.header-u.n)]
+	}
+	n, err := u.r.Read(p)
+	u.n += int64(n)
+	if u.n > u.max {
+		return n, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrNotArchive, u.max)
+	}
+	if n > 0 {
+		return n, nil // so that ended means that nothing was left to read
+	}
+	u.ended = err == io.EOF
+	return n, err
+}
+
+// drain reads what follows the tar file, and reports whether it is more than
+// padding.
+func (u *unpackedReader) drain(buf []byte) (data bool, err error) {
+	for err == nil {
+		var n int
+		n, err = u.Read(buf)
+		data = data || len(bytes.Trim(buf[:n], "\x00")) > 0
+	}
+	return data, err
+}
