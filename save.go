@@ -54,7 +54,9 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 
 // downloadFile downloads the archive to a file. The part file goes by the
 // reference to the project that the caller gave, which the next call may repeat.
-func (a archive) downloadFile(ctx context.Context, given, name string) (int64, error) {
+func (a archive) downloadFile(ctx context.Context, given, name string) (n int64, err error) {
+	ctx, o := a.c.begin(ctx, OpDownload, a.id, a.label)
+	defer o.end(&err)
 	s := saving{
 		c:       a.c,
 		op:      "download export of " + a.label,

@@ -56,15 +56,18 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		name = base
 	}
 	label := redact.URL(u)
+	open := func(ctx context.Context, off int64, v validator) (*download, error) {
+		d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, off, v)
+		if err != nil {
+			return nil, fmt.Errorf("download of %s: %w", label, err)
+		}
+		return d, nil
+	}
 	return Source{
 		Name: name,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
-			if err != nil {
-				return nil, fmt.Errorf("download of %s: %w", label, err)
-			}
-			return newExportReader(d)
+			return opener(open).observedReader(ctx, &c, "", label)
 		},
 	}
 }

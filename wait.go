@@ -16,6 +16,7 @@ import (
 // A job is something that GitLab does in the background, to be polled.
 type job[T any] struct {
 	op       string // for WaitError
+	id       string // of the project, as GitLab is asked
 	project  string // as the caller gave it
 	accepted bool   // GitLab has accepted it, so that a look that finds nothing came too early
 	running  bool   // it was seen running before the first poll
