@@ -77,7 +77,7 @@ const (
 	EventStatus   EventKind = "status"   // a poll returned
 	EventProgress EventKind = "progress" // bytes moved
 	EventRetry    EventKind = "retry"    // a request or transfer is tried again
-	EventPaced    EventKind = "paced"    // an operation waits for its turn
+	EventPaced    EventKind = "paced"    // an operation waits for its turn, or longer than 30 seconds for the next poll
 	EventDone     EventKind = "done"     // an operation has ended well, or the caller has seen enough of an iterator
 	EventFailed   EventKind = "failed"   // an operation has ended with an error, or was ended by the caller
 )
@@ -86,9 +86,11 @@ const (
 // others: Import holds an upload, and an upload the download that it is fed from.
 type Op string
 
-// The operations. ExportTo and ExportToFile tell OpExport and OpDownload, Import
-// tells OpImport and in it OpUpload, and Migrate tells OpLook, OpExport,
-// OpDownload, OpUpload and OpImport, each by the client that does it.
+// The operations. ExportTo and ExportToFile tell OpExport and OpDownload. Import
+// tells OpImport and in it OpUpload. Migrate tells OpLook of both ends, and then
+// OpExport, OpDownload, OpUpload and OpImport, each by the client that does it. A
+// download of an archive that turns out too old for MaxAge fails, and the export
+// goes on.
 const (
 	OpExport               Op = "export"                 // making an export, or waiting for it
 	OpDownload             Op = "download"               // of an archive or a file of a relation

@@ -332,6 +332,54 @@ func TestEventsEndUnderCancellation(t *testing.T) {
 	}
 }
 
+// A wait tells that it goes on, however far its polls are apart, and so does an
+// import whose answer was lost.
+func TestEventsOfLongPauses(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault portertest.Fault
+		op    porter.Op
+		call  func(context.Context, *porter.Client) error
+	}{
+		{"rare polls", portertest.Fault{Path: "/nothing", Do: portertest.Respond(500, nil, "")}, porter.OpExport,
+			func(ctx context.Context, c *porter.Client) error {
+				_, err := c.ExportTo(ctx, porter.ProjectID(1001), io.Discard, nil)
+				return err
+			}},
+		{"lost upload", portertest.Fault{Method: http.MethodPost, Path: "/import", Do: portertest.Respond(504, nil, "")}, porter.OpUpload,
+			func(ctx context.Context, c *porter.Client) error {
+				_, err := c.Import(ctx, sourceOf(smallArchive), porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")})
+				return expect(err, porter.ErrOutcomeUnknown)
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newEventServer(t)
+				s.Inject(tt.fault)
+				var log eventLog
+				c := s.client(t, porter.WithObserver(log.observe),
+					porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(100 * time.Second)}))
+				if err := tt.call(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+				pauses := 0
+				for i, ev := range log.events {
+					if i > 0 && ev.Time.Sub(log.events[i-1].Time) > 30*time.Second {
+						t.Errorf("nothing was told for %v before %+v", ev.Time.Sub(log.events[i-1].Time), ev)
+					}
+					if ev.Delay > 0 && ev.Op == tt.op {
+						pauses++
+					}
+				}
+				if pauses < 4 {
+					t.Errorf("told %+v", log.events)
+				}
+			})
+		})
+	}
+}
+
 // A reader that is closed while its observer is at work ends after that.
 func TestEventsOfReaderClosedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
