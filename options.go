@@ -175,7 +175,8 @@ func WithLogger(l *slog.Logger) Option {
 // or EventFailed, also if it is cancelled; that of a reader ends with its last byte,
 // an error or its Close, and that of an iterator with its loop. While an operation
 // waits to try again, for its turn, or for the time of the next poll, an event comes
-// at least every 30 seconds. A nil fn switches observing off.
+// at least every 30 seconds; only a poll that has to wait for those of other waits
+// ([Pacing].Polls) tells nothing. A nil fn switches observing off.
 func WithObserver(fn func(Event)) Option {
 	return func(cfg *config) error {
 		cfg.observer = fn

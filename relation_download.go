@@ -48,16 +48,15 @@ func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f Rel
 
 // DownloadRelationExportFile downloads the exported file f to the file name, as
 // DownloadExportFile does, and returns its size in bytes.
-func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f RelationFile, name string) (n int64, err error) {
+func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f RelationFile, name string) (int64, error) {
 	r, err := c.relationDownload(p, f)
 	if err != nil {
 		return 0, err
 	}
-	ctx, o := c.begin(ctx, OpDownload, r.id, r.request.project)
-	defer o.end(&err)
 	s := saving{
 		c:       c,
 		op:      r.op,
+		id:      r.id,
 		project: r.request.project,
 		origin:  r.request.url,
 		open:    r.open,

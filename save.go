@@ -54,12 +54,11 @@ func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name stri
 
 // downloadFile downloads the archive to a file. The part file goes by the
 // reference to the project that the caller gave, which the next call may repeat.
-func (a archive) downloadFile(ctx context.Context, given, name string) (n int64, err error) {
-	ctx, o := a.c.begin(ctx, OpDownload, a.id, a.label)
-	defer o.end(&err)
+func (a archive) downloadFile(ctx context.Context, given, name string) (int64, error) {
 	s := saving{
 		c:       a.c,
 		op:      "download export of " + a.label,
+		id:      a.id,
 		project: a.label,
 		origin:  a.c.projectEndpoint(given, "export/download"),
 		open:    a.open,
@@ -75,6 +74,7 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (n int64,
 type saving struct {
 	c       *Client
 	op      string // for errors
+	id      string // of the project, as GitLab is asked
 	project string
 	origin  string // a part file is continued only for the same one
 	open    opener
@@ -87,6 +87,9 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", s.op, err)
 	}
+	// Not before: an observer may change the process's folder.
+	ctx, o := s.c.begin(ctx, OpDownload, s.id, s.project)
+	defer o.end(&err)
 	whole := part.Whole()
 	defer func() {
 		switch {
