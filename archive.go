@@ -88,10 +88,12 @@ func missingArchive(e *APIError) error {
 
 // reader opens the archive for reading.
 func (a archive) reader(ctx context.Context) (*ExportReader, error) {
-	return opener(a.open).reader(ctx)
+	return opener(a.open).observedReader(ctx, &a.c.core, a.id, a.label)
 }
 
 // copyTo writes the archive to w.
-func (a archive) copyTo(ctx context.Context, w io.Writer) (int64, error) {
+func (a archive) copyTo(ctx context.Context, w io.Writer) (n int64, err error) {
+	ctx, o := a.c.begin(ctx, OpDownload, a.id, a.label)
+	defer o.end(&err)
 	return opener(a.open).copyTo(ctx, w)
 }

@@ -278,7 +278,7 @@ func TestWith(t *testing.T) {
 	if err := retryKinds[0].send(t.Context(), c); err != nil || len(a.times) != 3 || len(b.times) != 2 {
 		t.Errorf("client: error %v after %d and %d requests", err, len(a.times), len(b.times))
 	}
-	if len(first) != 2 || len(second) != 1 {
+	if fmt.Sprint(first, second) != "[started retry retry done] [started retry failed]" {
 		t.Errorf("events %v and %v", first, second)
 	}
 	e, err := c.With()

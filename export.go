@@ -73,11 +73,13 @@ func (o *ScheduleExportOptions) encode() ([]byte, error) {
 //
 // POST /projects/:id/export, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#schedule-an-export
-func (c *Client) ScheduleExport(ctx context.Context, p ProjectRef, opts *ScheduleExportOptions) error {
+func (c *Client) ScheduleExport(ctx context.Context, p ProjectRef, opts *ScheduleExportOptions) (err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return fmt.Errorf("schedule export: %w", err)
 	}
+	ctx, o := c.begin(ctx, OpScheduleExport, id, p.String())
+	defer o.end(&err)
 	return c.scheduleExport(ctx, id, p.String(), opts, nil)
 }
 
@@ -146,12 +148,15 @@ func (c *Client) explainSchedule(ctx context.Context, id, label string, err erro
 //
 // GET /projects/:id/export, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-export
-func (c *Client) GetExport(ctx context.Context, p ProjectRef) (*Export, error) {
+func (c *Client) GetExport(ctx context.Context, p ProjectRef) (exp *Export, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("get export: %w", err)
 	}
-	exp, err := c.getExport(ctx, id, p.String(), false)
+	label := p.String()
+	ctx, o := c.begin(ctx, OpLook, id, label)
+	defer o.end(&err)
+	exp, err = c.getExport(ctx, id, label, false)
 	if err != nil {
 		return nil, fmt.Errorf("get export of %s: %w", p, err)
 	}
@@ -169,5 +174,6 @@ func (c *Client) getExport(ctx context.Context, id, label string, once bool) (*E
 	if err != nil {
 		return nil, err
 	}
+	learn(ctx, exp.ID)
 	return exp, nil
 }

@@ -37,7 +37,9 @@ func (c *Client) WatchExport(ctx context.Context, p ProjectRef) iter.Seq2[*Expor
 			yield(nil, fmt.Errorf("watch export: %w", err))
 		}
 	}
-	return watch(ctx, &c.core, c.exportJob(id, p.String(), exportClues{}))
+	return watched(ctx, &c.core, OpExport, id, p.String(), func(ctx context.Context) iter.Seq2[*Export, error] {
+		return watch(ctx, &c.core, c.exportJob(id, p.String(), exportClues{}))
+	})
 }
 
 // WaitForExport waits until the project's export is finished. The error is an

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/redact"
@@ -20,13 +21,30 @@ type ExportReader struct {
 	d    *download
 	size int64
 	name string
+	read int64
+	told *operation // nil if the reader is a part of one
 }
 
 // Read reads the archive's next bytes.
-func (r *ExportReader) Read(b []byte) (int, error) { return r.d.Read(b) }
+func (r *ExportReader) Read(b []byte) (int, error) {
+	n, err := r.d.Read(b)
+	r.read += int64(n)
+	switch {
+	case err == io.EOF, err == nil && r.read == r.size:
+		r.told.leave(nil)
+	case err != nil:
+		r.told.leave(err)
+	}
+	return n, err
+}
 
-// Close ends the download. It may be called more than once.
-func (r *ExportReader) Close() error { return r.d.Close() }
+// Close ends the download. It may be called more than once. An observer is told
+// that the download failed if its last byte had not been read.
+func (r *ExportReader) Close() error {
+	err := r.d.Close()
+	r.told.leave(fmt.Errorf("%s: archive is closed: %w", r.d.op, os.ErrClosed))
+	return err
+}
 
 // Size returns the archive's size in bytes, or -1 if the server did not say.
 func (r *ExportReader) Size() int64 { return r.size }
@@ -91,6 +109,18 @@ func (open opener) reader(ctx context.Context) (*ExportReader, error) {
 		return nil, err
 	}
 	return newExportReader(d)
+}
+
+// observedReader is reader as an operation, which ends with the reading.
+func (open opener) observedReader(ctx context.Context, c *core, id, label string) (*ExportReader, error) {
+	ctx, o := c.begin(ctx, OpDownload, id, label)
+	r, err := open.reader(ctx)
+	if err != nil {
+		o.end(&err)
+		return nil, err
+	}
+	r.told = o
+	return r, nil
 }
 
 // copyTo writes the file to w.

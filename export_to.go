@@ -25,7 +25,7 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 	if to == nil {
 		return nil, errors.New("export: writer is nil")
 	}
-	w, err := c.newExport(ctx, p, opts)
+	ctx, w, err := c.newExport(ctx, p, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, op
 	if err != nil {
 		return nil, fmt.Errorf("export to file: %w", err)
 	}
-	w, err := c.newExport(ctx, p, opts)
+	ctx, w, err := c.newExport(ctx, p, opts)
 	if err != nil {
 		return nil, err
 	}

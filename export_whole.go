@@ -16,28 +16,34 @@ type wholeExport struct {
 	opts    *ExportOptions
 	trail   *trail
 	before  *Export // at the look before
+
+	operation *operation // to be ended when the export is made
 }
 
-// newExport checks its arguments and looks at the export of p.
-func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOptions) (*wholeExport, error) {
+// newExport checks its arguments, begins the operation, and looks at the
+// export of p.
+func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOptions) (context.Context, *wholeExport, error) {
 	id, err := resolve(p)
 	if err != nil {
-		return nil, fmt.Errorf("export: %w", err)
+		return ctx, nil, fmt.Errorf("export: %w", err)
 	}
-	err = opts.check()
-	var before *Export
-	if err == nil {
-		before, err = c.getExport(ctx, id, p.String(), false)
+	if err := opts.check(); err != nil {
+		return ctx, nil, fmt.Errorf("export of %s: %w", p, err)
 	}
+	ctx, o := c.begin(ctx, OpExport, id, p.String())
+	before, err := c.getExport(ctx, id, p.String(), false)
 	if err != nil {
-		return nil, fmt.Errorf("export of %s: %w", p, err)
+		err = fmt.Errorf("export of %s: %w", p, err)
+		o.end(&err)
+		return ctx, nil, err
 	}
-	return &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before}, nil
+	return ctx, &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before, operation: o}, nil
 }
 
 // archive has use download the archive that is there, if it will do, and else
 // makes one for it.
-func (w *wholeExport) archive(ctx context.Context, use func(archive) error) (*Export, error) {
+func (w *wholeExport) archive(ctx context.Context, use func(archive) error) (exp *Export, err error) {
+	defer w.operation.end(&err)
 	a := archive{c: w.c, id: w.before.ref(w.project), label: w.project.String(), outlasts: true}
 	if a.since = w.oldest(); !a.since.IsZero() {
 		err := use(a)
@@ -46,10 +52,11 @@ func (w *wholeExport) archive(ctx context.Context, use func(archive) error) (*Ex
 		}
 		w.c.cfg.logger.InfoContext(ctx, "not taking the archive that is there", "project", a.label, "reason", err)
 	}
-	exp, err := w.export(ctx, a.id, a.label)
+	exp, err = w.export(ctx, a.id, a.label)
 	if err != nil {
 		return exp, err
 	}
+	w.operation.end(&err)
 	a.since = time.Time{}
 	return exp, use(a)
 }

@@ -75,8 +75,10 @@ func (f *FailedRelation) UnmarshalJSON(b []byte) error {
 // POST /projects/import, needs the Maintainer role in the group, and the import
 // source "GitLab export" to be allowed on the instance:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file
-func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
-	imp, err := c.startImport(ctx, src, opts, false)
+func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (imp *Import, err error) {
+	ctx, o := c.begin(ctx, OpUpload, "", opts.label())
+	defer o.end(&err)
+	imp, err = c.startImport(ctx, src, opts, false)
 	return imp, startError(opts, err)
 }
 
@@ -124,6 +126,7 @@ func (c *Client) postImport(ctx context.Context, r *request, opts ImportOptions)
 		return nil, err
 	}
 	c.created.note(imp.ID.String(), time.Time{})
+	learn(ctx, imp.ID)
 	return imp, checkNamespace(imp, opts)
 }
 
@@ -174,15 +177,18 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 //
 // GET /projects/:id/import, for users who can read the project:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-import
-func (c *Client) GetImport(ctx context.Context, p ProjectRef) (*Import, error) {
+func (c *Client) GetImport(ctx context.Context, p ProjectRef) (imp *Import, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("get import: %w", err)
 	}
-	imp, err := c.getImport(ctx, id, p.String(), false)
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
+	imp, err = c.getImport(ctx, id, p.String(), false)
 	if err != nil {
 		return nil, fmt.Errorf("get import of %s: %w", p, err)
 	}
+	learn(ctx, imp.ID)
 	return imp, nil
 }
 

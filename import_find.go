@@ -96,11 +96,17 @@ func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*
 			}
 			return nil, nil
 		}
-		if ended := wait.Sleep(ctx, pause); ended != nil {
+		if err == nil {
+			err = errNotThere
+		}
+		if ended := c.pause(ctx, Event{Kind: EventRetry, Project: w.opts.label(), Attempt: n + 1, Delay: pause, Err: err}); ended != nil {
 			return nil, ended
 		}
 	}
 }
+
+// errNotThere is why a look for a project is made again.
+var errNotThere = errors.New("the project is not there yet")
 
 // clockSlack is how far the clocks of the machines of one instance may be
 // apart: the time of a Date, when a project was created and when a file was

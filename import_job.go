@@ -72,7 +72,9 @@ func (c *Client) WatchImport(ctx context.Context, p ProjectRef) iter.Seq2[*Impor
 			yield(nil, fmt.Errorf("watch import: %w", err))
 		}
 	}
-	return c.watchImport(ctx, id, p.String())
+	return watched(ctx, &c.core, OpImport, id, p.String(), func(ctx context.Context) iter.Seq2[*Import, error] {
+		return c.watchImport(ctx, id, p.String())
+	})
 }
 
 func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*Import, error] {
@@ -81,7 +83,11 @@ func (c *Client) watchImport(ctx context.Context, id, label string) iter.Seq2[*I
 		project:  label,
 		accepted: c.created.has(id),
 		get: func(ctx context.Context) (*Import, error) {
-			return c.getImport(ctx, id, label, true)
+			imp, err := c.getImport(ctx, id, label, true)
+			if err == nil {
+				learn(ctx, imp.ID)
+			}
+			return imp, err
 		},
 		status: func(i *Import) (string, bool) { return string(i.Status), i.Status.Known() },
 		judge: func(i *Import, s *sight) (bool, error) {

@@ -27,12 +27,14 @@ const maxRemoteURL = 2048
 //
 // POST /projects/remote-import, GitLab 13.2 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file-from-a-remote-object-storage
-func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (*Import, error) {
-	archiveURL, err := checkArchiveURL(archiveURL)
+func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (imp *Import, err error) {
+	archiveURL, err = checkArchiveURL(archiveURL)
 	if err != nil {
 		return nil, startError(opts, err)
 	}
-	imp, err := c.remoteImport(ctx, "projects/remote-import", url.Values{"url": {archiveURL}}, []string{archiveURL}, opts)
+	ctx, o := c.begin(ctx, OpStartImport, "", opts.label())
+	defer o.end(&err)
+	imp, err = c.remoteImport(ctx, "projects/remote-import", url.Values{"url": {archiveURL}}, []string{archiveURL}, opts)
 	return imp, startError(opts, err)
 }
 
@@ -119,15 +121,17 @@ func (o S3Object) LogValue() slog.Value {
 //
 // POST /projects/remote-import-s3, GitLab 14.9 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-single-file-from-aws-s3
-func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts ImportOptions) (*Import, error) {
+func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts ImportOptions) (imp *Import, err error) {
 	if err := obj.check(); err != nil {
 		return nil, startError(opts, err)
 	}
+	ctx, o := c.begin(ctx, OpStartImport, "", opts.label())
+	defer o.end(&err)
 	v := make(url.Values)
 	for _, f := range obj.fields() {
 		v.Set(f.name, f.value)
 	}
-	imp, err := c.remoteImport(ctx, "projects/remote-import-s3", v, []string{obj.AccessKeyID, obj.SecretAccessKey}, opts)
+	imp, err = c.remoteImport(ctx, "projects/remote-import-s3", v, []string{obj.AccessKeyID, obj.SecretAccessKey}, opts)
 	return imp, startError(opts, err)
 }
 

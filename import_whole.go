@@ -39,12 +39,14 @@ func (e *ProjectExistsError) Is(target error) bool { return target == ErrProject
 // left relations out is no error: see Import.Complete.
 //
 // With opts.Resume it takes up what another process has begun, as Migrate does.
-func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (*Import, error) {
+func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (imp *Import, err error) {
 	w, err := c.newImport(&src, opts)
 	if err != nil {
 		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
 	}
-	imp, err := w.takeUp(ctx)
+	ctx, o := c.begin(ctx, OpImport, "", opts.label())
+	defer o.end(&err)
+	imp, err = w.takeUp(ctx)
 	if err != nil {
 		return imp, fmt.Errorf("import of %s: %w", w.opts.label(), err)
 	}
@@ -158,9 +160,11 @@ func (c *Client) lookUp(ctx context.Context, target ProjectPath, once bool) (*Im
 
 // start starts the import and, if the answer was lost, finds out what became of
 // it by looking at the path.
-func (w *wholeImport) start(ctx context.Context, src Source) (*Import, error) {
+func (w *wholeImport) start(ctx context.Context, src Source) (imp *Import, err error) {
+	ctx, o := w.c.begin(ctx, OpUpload, "", w.opts.label())
+	defer o.end(&err)
 	asked := time.Now()
-	imp, err := w.c.startImport(ctx, w.announced(src), w.opts, w.outlasts)
+	imp, err = w.c.startImport(ctx, w.announced(src), w.opts, w.outlasts)
 	switch {
 	case w.target == "":
 	case errors.Is(err, ErrOutcomeUnknown) && ctx.Err() == nil:
@@ -169,6 +173,7 @@ func (w *wholeImport) start(ctx context.Context, src Source) (*Import, error) {
 		err = w.explainRefusal(ctx, err)
 	}
 	if imp != nil {
+		learn(ctx, imp.ID)
 		if stopped := w.trail.reach(ctx, Checkpoint{Step: StepImporting, Time: w.c.clock.Now(), Import: imp.ID}); err == nil {
 			err = stopped
 		}
@@ -253,6 +258,7 @@ func (w *wholeImport) explainRefusal(ctx context.Context, err error) error {
 
 // wait waits for an import that was started.
 func (w *wholeImport) wait(ctx context.Context, started *Import) (*Import, error) {
+	learn(ctx, started.ID)
 	imp, err := last(w.c.watchImport(ctx, started.ID.String(), w.opts.label()))
 	if imp == nil {
 		imp = started

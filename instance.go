@@ -182,7 +182,8 @@ func (c *Client) lookAtSize(ctx context.Context, id string) (*sizeLook, error) {
 	type answer struct {
 		Statistics *sizeLook `json:"statistics"`
 	}
-	a, _, err := look(ctx, c, "projects/"+url.PathEscape(id)+"?statistics=true", sizeBudget, func(a *answer) bool { return a.Statistics != nil })
+	path := "projects/" + url.PathEscape(id) + "?statistics=true"
+	a, _, err := look(ctx, c, path, sizeBudget, func(a *answer) bool { return a.Statistics != nil })
 	if a == nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, err
 	}
 	m.dest = &wholeImport{c: m.to, opts: m.opts.Import, trail: m.trail, outlasts: true}
-	imp, err := m.dest.takeUp(ctx)
+	imp, err := m.takeUp(ctx)
 	if imp == nil && err == nil {
 		imp, err = m.move(ctx, id, before)
 	}
@@ -160,12 +160,24 @@ func (m *migration) checkSource(id ProjectID) error {
 	return nil
 }
 
+// takeUp looks for the import that another process has started.
+func (m *migration) takeUp(ctx context.Context) (imp *Import, err error) {
+	if m.trail.from.Step == "" {
+		return nil, nil
+	}
+	ctx, o := m.to.begin(ctx, OpLook, "", m.dest.opts.label())
+	defer o.end(&err)
+	return m.dest.takeUp(ctx)
+}
+
 // lookAtSource looks at the export of the source. Once the archive may have
 // been sent whole, the source may be gone and is not needed; then the look may
 // be nil.
-func (m *migration) lookAtSource(ctx context.Context, id string, unneeded bool) (*Export, error) {
+func (m *migration) lookAtSource(ctx context.Context, id string, unneeded bool) (before *Export, err error) {
 	earlier := m.trail.from
-	before, err := m.from.getExport(ctx, id, m.label, unneeded)
+	ctx, o := m.from.begin(ctx, OpLook, id, m.label)
+	defer o.end(&err)
+	before, err = m.from.getExport(ctx, id, m.label, unneeded)
 	switch {
 	case err != nil && unneeded && ctx.Err() == nil:
 		m.result.Source.ID = earlier.Source
@@ -198,13 +210,15 @@ func (m *migration) move(ctx context.Context, id string, before *Export) (imp *I
 	if err := m.foresee(ctx); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
 	}
+	ectx, o := m.from.begin(ctx, OpExport, before.ref(m.project), m.label)
+	defer o.end(&err)
 	if m.spoolDir != "" {
-		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, m.spoolDir); err != nil {
+		if err := m.from.checkSpool(ectx, before.ref(m.project), m.label, m.spoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
-	source := wholeExport{c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before}
-	_, err = source.archive(ctx, func(a archive) (err error) {
+	source := wholeExport{c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before, operation: o}
+	_, err = source.archive(ectx, func(a archive) (err error) {
 		imp, err = m.transfer(ctx, a)
 		return err
 	})
@@ -222,6 +236,8 @@ func (m *migration) transfer(ctx context.Context, a archive) (*Import, error) {
 
 // waitForImport waits for the import that was started.
 func (m *migration) waitForImport(ctx context.Context) (err error) {
+	ctx, o := m.to.begin(ctx, OpImport, m.result.Import.ID.String(), m.dest.opts.label())
+	defer o.end(&err)
 	m.result.Import, err = m.dest.wait(ctx, m.result.Import)
 	if err == nil && m.opts.Strict && !m.result.Import.Complete() {
 		err = &ImportError{m.result.Import}
@@ -249,11 +265,13 @@ func (m *migration) foresee(ctx context.Context) error {
 // checkDestination looks whether the destination is free. If its path is not
 // known, or to be overwritten, it asks for any project, that of the source, as
 // a token that is not accepted is better found before the hours of exporting.
-func (m *migration) checkDestination(ctx context.Context, source ProjectPath) error {
+func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (err error) {
+	ctx, o := m.to.begin(ctx, OpLook, "", m.dest.opts.label())
+	defer o.end(&err)
 	if err := m.dest.look(ctx, false); err != nil || m.dest.target != "" {
 		return err
 	}
-	_, err := m.to.lookUp(ctx, source, true)
+	_, err = m.to.lookUp(ctx, source, true)
 	if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
 		return err
 	}

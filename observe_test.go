@@ -47,8 +47,8 @@ func TestEventsOfWait(t *testing.T) {
 			got = append(got, line)
 		}
 		want := []string{
-			"status none", "status started", "retry 1 30s", "retry 2 1m30s", "retry 2 1m0s", "retry 2 30s",
-			"status started", "retry 1 30s", "status finished",
+			"started", "status none", "status started", "retry 1 30s", "retry 2 1m30s", "retry 2 1m0s", "retry 2 30s",
+			"status started", "retry 1 30s", "status finished", "done",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
@@ -395,7 +395,7 @@ func TestObserverCallsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if len(kinds) != 4 {
+		if len(kinds) != 6 {
 			t.Errorf("called for %v only", kinds)
 		}
 	})
@@ -449,8 +449,8 @@ func TestObserverCloses(t *testing.T) {
 		if _, err := io.Copy(io.Discard, r); err == nil || !errors.Is(err, os.ErrClosed) {
 			t.Errorf("error is %v", err)
 		}
-		if told != 1 {
-			t.Errorf("told %d events, want no more after the first", told)
+		if told != 2 {
+			t.Errorf("told %d events, want the first and the end", told)
 		}
 	})
 }
@@ -506,7 +506,7 @@ func TestObserverOfDerivedClient(t *testing.T) {
 		for _, ev := range inner.events {
 			got = append(got, ev.Status)
 		}
-		if strings.Join(got, " ") != "finished" || len(outer.events) != 0 {
+		if strings.Join(got, "/") != "/finished/" || len(outer.events) != 0 {
 			t.Errorf("told %v and %v", got, outer.events)
 		}
 	})

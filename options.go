@@ -172,8 +172,13 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithObserver calls fn, in order and never concurrently for one operation,
-// for every Event. The operation waits until fn returns. A nil fn switches
-// observing off.
+// for every Event. The operation waits until fn returns, but for the Close of a
+// reader. Each operation begins with one EventStarted, and ends with one EventDone
+// or EventFailed, also if it is cancelled; that of a reader ends with its last byte,
+// an error or its Close, and that of an iterator with its loop. While an operation
+// waits to try again, for its turn, or for the time of the next poll, an event comes
+// at least every 30 seconds; only a poll that has to wait for those of other waits
+// ([Pacing].Polls) tells nothing. A nil fn switches observing off.
 func WithObserver(fn func(Event)) Option {
 	return func(cfg *config) error {
 		cfg.observer = fn

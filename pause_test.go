@@ -35,6 +35,11 @@ func beats(mu *sync.Mutex, all map[string][]beat) porter.Option {
 func checkBeats(t *testing.T, beats []beat, begun, ended time.Time) {
 	t.Helper()
 	last := begun
+	for _, b := range beats {
+		if b.Op == "" || !b.Time.Equal(b.at) {
+			t.Errorf("event %+v of no operation, or of another time than %v", b.Event, b.at)
+		}
+	}
 	for _, b := range append(beats, beat{at: ended}) {
 		if d := b.at.Sub(last); d > 30*time.Second {
 			t.Errorf("nothing was told for %v", d)

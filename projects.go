@@ -74,6 +74,16 @@ func (o *ListOptions) query() (url.Values, error) {
 // https://docs.gitlab.com/api/groups/#list-projects and
 // https://docs.gitlab.com/api/projects/#list-all-projects
 func (c *Client) Projects(ctx context.Context, ns NamespaceRef, opts *ListOptions) iter.Seq2[*ListedProject, error] {
+	label := ""
+	if ns != nil {
+		label = ns.String()
+	}
+	return watched(ctx, &c.core, OpLook, "", label, func(ctx context.Context) iter.Seq2[*ListedProject, error] {
+		return c.listProjects(ctx, ns, opts)
+	})
+}
+
+func (c *Client) listProjects(ctx context.Context, ns NamespaceRef, opts *ListOptions) iter.Seq2[*ListedProject, error] {
 	return func(yield func(*ListedProject, error) bool) {
 		l, err := c.newProjectList(ns, opts)
 		for err == nil && !l.ended {

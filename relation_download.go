@@ -28,12 +28,12 @@ func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f Relatio
 	if err != nil {
 		return nil, err
 	}
-	return opener(r.open).reader(ctx)
+	return opener(r.open).observedReader(ctx, &c.core, r.id, r.request.project)
 }
 
 // DownloadRelationExport writes the exported file f to w, as DownloadExport
 // does, and returns how many bytes it wrote.
-func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f RelationFile, w io.Writer) (int64, error) {
+func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f RelationFile, w io.Writer) (n int64, err error) {
 	r, err := c.relationDownload(p, f)
 	if err != nil {
 		return 0, err
@@ -41,6 +41,8 @@ func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f Rel
 	if w == nil {
 		return 0, fmt.Errorf("%s: writer is nil", r.op)
 	}
+	ctx, o := c.begin(ctx, OpDownload, r.id, r.request.project)
+	defer o.end(&err)
 	return opener(r.open).copyTo(ctx, w)
 }
 
@@ -54,6 +56,7 @@ func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f
 	s := saving{
 		c:       c,
 		op:      r.op,
+		id:      r.id,
 		project: r.request.project,
 		origin:  r.request.url,
 		open:    r.open,
@@ -65,6 +68,7 @@ func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f
 // A relationDownload is a download of a RelationFile.
 type relationDownload struct {
 	c       *Client
+	id      string
 	op      string
 	request request
 }
@@ -86,7 +90,7 @@ func (c *Client) relationDownload(p ProjectRef, f RelationFile) (*relationDownlo
 		query.Set("batched", "true")
 		query.Set("batch_number", strconv.Itoa(f.Batch))
 	}
-	return &relationDownload{c, op, request{
+	return &relationDownload{c, id, op, request{
 		url:     c.projectEndpoint(id, "export_relations/download?"+query.Encode()),
 		project: p.String(),
 		hints:   relationHints,

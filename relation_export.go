@@ -198,11 +198,13 @@ type RelationsExportOptions struct {
 //
 // POST /projects/:id/export_relations, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#schedule-new-export
-func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *RelationsExportOptions) (time.Time, error) {
+func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *RelationsExportOptions) (since time.Time, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("start relations export: %w", err)
 	}
+	ctx, o := c.begin(ctx, OpStartRelationsExport, id, p.String())
+	defer o.end(&err)
 	body := []byte(`{"batched":` + strconv.FormatBool(opts != nil && opts.Batched) + `}`)
 	var asked time.Time
 	r := &request{
@@ -221,7 +223,6 @@ func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *R
 	if err == nil {
 		err = accepted(r, resp)
 	}
-	var since time.Time
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		// The answer told the server's clock, which may have been unknown before.
 		since = c.clock.Now().Add(-time.Since(asked))
@@ -254,12 +255,14 @@ func newestOf(list []*RelationExport) (newest time.Time) {
 //
 // GET /projects/:id/export_relations/status, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
-func (c *Client) ListRelationExports(ctx context.Context, p ProjectRef) ([]*RelationExport, error) {
+func (c *Client) ListRelationExports(ctx context.Context, p ProjectRef) (list []*RelationExport, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("list relation exports: %w", err)
 	}
-	list, err := c.listRelationExports(ctx, id, p.String(), false)
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
+	list, err = c.listRelationExports(ctx, id, p.String(), false)
 	if err != nil {
 		return nil, fmt.Errorf("list relation exports of %s: %w", p, err)
 	}
@@ -282,7 +285,7 @@ func (c *Client) listRelationExports(ctx context.Context, id, label string, once
 //
 // GET /projects/:id/export_relations/status?relation=, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
-func (c *Client) GetRelationExport(ctx context.Context, p ProjectRef, r PortableRelation) (*RelationExport, error) {
+func (c *Client) GetRelationExport(ctx context.Context, p ProjectRef, r PortableRelation) (exp *RelationExport, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("get relation export: %w", err)
@@ -290,7 +293,9 @@ func (c *Client) GetRelationExport(ctx context.Context, p ProjectRef, r Portable
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("get relation export of %s: %w", p, err)
 	}
-	exp := new(RelationExport)
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
+	exp = new(RelationExport)
 	err = c.getJSON(ctx, &request{
 		url:     c.projectEndpoint(id, "export_relations/status?"+url.Values{"relation": {string(r)}}.Encode()),
 		project: p.String(),

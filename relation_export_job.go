@@ -70,7 +70,8 @@ func (c *Client) WatchRelationExports(
 			yield(nil, err)
 			return
 		}
-		for list, err := range watch(ctx, &c.core, j) {
+		seq := func(ctx context.Context) iter.Seq2[*[]*RelationExport, error] { return watch(ctx, &c.core, j) }
+		for list, err := range watched(ctx, &c.core, OpRelationExports, j.id, j.project, seq) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -135,6 +136,7 @@ func (c *Client) relationExportsJob(p ProjectRef, since time.Time, relations []P
 	}
 	return job[[]*RelationExport]{
 		op:       "relation exports",
+		id:       id,
 		project:  p.String(),
 		accepted: !since.IsZero(),
 		get: func(ctx context.Context) (*[]*RelationExport, error) {

@@ -53,14 +53,16 @@ func (i *RelationImport) UnmarshalJSON(b []byte) error {
 //
 // POST /projects/import-relation, GitLab 17.1 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#import-project-relations
-func (c *Client) StartRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (*RelationImport, error) {
+func (c *Client) StartRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (imp *RelationImport, err error) {
 	if _, err := resolve(p); err != nil {
 		return nil, fmt.Errorf("start relation import: %w", err)
 	}
 	if err := checkRelation(string(r)); err != nil {
 		return nil, fmt.Errorf("start relation import into %s: %w", p, err)
 	}
-	imp, err := c.startRelationImport(ctx, src, p, r)
+	ctx, o := c.begin(ctx, OpUpload, "", p.String())
+	defer o.end(&err)
+	imp, err = c.startRelationImport(ctx, src, p, r)
 	if err != nil {
 		return nil, fmt.Errorf("start import of %s into %s: %w", r, p, err)
 	}
@@ -107,12 +109,14 @@ func busyProject(e *APIError) error {
 //
 // GET /projects/:id/relation-imports, GitLab 17.1 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-relation-imports
-func (c *Client) ListRelationImports(ctx context.Context, p ProjectRef) ([]*RelationImport, error) {
+func (c *Client) ListRelationImports(ctx context.Context, p ProjectRef) (list []*RelationImport, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("list relation imports: %w", err)
 	}
-	list, err := c.listRelationImports(ctx, id, p.String(), false)
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
+	list, err = c.listRelationImports(ctx, id, p.String(), false)
 	if err != nil {
 		return nil, fmt.Errorf("list relation imports of %s: %w", p, err)
 	}
@@ -146,7 +150,10 @@ func (c *Client) WatchRelationImport(ctx context.Context, p ProjectRef, id int64
 			yield(nil, fmt.Errorf("watch relation import of %s: ID %d is not positive", p, id))
 			return
 		}
-		for i, err := range watch(ctx, &c.core, c.relationImportJob(project, p.String(), id)) {
+		seq := func(ctx context.Context) iter.Seq2[*RelationImport, error] {
+			return watch(ctx, &c.core, c.relationImportJob(project, p.String(), id))
+		}
+		for i, err := range watched(ctx, &c.core, OpRelationImport, project, p.String(), seq) {
 			if (i != nil || err != nil) && !yield(i, err) {
 				return
 			}

@@ -58,6 +58,7 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (int64, e
 	s := saving{
 		c:       a.c,
 		op:      "download export of " + a.label,
+		id:      a.id,
 		project: a.label,
 		origin:  a.c.projectEndpoint(given, "export/download"),
 		open:    a.open,
@@ -76,6 +77,7 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (int64, e
 type saving struct {
 	c       *Client
 	op      string // for errors
+	id      string // of the project, as GitLab is asked
 	project string
 	origin  string // a part file is continued only for the same one
 	open    opener
@@ -91,6 +93,9 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 	if s.target, err = diskio.CheckTarget(target); err != nil {
 		return 0, fmt.Errorf("%s: %w", s.op, err)
 	}
+	// Not before: an observer may change the process's folder.
+	ctx, o := s.c.begin(ctx, OpDownload, s.id, s.project)
+	defer o.end(&err)
 	defer func() {
 		switch {
 		case err == nil || s.part == nil:

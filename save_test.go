@@ -519,7 +519,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 	s := dlServer(t, archive)
 	file := saveTarget(t)
 	inTheWay := func() { os.MkdirAll(filepath.Join(file, "in the way"), 0o777) }
-	c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) { inTheWay() }))
+	c := dlConnect(t, s, atProgress(inTheWay))
 	whole := "; the whole archive is in " + file + ".part"
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil || !strings.HasSuffix(err.Error(), whole) {
 		t.Errorf("error: %v", err)
@@ -610,7 +610,7 @@ func TestDownloadFileMode(t *testing.T) {
 			check("part", file+".part", tt.part)
 			check("state", file+".part.json", 0o600)
 			seen := false
-			c := dlConnect(t, s, porter.WithObserver(func(porter.Event) {
+			c := dlConnect(t, s, atProgress(func() {
 				check("continued part", file+".part", tt.part)
 				seen = true
 			}))
@@ -620,6 +620,15 @@ func TestDownloadFileMode(t *testing.T) {
 			check("file", file, tt.want)
 		}
 	}
+}
+
+// atProgress is an observer that calls f while bytes move.
+func atProgress(f func()) porter.Option {
+	return porter.WithObserver(func(ev porter.Event) {
+		if ev.Kind == porter.EventProgress {
+			f()
+		}
+	})
 }
 
 // A file whose mode is narrowed meanwhile is not replaced by a wider one.
@@ -632,7 +641,7 @@ func TestDownloadFileModeChanges(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), porter.WithObserver(func(porter.Event) { os.Chmod(file, 0o600) }))
+	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), atProgress(func() { os.Chmod(file, 0o600) }))
 	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
 		t.Fatal(err)
 	}
@@ -693,7 +702,7 @@ func TestDownloadFileFolderVanishes(t *testing.T) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), porter.WithObserver(func(porter.Event) { os.RemoveAll(dir) }))
+	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), atProgress(func() { os.RemoveAll(dir) }))
 	_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"))
 	if err == nil && runtime.GOOS != "windows" {
 		t.Error("no error")
@@ -1064,7 +1073,7 @@ func TestDownloadFileReplaces(t *testing.T) {
 	t.Run("becomes a folder meanwhile", func(t *testing.T) {
 		file := saveTarget(t)
 		s := dlServer(t, archive)
-		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) { os.Mkdir(file, 0o777) }))
+		c := dlConnect(t, s, atProgress(func() { os.Mkdir(file, 0o777) }))
 		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
 			t.Error("no error")
 		}
@@ -1082,7 +1091,7 @@ func TestDownloadFileReplaces(t *testing.T) {
 		saveMust(t, os.WriteFile(file, []byte("older"), 0o600))
 		s := dlServer(t, archive)
 		seen := false
-		c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) {
+		c := dlConnect(t, s, atProgress(func() {
 			b, err := os.ReadFile(file)
 			seen = true
 			if string(b) != "older" {

@@ -57,15 +57,18 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		name = base
 	}
 	label := redact.URL(u)
+	open := func(ctx context.Context, start start) (*download, error) {
+		d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, start)
+		if err != nil {
+			return nil, fmt.Errorf("download of %s: %w", label, err)
+		}
+		return d, nil
+	}
 	return Source{
 		Name: name,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, fromBeginning)
-			if err != nil {
-				return nil, fmt.Errorf("download of %s: %w", label, err)
-			}
-			return newExportReader(d)
+			return opener(open).observedReader(ctx, &c, "", label)
 		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 // A job is something that GitLab does in the background, to be polled.
 type job[T any] struct {
 	op       string // for WaitError
+	id       string // of the project, as GitLab is asked
 	project  string // as the caller gave it
 	accepted bool   // GitLab has accepted it, so that a look that finds nothing came too early
 	running  bool   // it was seen running before the first poll
@@ -103,9 +104,19 @@ func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
 		case done:
 			return
 		}
-		wait.Sleep(ctx, untilNextPoll(ctx, w.unhurried(pause))) // which ends with ctx, as the loop does
+		w.rest(ctx, untilNextPoll(ctx, w.unhurried(pause))) // which ends with ctx, as the loop does
 	}
 	yield(nil, w.ended(wait.Ended(ctx)))
+}
+
+// rest pauses between two polls. The status has just been told, so only a long
+// pause is told as well.
+func (w *waiter[T]) rest(ctx context.Context, d time.Duration) {
+	if d <= heartbeat {
+		wait.Sleep(ctx, d)
+		return
+	}
+	w.c.pause(ctx, Event{Kind: EventPaced, Project: w.project, Delay: d})
 }
 
 // answered notes the answer of a poll.
