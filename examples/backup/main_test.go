@@ -86,7 +86,8 @@ func TestEnds(t *testing.T) {
 			name: "an archive that is young enough",
 			setup: func(s *portertest.Server) {
 				s.AddExport("group/app", "owner")
-				s.Inject(portertest.Fault{Method: http.MethodPost, Times: -1, Do: portertest.Respond(http.StatusInternalServerError, nil, "no new export")})
+				s.Inject(portertest.Fault{Method: http.MethodPost, Times: -1,
+					Do: portertest.Respond(http.StatusInternalServerError, nil, "no new export")})
 			},
 			args: []string{"-max-age", "1h"},
 			want: "Saved group/app",
