@@ -13,6 +13,7 @@ type Client struct {
 	base    *url.URL // ends in /api/v4/
 	auth    Auth
 	created *recentSet // projects and jobs, by what they are asked for; shared with derived clients
+	kept    *keptAnswers
 }
 
 // NewClient returns a client for the instance at baseURL, which may be the
@@ -28,7 +29,7 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 	if err := cfg.apply(opts); err != nil {
 		return nil, fmt.Errorf("new client: %w", err)
 	}
-	c := &Client{core: newCore(cfg, newHTTPClient(cfg)), base: base, auth: auth, created: new(recentSet)}
+	c := &Client{core: newCore(cfg, newHTTPClient(cfg)), base: base, auth: auth, created: new(recentSet), kept: new(keptAnswers)}
 	c.bind(base, auth)
 	return c, nil
 }
@@ -45,6 +46,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	}
 	if d.cfg.rewired {
 		d.bare = newHTTPClient(d.cfg)
+		d.kept = new(keptAnswers) // its transport may be another user's
 	}
 	d.bind(d.base, d.auth)
 	return &d, nil

@@ -30,6 +30,12 @@
 // come, and [MigrateOptions].Resume takes it up there in another process; so do
 // those of [ImportOptions].
 //
+// # Checking first
+//
+// [CheckMigration], [Client.CheckImport] and [Client.CheckExport] tell what would
+// make a job fail, without beginning it. [Migrate] begins nothing that would
+// certainly fail.
+//
 // # Retrying
 //
 // A request is sent again where that is safe: a GET after any failure that may

@@ -26,5 +26,6 @@ var (
 	ErrSourceConsumed   = errors.New("source already read")             // and cannot be opened again
 	ErrOutcomeUnknown   = errors.New("outcome unknown")                 // sent, but the answer was lost or is a gateway's
 	ErrNoAnswer         = errors.New("no answer")                       // the network, TLS or a proxy failed
+	ErrWillFail         = errors.New("will fail")                       // found by a check before; nothing was begun
 	ErrStalled          = netio.ErrStalled                              // no byte moved within the stall timeout
 )

@@ -465,3 +465,26 @@ func TestBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What would fail after hours is told before anything is exported.
+func ExampleCheckMigration() {
+	sim := simulate()
+	defer sim.end()
+	from, to, ctx := sim.source(), sim.destination(), context.Background()
+	sim.dst.AddUser(portertest.User{Username: "owner", Token: portertest.Token, Admin: true})
+	sim.dst.ConfigureGroup("new-team", portertest.Group{Archived: true})
+
+	check, err := porter.CheckMigration(ctx, from, porter.ProjectPath("group/app"), to, porter.MigrateOptions{
+		Import: porter.ImportOptions{Namespace: porter.NamespacePath("new-team")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range check.Findings {
+		fmt.Println(f.Kind, f.Certain, f.Text)
+	}
+	fmt.Println(errors.Is(check.Err(), porter.ErrWillFail))
+	// Output:
+	// role true the group new-team is archived
+	// true
+}

@@ -398,7 +398,10 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 			}))
 		}, is: []error{porter.ErrOutcomeUnknown}, took: 5 * time.Minute},
 		{name: "only the namespace's ID is known", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespaceID(102)},
-			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
+			prepare: func(t *testing.T, s *portertest.Server) {
+				s.Inject(portertest.Fault{Path: "/namespaces/", Do: portertest.Respond(403, nil, "")})
+				s.Inject(lost)
+			}, is: []error{porter.ErrOutcomeUnknown}},
 		{name: "no namespace is known", opts: porter.ImportOptions{Path: "app"},
 			prepare: func(t *testing.T, s *portertest.Server) { s.Inject(lost) }, is: []error{porter.ErrOutcomeUnknown}},
 		{name: "a project is overwritten", opts: porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("acme"),

@@ -134,17 +134,8 @@ func (c *Client) locate(ctx context.Context, opts ImportOptions) ProjectPath {
 	if !ok {
 		return ""
 	}
-	var ns struct {
-		ID       NamespaceID   `json:"id"`
-		FullPath NamespacePath `json:"full_path"`
-	}
-	err := c.getJSON(ctx, &request{
-		url:     c.endpoint("namespaces/" + id.String()),
-		project: opts.label(),
-		hints:   importHints,
-		once:    true,
-	}, &ns, func() bool { return ns.ID == id && checkPath("namespace path", string(ns.FullPath)) == nil })
-	if err != nil {
+	ns, _, err := c.lookAtNamespace(ctx, id)
+	if err != nil || ns == nil || ns.ID != id {
 		return ""
 	}
 	return ProjectPath(string(ns.FullPath) + "/" + opts.Path)

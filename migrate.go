@@ -18,6 +18,7 @@ type MigrateOptions struct {
 	NoSpool    bool           // nothing on disk; a broken upload then downloads again
 	SkipVerify bool           // do not check the archive on its way
 	Strict     bool           // an incomplete import is an error
+	SkipCheck  bool           // do not look before the export for what would certainly make the import fail
 
 	// Resume is where another process has left off; nil for the beginning.
 	Resume *Checkpoint
@@ -40,9 +41,13 @@ type Migration struct {
 // uploading while it downloads. It checks first that the destination is free
 // or, with Overwrite or where its path is not known, at least that it accepts
 // the token, and on the way that the archive is whole: a damaged one never
-// becomes a project. Run again after a failure, it joins an export that is
-// still under way, and with Export.MaxAge takes the archive of one that has
-// ended.
+// becomes a project. It also looks for what would certainly make the import fail,
+// such as a namespace that does not exist or a role that is too low: that is a
+// *CheckError before anything is exported. These are up to 8 requests, all but one
+// of which are not made again within a minute; CheckMigration says what they
+// are, and SkipCheck does without. Run again after a failure, it joins an export
+// that is still under way, and with Export.MaxAge takes the archive of one that
+// has ended.
 //
 // The archive passes through a file in SpoolDir, which needs room for all of
 // it: if its size is known and there is less, that is an error before it is
@@ -58,10 +63,10 @@ type Migration struct {
 // Overwrite) the error is then ErrOutcomeUnknown. A checkpoint of another
 // project or target is an error.
 //
-// The error is a *ProjectExistsError if the destination is taken, an
-// *ExportError or *ImportError if GitLab failed, ErrNotArchive,
-// ErrArchiveDamaged or ErrUnimportable if the archive is not sound (see
-// VerifyArchive; then nothing becomes a project), and else one of those of
+// The error is a *ProjectExistsError if the destination is taken, a *CheckError
+// if the import would fail, an *ExportError or *ImportError if GitLab failed,
+// ErrNotArchive, ErrArchiveDamaged or ErrUnimportable if the archive is not sound
+// (see VerifyArchive; then nothing becomes a project), and else one of those of
 // ScheduleExport, WaitForExport, OpenExport, StartImport and WaitForImport.
 // Once GitLab has created the project, the Migration comes with the error.
 func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Migration, error) {
@@ -191,6 +196,9 @@ func (m *migration) move(ctx context.Context, id string, before *Export, sp *dis
 	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
 	}
+	if err := m.foresee(ctx); err != nil {
+		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
+	}
 	if sp != nil {
 		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.Dir()); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
@@ -220,6 +228,23 @@ func (m *migration) waitForImport(ctx context.Context) (err error) {
 		err = &ImportError{m.result.Import}
 	}
 	return err
+}
+
+// foresee looks for what would certainly make the import fail, and be told only
+// after the hours of exporting.
+func (m *migration) foresee(ctx context.Context) error {
+	if m.opts.SkipCheck {
+		return nil
+	}
+	k := new(Check)
+	x := &importCheck{c: m.to, opts: m.dest.opts, check: k, looked: m.dest.target != "" || m.dest.opts.Overwrite}
+	if err := x.run(ctx); err != nil {
+		return err
+	}
+	if err := k.releases(ctx, m.from, m.to); err != nil {
+		return err
+	}
+	return k.Err()
 }
 
 // checkDestination looks whether the destination is free. If its path is not

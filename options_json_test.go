@@ -37,7 +37,7 @@ func TestOptionsAsJSON(t *testing.T) {
 		Export: &porter.ExportOptions{
 			ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute,
 		},
-		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, Resume: checkpoint,
+		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, SkipCheck: true, Resume: checkpoint,
 	}
 	for name, v := range map[string]any{
 		"nothing":                porter.ImportOptions{},

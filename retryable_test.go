@@ -46,6 +46,7 @@ var retryableSentinels = []struct {
 	{"ErrWrongNamespace", ErrWrongNamespace, never},
 	{"ErrSourceConsumed", ErrSourceConsumed, never},
 	{"ErrOutcomeUnknown", ErrOutcomeUnknown, never},
+	{"ErrWillFail", ErrWillFail, never},
 	{"ErrNoAnswer", ErrNoAnswer, never}, // of which kind is not known
 	{"ErrStalled", ErrStalled, 0},
 }

@@ -46,30 +46,38 @@ func isOAuth(token string) bool { return !strings.HasPrefix(token, "gl") }
 
 // authenticate returns the caller, nil for an anonymous one, or the refusal.
 func (c *call) authenticate() (*user, *reply) {
+	t, u, r := c.token()
+	if r != nil || t == nil || u != t.user {
+		return u, r
+	}
+	return u, c.refuseScopes(t)
+}
+
+// token returns the access token that came with the request and the caller, nil
+// for an anonymous one, or the refusal, whatever the token's scopes.
+func (c *call) token() (*accessToken, *user, *reply) {
 	secret := c.credential()
 	if secret == "" {
 		if _, asked := c.sudoName(); asked {
-			return nil, message(http.StatusUnauthorized, "401 Unauthorized")
+			return nil, nil, message(http.StatusUnauthorized, "401 Unauthorized")
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	t := c.m.tokens[secret]
 	switch {
 	case t == nil:
-		return nil, message(http.StatusUnauthorized, "401 Unauthorized")
+		return nil, nil, message(http.StatusUnauthorized, "401 Unauthorized")
 	case t.expired:
-		return nil, tokenError(http.StatusUnauthorized, "invalid_token",
+		return nil, nil, tokenError(http.StatusUnauthorized, "invalid_token",
 			"Token is expired. You can either do re-authorization or token refresh.")
 	case t.revoked:
-		return nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user.")
+		return nil, nil, tokenError(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user.")
 	}
 	if t.user.denied != "" {
-		return nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
+		return nil, nil, message(http.StatusForbidden, "403 Forbidden - "+t.user.denied)
 	}
-	if u, r := c.sudo(t); r != nil || u != t.user {
-		return u, r
-	}
-	return t.user, c.refuseScopes(t)
+	u, r := c.sudo(t)
+	return t, u, r
 }
 
 // refuseScopes returns the refusal of a token that may not do what is asked.
@@ -91,6 +99,29 @@ func (c *call) refuseScopes(t *accessToken) *reply {
 				strings.Join(t.lacks, ", ")))
 	}
 	return nil
+}
+
+// authenticatedWith is authenticated for an endpoint that any of the scopes is
+// enough for, and that declares no permission of fine-grained tokens.
+func (c *call) authenticatedWith(scopes ...string) (*user, *reply) {
+	t, u, r := c.token()
+	switch {
+	case r != nil:
+		return nil, r
+	case t == nil:
+		return nil, message(http.StatusUnauthorized, "401 Unauthorized")
+	case !t.has(scopes...):
+		return nil, scopeError(scopes)
+	case t.fineGrained:
+		return nil, undeclaredPermission()
+	}
+	return u, nil
+}
+
+// undeclaredPermission refuses a fine-grained token where there is no permission
+// that it could have. GitLab's text is not known.
+func undeclaredPermission() *reply {
+	return tokenError(http.StatusForbidden, "insufficient_granular_scope", "Access denied: No permission allows this request.")
 }
 
 func scopeError(listed []string) *reply {

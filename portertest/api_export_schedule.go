@@ -26,7 +26,7 @@ func (c *call) scheduleExport() *reply {
 	if problems := c.uploadProblems(run); problems != nil {
 		return message(http.StatusBadRequest, problems)
 	}
-	if limit := m.cfg.maxExport; limit > 0 && m.cfg.atLeast(15, 0) && m.statisticsSize(p) > limit {
+	if limit := m.cfg.maxExport; limit > 0 && m.cfg.atLeast(15, 0) && m.exportedSize(p) > limit {
 		return c.serviceError(http.StatusBadRequest, "The project size exceeds the export limit.")
 	}
 	now := m.now()

@@ -63,7 +63,7 @@ func (c *call) resolve(u *user, req *importRequest) *reply {
 		text, _ := scalar(v)
 		var n *namespace
 		if id, whole := wholeNumber(v); whole && (k == "namespace_id" || k == "namespace" && strings.Trim(text, "0123456789") == "") {
-			n = c.m.namespaceByID(id)
+			n = c.m.namespaceByID[id]
 		} else {
 			n = c.m.namespaces[strings.ToLower(text)]
 		}

@@ -19,6 +19,14 @@ func (c *call) tooMany() *reply {
 	return r
 }
 
+// limitedRead refuses a read that is over the limit of its endpoint.
+func (c *call) limitedRead(endpoint string, u *user) *reply {
+	if !c.m.readLimited(endpoint, u) {
+		return nil
+	}
+	return c.tooMany()
+}
+
 // throttled counts a request against the global throttle, and lets f answer it
 // unless it is over the limit. f may return nil.
 func (c *call) throttled(f func() *reply) *reply {

@@ -17,6 +17,9 @@ func (c *call) listGroupProjects() *reply {
 	if r != nil {
 		return r
 	}
+	if r := c.limitedRead("groups/:id/projects", u); r != nil {
+		return r
+	}
 	l := c.listing()
 	subgroups, _ := l.boolean("include_subgroups", c.params["include_subgroups"])
 	shared, given := l.boolean("with_shared", c.params["with_shared"])
@@ -30,6 +33,9 @@ func (c *call) listGroupProjects() *reply {
 func (c *call) listProjects() *reply {
 	u, r := c.authenticate()
 	if r != nil {
+		return r
+	}
+	if r := c.limitedRead("projects", u); r != nil {
 		return r
 	}
 	l := c.listing()
@@ -49,10 +55,10 @@ func (c *call) readableGroup() (*user, *namespace, *reply) {
 	}
 	group := c.m.namespaces[strings.ToLower(c.id)]
 	if id, err := strconv.ParseInt(c.id, 10, 64); err == nil {
-		group = c.m.namespaceByID(id)
+		group = c.m.namespaceByID[id]
 	}
 	readable := func(p *project) bool { return (p.ns == group || p.ns.isBelow(group)) && p.readable(u) }
-	if group == nil || group.owner != nil || group.role(u) == 0 && !slices.ContainsFunc(c.m.sortedProjects(), readable) {
+	if group == nil || group.owner != nil || group.role(u) == 0 && !group.open(u) && !slices.ContainsFunc(c.m.sortedProjects(), readable) {
 		return nil, nil, message(http.StatusNotFound, "404 Group Not Found")
 	}
 	return u, group, nil

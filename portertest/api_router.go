@@ -10,7 +10,7 @@ import (
 // route is an endpoint of the API.
 type route struct {
 	method  string
-	pattern string // below /api/v4; ":id" stands for one segment
+	pattern string // below /api/v4; ":id" and what else begins so stand for one segment
 	since   version
 	gate    func(*call) *reply // what stands before it, whatever the method is
 	handle  func(*call) *reply // with the model's lock held
@@ -37,6 +37,9 @@ func findRoutes(routes []route, v version, method, api string) *match {
 		if !v.atLeast(rt.since.major, rt.since.minor) || !rt.fits(segments[1:]) {
 			continue
 		}
+		if rt.pattern == "projects/:id" && !isProject(segments[2]) {
+			continue
+		}
 		m.routes = append(m.routes, rt)
 		if rt.method == method || rt.method == http.MethodGet && method == http.MethodHead {
 			m.route = rt
@@ -44,6 +47,13 @@ func findRoutes(routes []route, v version, method, api string) *match {
 		m.bind(rt, segments[1:])
 	}
 	return m
+}
+
+// isProject reports whether an escaped segment can name a project, and is not
+// the last part of another route's path, such as "import".
+func isProject(segment string) bool {
+	id, err := url.PathUnescape(segment)
+	return err == nil && (projectID.MatchString(id) || strings.Contains(id, "/"))
 }
 
 func (rt *route) fits(segments []string) bool {
@@ -56,7 +66,7 @@ func (rt *route) fits(segments []string) bool {
 		if i == len(pattern)-1 {
 			segment = withoutFormat(segment)
 		}
-		if segments[i] == "" || p != ":id" && (err != nil || p != segment) {
+		if segments[i] == "" || p[0] != ':' && (err != nil || p != segment) {
 			return false
 		}
 	}
@@ -76,6 +86,12 @@ func (m *match) bind(rt *route, segments []string) {
 	pattern := strings.Split(rt.pattern, "/")
 	if i := slices.Index(pattern, ":id"); i >= 0 {
 		m.id, _ = url.PathUnescape(segments[i])
-		m.rest = "/" + strings.Join(pattern[i+1:], "/")
+		m.rest = ""
+		for j := i + 1; j < len(pattern); j++ {
+			if pattern[j][0] == ':' {
+				pattern[j], _ = url.PathUnescape(segments[j])
+			}
+			m.rest += "/" + pattern[j]
+		}
 	}
 }

@@ -4,7 +4,16 @@ package portertest
 // order of GitLab's own.
 var apiRoutes = []route{
 	{"GET", "groups/:id/projects", version{10, 6}, groupGate, (*call).listGroupProjects, false},
+	{"GET", "groups/:id", version{10, 6}, groupGate, (*call).getGroup, false},
+	{"GET", "groups/:id/members/all/:user_id", version{12, 4}, groupGate, (*call).getGroupMember, false},
+	{"GET", "namespaces/:id", version{10, 6}, importGate, (*call).getNamespace, false},
+	{"GET", "version", version{10, 6}, importGate, (*call).getVersion, false},
+	{"GET", "metadata", version{15, 2}, importGate, (*call).getMetadata, false},
+	{"GET", "user", version{10, 6}, importGate, (*call).ownUser, false},
+	{"GET", "personal_access_tokens/self", version{15, 1}, importGate, (*call).ownToken, false},
+	{"GET", "application/settings", version{10, 6}, importGate, (*call).getSettings, false},
 	{"GET", "projects", version{10, 6}, anyoneGate, (*call).listProjects, false},
+	{"GET", "projects/:id", version{10, 6}, anyoneGate, (*call).getProject, false},
 	{"GET", "projects/:id/export", version{10, 6}, exportGate, (*call).exportStatus, false},
 	{"GET", "projects/:id/export/download", version{10, 6}, exportGate, (*call).downloadExport, false},
 	{"POST", "projects/:id/export", version{10, 6}, exportGate, (*call).scheduleExport, false},

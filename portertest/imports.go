@@ -16,7 +16,7 @@ type imports struct {
 	*settings
 	*projects
 	jobs        map[*project]*importJob
-	pending     []*importJob              // those that have not settled
+	pending     []*importJob              // those that have not settled, by their end
 	scripts     map[string][]ImportScript // by lower-case path
 	lastFailure int64
 	// fetch reads an archive from a URL, up to a limit.
@@ -79,8 +79,10 @@ func (s *imports) startImport(u *user, req *importRequest, up *upload, correlati
 	}
 	j.upload.problem = s.cfg.version.archiveProblem(up.problem)
 	s.jobs[p] = j
-	s.pending = append(s.pending, j)
 	s.plan(j, s.now())
+	if !j.ended.IsZero() {
+		s.expect(j)
+	}
 	return p, ""
 }
 
@@ -147,19 +149,29 @@ func (s *imports) download(j *importJob) {
 	if s.now().After(j.ended) {
 		j.ended = s.now()
 	}
+	s.expect(j)
+}
+
+// expect has an import settle when it ends.
+func (s *imports) expect(j *importJob) {
+	i, _ := slices.BinarySearchFunc(s.pending, j, func(a, b *importJob) int {
+		if a.ended.After(b.ended) {
+			return 1
+		}
+		return -1 // after those that end at the same time
+	})
+	s.pending = slices.Insert(s.pending, i, j)
 }
 
 // settleImports does what the end of an import does to projects.
 func (s *imports) settleImports() {
-	s.pending = slices.DeleteFunc(s.pending, func(j *importJob) bool {
-		if !reached(j.ended, s.now()) {
-			return false
-		}
+	for len(s.pending) > 0 && reached(s.pending[0].ended, s.now()) {
+		j := s.pending[0]
+		s.pending = s.pending[1:]
 		if gone := s.byID[j.project.id] != j.project; !gone && j.err == "" && !j.script.Canceled {
 			s.finish(j)
 		}
-		return true
-	})
+	}
 }
 
 // importStatus is "none" for a project that was not imported.

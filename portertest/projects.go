@@ -34,6 +34,9 @@ type Project struct {
 	// Size is the project's size in GitLab's statistics, for MaxExportSize.
 	// It defaults to that of Archive.
 	Size int64
+	// Artifacts is the size of its job artifacts in the statistics, which counts
+	// for MaxExportSize before GitLab 16.8.
+	Artifacts int64
 
 	// Members are the roles of users in the project itself, by username.
 	Members map[string]Role
@@ -54,6 +57,7 @@ type project struct {
 	shared      []string
 	archive     *Archive
 	size        int64
+	artifacts   int64
 	members     map[string]Role
 	former      []string
 }
@@ -77,12 +81,13 @@ func (p *project) readable(u *user) bool {
 	return p.role(u) > 0
 }
 
-// projects are the projects of the instance. None of its rules looks at all of
-// them, so that a test may have thousands.
+// projects are the projects of the instance. Only lists of projects look at all
+// of them, so that a test may have thousands.
 type projects struct {
 	*settings
 	*accounts
 	byID        map[int64]*project
+	sorted      []*project          // all, once they are asked for
 	byPath      map[string]*project // in full, in lower case
 	byFormer    map[string]*project // by a path that it had before
 	names       map[nameKey]int     // how many have a name
@@ -105,7 +110,7 @@ func newProjects(s *settings, a *accounts) projects {
 
 // insert adds a project that is not there.
 func (s *projects) insert(p *project) {
-	s.byID[p.id] = p
+	s.byID[p.id], s.sorted = p, nil
 	s.byPath[strings.ToLower(p.fullPath())] = p
 	for _, f := range p.former {
 		s.byFormer[strings.ToLower(f)] = p
@@ -117,6 +122,7 @@ func (s *projects) insert(p *project) {
 // remove takes a project away.
 func (s *projects) remove(p *project) {
 	delete(s.byID, p.id)
+	s.sorted = nil
 	delete(s.byPath, strings.ToLower(p.fullPath()))
 	for _, f := range p.former {
 		delete(s.byFormer, strings.ToLower(f))
@@ -139,6 +145,19 @@ func (s *projects) statisticsSize(p *project) int64 {
 		return p.size
 	}
 	return s.source(p).Size()
+}
+
+// exportedSize is what is compared with MaxExportSize.
+func (s *projects) exportedSize(p *project) int64 {
+	if s.cfg.atLeast(16, 8) {
+		return s.statisticsSize(p)
+	}
+	return s.statisticsSize(p) + p.artifacts
+}
+
+// hasRoom reports whether u may create one more project in the own namespace.
+func (s *projects) hasRoom(u *user) bool {
+	return !u.bot && (u.limit == 0 || s.owned[u.home] < u.limit)
 }
 
 // AddProject adds a project and the groups it is in, and returns its ID. A
@@ -170,7 +189,7 @@ func (s *projects) AddProject(p Project) int64 {
 	if !p.CreatedAt.IsZero() {
 		prj.created = p.CreatedAt
 	}
-	prj.archive, prj.size, prj.former = p.Archive, p.Size, p.FormerPaths
+	prj.archive, prj.size, prj.artifacts, prj.former = p.Archive, p.Size, p.Artifacts, p.FormerPaths
 	prj.archived, prj.deletionOn, prj.shared = p.Archived || p.DeletionOn != "", p.DeletionOn, p.SharedWith
 	for name, r := range p.Members {
 		prj.members[name] = r
@@ -245,8 +264,12 @@ func (s *projects) projectOnceAt(fullPath string) (*project, bool) {
 	return p, p != nil
 }
 
+// sortedProjects returns all projects in the order of their IDs.
 func (s *projects) sortedProjects() []*project {
-	return slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
+	if s.sorted == nil {
+		s.sorted = slices.SortedFunc(maps.Values(s.byID), func(a, b *project) int { return cmp.Compare(a.id, b.id) })
+	}
+	return s.sorted
 }
 
 // refuseProject returns why GitLab refuses a new project, "" if it does not.
@@ -255,7 +278,7 @@ func (s *projects) refuseProject(u *user, ns *namespace, path, name string) stri
 	switch {
 	case slices.Contains(s.cfg.restricted, "private"):
 		return "Visibility level private has been restricted by your GitLab administrator"
-	case ns.owner != nil && u.bot, role < Developer:
+	case role < Developer, !ns.admits(u, role):
 		return "Namespace is not valid"
 	case role < Maintainer && s.cfg.atLeast(16, 0):
 		return "User is not allowed to import projects"

@@ -21,8 +21,9 @@ import (
 //   - Servers: workhorse, with rails behind it, and storage_server. Server puts
 //     all together.
 
-// A Server is a GitLab that knows only the project import/export API and the
-// lists of projects, and the object storage beside it.
+// A Server is a GitLab that knows only the project import/export API, the lists of
+// projects and what a program may look at before (the version, the token, its
+// user, settings, namespaces, groups, projects), and the object storage beside it.
 type Server struct {
 	URL        string // the root of GitLab, with its relative URL root and without a slash at the end
 	StorageURL string // the root of the object storage, another origin

@@ -29,11 +29,20 @@ type User struct {
 	Token    string // required
 	Admin    bool   // administers the instance
 	Bot      bool   // is the user behind a project or group access token
+	// ServiceAccount is a bot to look at, but imports as people do.
+	ServiceAccount bool
 
 	// Scopes are the token's; nil means "api".
 	Scopes  []string
 	Expired bool
 	Revoked bool
+	// ExpiresAt is the date at whose beginning the token ends, such as
+	// "2026-05-01"; "" for none. Only the token tells it: see Expired.
+	ExpiresAt string
+
+	// FineGrained tokens may do what the import/export API has, but are refused
+	// where an endpoint declares no permission that they could have.
+	FineGrained bool
 
 	// Lacks are permissions that a fine-grained token would need and has not
 	// been given.
@@ -55,6 +64,7 @@ type user struct {
 	username   string
 	name       string
 	admin, bot bool
+	service    bool
 	everywhere bool // owns everything
 	denied     string
 	limit      int
@@ -66,6 +76,8 @@ type accessToken struct {
 	scopes           []string
 	expired, revoked bool
 	lacks            []string
+	fineGrained      bool
+	expiresAt        string
 }
 
 // has reports whether the token has any of the scopes.
@@ -79,6 +91,7 @@ type accounts struct {
 	users         map[string]*user
 	tokens        map[string]*accessToken
 	namespaces    map[string]*namespace // by lower-case path
+	namespaceByID map[int64]*namespace
 	lastUser      int64
 	lastNamespace int64
 	onBlock       func(*user) // what else comes of blocking a user
@@ -87,6 +100,7 @@ type accounts struct {
 func newAccounts(s *settings) accounts {
 	return accounts{
 		settings: s, users: map[string]*user{}, tokens: map[string]*accessToken{}, namespaces: map[string]*namespace{},
+		namespaceByID: map[int64]*namespace{},
 		lastNamespace: 100,
 	}
 }
@@ -111,7 +125,7 @@ func (s *accounts) addUser(u User) *user {
 		s.users[u.Username] = usr
 		s.lastNamespace++
 		usr.home = &namespace{id: s.lastNamespace, path: u.Username, owner: usr, members: map[string]Role{}}
-		s.namespaces[strings.ToLower(u.Username)] = usr.home
+		s.namespaces[strings.ToLower(u.Username)], s.namespaceByID[usr.home.id] = usr.home, usr.home
 	}
 	usr.name = u.Name
 	if usr.name == "" {
@@ -119,6 +133,7 @@ func (s *accounts) addUser(u User) *user {
 	}
 	usr.home.name = usr.name
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
+	usr.service = u.ServiceAccount
 	if u.Blocked {
 		usr.denied = "Your account has been blocked."
 		s.onBlock(usr)
@@ -127,7 +142,10 @@ func (s *accounts) addUser(u User) *user {
 	if scopes == nil {
 		scopes = []string{"api"}
 	}
-	s.tokens[u.Token] = &accessToken{user: usr, scopes: scopes, expired: u.Expired, revoked: u.Revoked, lacks: u.Lacks}
+	s.tokens[u.Token] = &accessToken{
+		user: usr, scopes: scopes, expired: u.Expired, revoked: u.Revoked, lacks: u.Lacks,
+		fineGrained: u.FineGrained, expiresAt: u.ExpiresAt,
+	}
 	return usr
 }
 
@@ -139,6 +157,7 @@ type namespace struct {
 	owner   *user // of a personal namespace
 	parent  *namespace
 	members map[string]Role
+	group   Group
 }
 
 func (n *namespace) base() string { return path.Base(n.path) }
@@ -193,16 +212,6 @@ func (s *accounts) addGroup(fullPath string) *namespace {
 	}
 	s.lastNamespace++
 	n := &namespace{id: s.lastNamespace, path: fullPath, name: path.Base(fullPath), parent: parent, members: map[string]Role{}}
-	s.namespaces[key] = n
+	s.namespaces[key], s.namespaceByID[n.id] = n, n
 	return n
-}
-
-// namespaceByID is for the rare request that gives an ID.
-func (s *accounts) namespaceByID(id int64) *namespace {
-	for _, n := range s.namespaces {
-		if n.id == id {
-			return n
-		}
-	}
-	return nil
 }
