@@ -30,6 +30,8 @@ const (
 	// maxProblems is how many problems are kept of files of which there may be
 	// any number.
 	maxProblems = 64
+	// maxProblemName is the longest name that is kept with one.
+	maxProblemName = 4 << 10
 )
 
 // A fileCheck reads a file of an archive. end returns what is wrong with it, or "".
@@ -86,7 +88,7 @@ func (c *contents) endFile(name string, check fileCheck) {
 	delete(c.problems, name)
 	switch {
 	case problem == "":
-	case len(c.problems) < maxProblems && len(name) <= maxTarHeader/maxProblems:
+	case len(c.problems) < maxProblems && len(name) <= maxProblemName:
 		c.problems[name] = problem
 	default:
 		c.overflow = true

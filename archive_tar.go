@@ -17,9 +17,6 @@ const (
 	// maxSparse is the most that sparse files may hold together: their holes
 	// cost time, but no bytes of the archive.
 	maxSparse = 1 << 30
-	// maxQuoted is the most of an archive's own bytes in one error. Quoting
-	// makes up to four of one.
-	maxQuoted = 50
 )
 
 // readTar reads the tar file in r up to its end mark, with buf, and returns
@@ -181,14 +178,6 @@ func tarError(err error, r *unpackedReader, last string) error {
 		return fmt.Errorf("%w: the tar file is cut short %s: %w", ErrArchiveDamaged, where, io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("%w: invalid tar header %s", ErrArchiveDamaged, where)
-}
-
-// quote quotes the start of s, which comes from an archive.
-func quote(s string) string {
-	if len(s) > maxQuoted {
-		return fmt.Sprintf("%q…", s[:maxQuoted])
-	}
-	return fmt.Sprintf("%q", s)
 }
 
 var errHeaderTooLarge = errors.New("tar header too large")

@@ -442,6 +442,24 @@ func TestDownloadFileIsNoProjectExport(t *testing.T) {
 	}
 }
 
+// What GitLab cannot import is not damaged: the continued file is what the
+// server holds, and is not downloaded again.
+func TestDownloadFileContinuesUnimportable(t *testing.T) {
+	b := archiveBytes(t, portertest.NewArchive(40<<10, portertest.ArchiveFormatVersion("0.2.3")))
+	name, etag := filepath.Join(t.TempDir(), "app.tar.gz"), `ETag: "1"`
+	rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
+	c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest)
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, b) || len(script.asked) != 2 {
+		t.Errorf("%d bytes after %d requests, %v", len(got), len(script.asked), err)
+	}
+}
+
 func TestDownloadFileCanceledWhileVerified(t *testing.T) {
 	archive := portertest.NewArchive(1 << 20)
 	s := dlServer(t, archive)
