@@ -42,7 +42,7 @@ Examples:
       a group with its subgroups, from the instance in GITLAB_URL
   bulk export -dir backups -list projects.txt -dry-run
       only says what would happen
-  bulk export -dir backups -group team -json -metrics /var/lib/metrics/bulk.prom >>bulk.log
+  bulk export -dir backups -group team -json -metrics bulk.prom >>bulk.log
       every night, by a timer
 
 ` + helpList + helpFiles + helpEnvironment + helpCodes
@@ -52,7 +52,8 @@ const helpMigrate = `Migrate many GitLab projects to another instance.
   bulk migrate [flags] [PROJECT...]
 
 Examples:
-  bulk migrate -from https://old.example.com -to https://gitlab.com -group old -namespace new
+  bulk migrate -from https://old.example.com -to https://gitlab.com -group old \
+      -namespace new
       old/x/app to new/x/app, for all in the group and its subgroups
   bulk migrate -namespace team group/app group/site
       to team/app and team/site, with the instances in the environment
@@ -285,10 +286,9 @@ func bulk(ctx context.Context, o options) int {
 		return o.fail(ctx, err)
 	}
 	defer j.Close()
-	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, spool: o.spool, view: o.newView(), projects: projects}
+	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, spool: o.spool, view: o.newView(), projects: projects}
 	begun := time.Now()
-	bound := newEstimate(recallAll(j.past, projects), o.rate, o.migrate, j.took).bound
-	projects = w.run(wctx, bound)
+	projects = w.run(wctx)
 	writeSummary(o.people(), projects, time.Since(begun))
 	switch {
 	case j.failure() != nil:

@@ -26,6 +26,7 @@ type work struct {
 	from, to *instance // to is nil for exports
 	journal  *journal
 	maxAge   time.Duration
+	rate     porter.Pacing // of the clients
 	spool    string
 	view     view
 	stop     context.CancelCauseFunc // ends all, when the journal can't be written
@@ -35,12 +36,12 @@ type work struct {
 }
 
 // run does what is left to do, and returns what became of every project.
-func (w *work) run(ctx context.Context, bound time.Duration) []project {
+func (w *work) run(ctx context.Context) []project {
 	ctx, w.stop = context.WithCancelCause(ctx)
 	defer w.stop(nil)
 	begun := time.Now()
 	failed := w.resume(ctx)
-	w.view.begin(begin{Migrate: w.to != nil, Projects: slices.Clone(w.projects), Bound: bound})
+	w.view.begin(begin{Migrate: w.to != nil, Projects: slices.Clone(w.projects), Bound: w.estimate().bound, Pacing: w.rate})
 	var wg sync.WaitGroup
 	for i, p := range w.projects {
 		if err := failed[i]; err != nil {
@@ -53,6 +54,10 @@ func (w *work) run(ctx context.Context, bound time.Duration) []project {
 	w.close()
 	w.view.end(slices.Clone(w.projects), time.Since(begun))
 	return w.projects
+}
+
+func (w *work) estimate() estimate {
+	return newEstimate(w.projects, w.rate, w.to != nil, w.journal.took)
 }
 
 // resume takes the journal's word for what is done already, and looks at the
@@ -225,11 +230,15 @@ func (w *work) migrate(ctx context.Context, i int, p project, ref porter.Project
 			opts.Resume = r.Checkpoint
 		}
 	}
-	last := opts.Resume // a late one may yet come when an upload was broken off: w.mu guards it
+	// A late checkpoint may yet come when an upload was broken off, so w.mu guards these.
+	last, unnoted := opts.Resume, error(nil)
 	opts.Checkpoint = func(_ context.Context, c porter.Checkpoint) error {
 		r := recordOf(p)
 		r.ID, r.Step, r.Checkpoint = c.Source, stepOf(c.Step), &c
 		if err := w.write(r); err != nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			unnoted = fmt.Errorf("migrate %s: %w", p.Name, err)
 			return err
 		}
 		w.update(i, func(p *project) { last, p.ID, p.Step = &c, c.Source, stepOf(c.Step) })
@@ -244,7 +253,9 @@ func (w *work) migrate(ctx context.Context, i int, p project, ref porter.Project
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out.err, out.checkpoint = err, last
+	if out.err, out.checkpoint = err, last; err != nil {
+		out.err = cmp.Or(unnoted, err) // not that this has ended all
+	}
 	var failed *porter.ImportError
 	if errors.As(err, &failed) || last != nil && last.Import > 0 && errors.Is(err, porter.ErrNotFound) {
 		out.checkpoint = nil // what it left is in the way, or gone: there is nothing to take up

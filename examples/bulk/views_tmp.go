@@ -13,29 +13,6 @@ func withTransfers(int) porter.Option {
 	return func() porter.Option { return porter.WithUserAgent("") }()
 }
 
-type views []view
-
-func (v views) begin(b begin) {
-	for _, x := range v {
-		x.begin(b)
-	}
-}
-func (v views) change(p project) {
-	for _, x := range v {
-		x.change(p)
-	}
-}
-func (v views) event(p project, e porter.Event) {
-	for _, x := range v {
-		x.event(p, e)
-	}
-}
-func (v views) end(p []project, d time.Duration) {
-	for _, x := range v {
-		x.end(p, d)
-	}
-}
-
 type tmpLines struct{ out io.Writer }
 
 func (l tmpLines) begin(b begin) { fmt.Fprintln(l.out, "begin", len(b.Projects), b.Bound) }
