@@ -23,9 +23,9 @@ type archive struct {
 // told, or it is not there.
 var errNotTaken = errors.New("archive is too old, or its age is not known")
 
-// open opens the archive, from offset off on if it is the one that v tells.
-func (a archive) open(ctx context.Context, off int64, v validator) (*download, error) {
-	d, err := a.c.openExport(ctx, a.id, a.label, off, v, a.outlasts)
+// open opens the archive, from where on start tells.
+func (a archive) open(ctx context.Context, start start) (*download, error) {
+	d, err := a.c.openExport(ctx, a.id, a.label, start, a.outlasts)
 	switch {
 	case a.since.IsZero():
 		return d, err
@@ -45,10 +45,9 @@ func (a archive) young(modified string) bool {
 	return err == nil && !t.Before(a.since) && t.Before(a.c.clock.Now().Add(clockSlack))
 }
 
-// openExport opens the archive of a project, from offset off on if the server
-// still holds the archive that v tells. If it outlasts an outage, the export was
-// made for this download.
-func (c *Client) openExport(ctx context.Context, id, label string, off int64, v validator, outlasts bool) (*download, error) {
+// openExport opens the archive of a project, from where on start tells. If it
+// outlasts an outage, the export was made for this download.
+func (c *Client) openExport(ctx context.Context, id, label string, start start, outlasts bool) (*download, error) {
 	op := "download export of " + label
 	r := request{
 		url:      c.projectEndpoint(id, "export/download"),
@@ -58,16 +57,17 @@ func (c *Client) openExport(ctx context.Context, id, label string, off int64, v 
 		outlasts: outlasts,
 		budget:   c.downloadBudget(label),
 	}
+	ctx, _ = c.transfer(ctx) // asked for again, it keeps its place in the line
 	deadline := time.Now().Add(c.cfg.polling.Patience)
 	for n := 0; ; n++ {
-		d, err := openDownload(ctx, &c.core, op, label, r, off, v)
+		d, err := openDownload(ctx, &c.core, op, label, r, start)
 		if err == nil {
 			return d, nil
 		}
 		if !errors.Is(err, ErrExportNotReady) || c.cfg.retries == 0 || time.Now().Add(notReadyPause).After(deadline) {
 			return nil, fmt.Errorf("%s: %w", op, err)
 		}
-		if ended := c.pauseForRetry(ctx, label, n, notReadyPause, err); ended != nil {
+		if ended := c.pauseForRetry(ctx, &r, n, notReadyPause, err); ended != nil {
 			return nil, fmt.Errorf("%s: %w", op, insteadOf(ended, err))
 		}
 	}

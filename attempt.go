@@ -20,24 +20,36 @@ type attempt struct {
 	req *http.Request
 	p   *payload // nil without a body
 	w   *netio.Watchdog
+
+	called bool // it is one of the core's calls
 }
 
 // attempt sends r once. The error is the context's, an *APIError, a
 // *transportError or a *sourceError.
-func (c *core) attempt(ctx context.Context, r *request) (*http.Response, *payload, error) {
+func (c *core) attempt(ctx context.Context, r *request) (*http.Response, *attempt, error) {
 	wctx, w := netio.NewWatchdog(ctx, c.cfg.stall)
 	a := &attempt{c: c, ctx: ctx, r: r, w: w}
 	resp, err := a.send(wctx)
 	if err != nil {
 		w.Stop()
-		return nil, a.p, err
+		return nil, a, err
 	}
-	return resp, a.p, nil
+	return resp, a, nil
 }
+
+// repeatable reports whether the attempt has left a body for another one.
+func (a *attempt) repeatable() bool { return a.p == nil || !a.p.single || !a.p.started() }
 
 // send sends the request with ctx, which the watchdog ends.
 func (a *attempt) send(ctx context.Context) (*http.Response, error) {
-	if err := a.prepare(ctx); err != nil {
+	err := a.prepare(ctx)
+	if err == nil {
+		err = a.enter()
+	}
+	if err != nil {
+		if a.p != nil {
+			a.p.stop()
+		}
 		return nil, err
 	}
 	a.w.Arm()
@@ -60,9 +72,15 @@ func (a *attempt) send(ctx context.Context) (*http.Response, error) {
 
 // prepare makes the HTTP request and opens its body.
 func (a *attempt) prepare(ctx context.Context) (err error) {
+	if a.r.begin != nil {
+		if a.r.header, err = a.r.begin(); err != nil {
+			return err
+		}
+	}
 	if a.req, err = newRequest(ctx, a.r); err != nil || a.r.open == nil {
 		return err
 	}
+	a.r.place.Lend() // a download that it opens may have to wait
 	if a.p, err = a.r.open(a.req.Context()); err != nil {
 		if a.ctx.Err() != nil {
 			err = wait.Ended(a.ctx)
@@ -71,7 +89,29 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	}
 	a.p.watch = a.w
 	a.req = a.p.attach(a.req)
-	return nil
+	return a.c.awaitPlace(a.ctx, a.r, a.r.place.Take())
+}
+
+// enter waits until the attempt may be one of the core's calls, which it is
+// until it leaves. A transfer is none. Its body is open by then, because what
+// opens it may make calls.
+func (a *attempt) enter() error {
+	if a.r.place != nil {
+		return nil
+	}
+	select {
+	case a.c.calls <- struct{}{}:
+		a.called = true
+		return nil
+	case <-a.ctx.Done():
+		return wait.Ended(a.ctx)
+	}
+}
+
+func (a *attempt) leave() {
+	if a.called {
+		<-a.c.calls
+	}
 }
 
 // refused makes an error of an answer that is not a success. If it came early,

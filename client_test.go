@@ -220,6 +220,7 @@ func TestOptions(t *testing.T) {
 		{"negative patience", porter.WithPolling(porter.Polling{Patience: -1}), "a duration is negative"},
 		{"no stall timeout", porter.WithStallTimeout(0), ""},
 		{"negative stall timeout", porter.WithStallTimeout(-1), "stall timeout is negative"},
+		{"negative transfers", porter.WithTransfers(-1), "transfers are negative"},
 		{"zero pacing", porter.WithPacing(porter.Pacing{}), ""},
 		{"no pacing", porter.WithoutPacing(), ""},
 		{"product", porter.WithUserAgent("backup/1.0"), ""},

@@ -20,7 +20,9 @@ type core struct {
 	clock    *pace.Clock
 	pacer    *pace.Pacer
 	polls    *pace.Polls
-	answered *atomic.Bool // the server has answered once
+	places   *pace.Places  // of transfers; nil if they are not limited
+	calls    chan struct{} // holds an element for each request under way that is no transfer
+	answered *atomic.Bool  // the server has answered once
 }
 
 func newCore(cfg config, bare http.Client) core {
@@ -31,9 +33,15 @@ func newCore(cfg config, bare http.Client) core {
 		clock:    clock,
 		pacer:    pace.NewPacer(clock),
 		polls:    pace.NewPolls(clock),
+		places:   new(pace.Places),
+		calls:    make(chan struct{}, maxCalls),
 		answered: new(atomic.Bool),
 	}
 }
+
+// maxCalls bounds the requests under way that are no transfers. Over HTTP/1.1
+// each has a connection of its own, and macOS allows a process 256 open files.
+const maxCalls = 64
 
 // bind has requests to the origin of home, and to no other, carry the
 // credentials that auth adds, and the clock learn its time.

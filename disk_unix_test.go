@@ -4,12 +4,16 @@ package porter_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,5 +93,66 @@ func TestDownloadFileGroup(t *testing.T) {
 	}
 	if gid := fi.Sys().(*syscall.Stat_t).Gid; gid != other || fi.Mode() != 0o640 {
 		t.Errorf("group %d, mode %v", gid, fi.Mode())
+	}
+}
+
+// TestFewFilesChild is no test but the process that TestManyProjectsFewFiles
+// starts. It exports or migrates 300 projects, each in a goroutine of its own.
+func TestFewFilesChild(t *testing.T) {
+	url, to := os.Getenv("PORTER_TEST_FEW_FILES_URL"), os.Getenv("PORTER_TEST_FEW_FILES_TO")
+	if url == "" {
+		t.Skip("is run by another test, as a process of its own")
+	}
+	const few = 256 // as macOS has it
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: few, Max: few}); err != nil {
+		t.Fatal(err)
+	}
+	client := func(url string) *porter.Client {
+		return newClient(t, url, porter.PrivateToken(portertest.Token), porter.WithoutPacing(), porter.WithRetry(0, nil),
+			porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Second)}))
+	}
+	c, dir := client(url), t.TempDir()
+	do := func(i int) error {
+		_, err := c.ExportToFile(t.Context(), porter.ProjectID(i+1), filepath.Join(dir, strconv.Itoa(i)), nil)
+		return err
+	}
+	if to != "" {
+		c2 := client(to)
+		do = func(i int) error {
+			_, err := porter.Migrate(t.Context(), c, porter.ProjectID(i+1), c2, porter.MigrateOptions{Import: intoNew, SpoolDir: dir})
+			return err
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			if err := do(i); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A goroutine for each of many projects needs no more files than a process may
+// have open.
+func TestManyProjectsFewFiles(t *testing.T) {
+	t.Parallel()
+	for _, to := range []bool{false, true} {
+		s, d := portertest.NewServer(portertest.NoLimits()), portertest.NewServer(portertest.NoLimits())
+		defer s.Close()
+		defer d.Close()
+		d.AddGroup("new")
+		for i := range 300 {
+			s.AddProject(portertest.Project{ID: int64(i + 1), Path: fmt.Sprint("team/app", i), Archive: smallArchive})
+		}
+		for _, s := range []*portertest.Server{s, d} { // the later an answer comes, the more connections are open
+			s.Inject(portertest.Fault{Method: "GET", Times: 300, Do: portertest.Delay(100 * time.Millisecond)})
+		}
+		env := []string{"PORTER_TEST_FEW_FILES_URL=" + s.URL}
+		if to {
+			env = append(env, "PORTER_TEST_FEW_FILES_TO="+d.URL)
+		}
+		killStartTest(t, "TestFewFilesChild", env...).mustEndWell(t)
 	}
 }

@@ -47,7 +47,8 @@
 // GitLab limits exports, imports and downloads for each user and minute. A
 // [Client], with all that [Client.With] derives from it, keeps to these limits
 // by itself, by the clock of the server, so that any number of goroutines may
-// use it. [WithPacing] tells it of other limits.
+// use it. [WithPacing] tells it of other limits. Of downloads and uploads a few
+// are under way at a time, as [WithTransfers] says, and none while it waits.
 //
 // # Transfers and resuming
 //

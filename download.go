@@ -49,24 +49,36 @@ type download struct {
 	closed bool
 }
 
-// openDownload asks for the archive from offset off on, which a previous
-// download of the archive that v tells reached, if v is resumable; 0 asks for
-// all of it. If the server holds another archive, or ignores the range, the
-// download begins at 0.
-func openDownload(ctx context.Context, c *core, op, project string, r request, off int64, v validator) (*download, error) {
+// A start tells from where on a file is asked for: from offset off, which a
+// previous download of the one that v tells has reached, if v is resumable; 0 is
+// all of it. It is called when the download may begin, and once more for every
+// repetition, so that those that wait need hold no file open.
+type start func() (off int64, v validator, err error)
+
+func fromBeginning() (off int64, v validator, err error) { return 0, validator{Size: -1}, nil }
+
+// openDownload asks for the archive from where on start tells. If the server
+// holds another archive, or ignores the range, the download begins at 0.
+func openDownload(ctx context.Context, c *core, op, project string, r request, start start) (*download, error) {
 	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}}
-	d.ctx, d.cancel = context.WithCancel(ctx)
+	ctx, d.request.place = c.transfer(ctx)
+	d.ctx, d.cancel = placed(ctx, d.request.place)
 	d.progress = newProgress(ctx, c, project)
-	if err := d.start(off, v); err != nil {
+	if err := d.start(start); err != nil {
 		d.cancel()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *download) start(off int64, v validator) error {
+func (d *download) start(start start) error {
+	var off int64
+	var v validator
+	resp, err := d.askFrom(func() (_ http.Header, err error) {
+		off, v, err = start()
+		return rangeHeader(off, v), err
+	}, false)
 	if off > 0 {
-		resp, err := d.ask(off, v, false)
 		switch {
 		case unsatisfiable(err), refusesRange(err):
 			// It is shorter now, so it is another one; or it has to be had whole.
@@ -83,8 +95,8 @@ func (d *download) start(off int64, v validator) error {
 		default:
 			return d.begin(resp)
 		}
+		resp, err = d.ask(0, validator{}, false)
 	}
-	resp, err := d.ask(0, validator{}, false)
 	if err != nil {
 		return err
 	}
@@ -130,12 +142,17 @@ func (d *download) source() (body io.ReadCloser, closed bool) {
 
 // ask asks for the archive at the first place.
 func (d *download) ask(off int64, v validator, once bool) (*http.Response, error) {
+	return d.askFrom(func() (http.Header, error) { return rangeHeader(off, v), nil }, once)
+}
+
+// askFrom is ask, with the header that begin returns.
+func (d *download) askFrom(begin func() (http.Header, error), once bool) (*http.Response, error) {
 	r := d.request
 	r.method = http.MethodGet
 	r.download = true
 	r.once = once
 	r.known = d.off > 0
-	r.header = rangeHeader(off, v)
+	r.begin = begin
 	r.read = func(resp *http.Response) error { return checkStorage(&r, resp) }
 	return d.c.send(d.ctx, &r)
 }
@@ -149,6 +166,11 @@ func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) 
 		header:  rangeHeader(off, v),
 		project: d.project,
 		known:   true,
+		place:   d.request.place,
+	}
+	_, err := d.c.admit(d.ctx, r, nil)
+	if err != nil {
+		return nil, err
 	}
 	resp, _, err := d.c.attempt(d.ctx, r)
 	if err == nil {
@@ -290,7 +312,7 @@ func (d *download) resume(cause error) error {
 		case d.off > 0 && d.v.ifRange() == "":
 			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
 		}
-		if ended := d.c.pauseForRetry(d.ctx, d.project, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
+		if ended := d.c.pauseForRetry(d.ctx, &d.request, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
 			return insteadOf(ended, cause)
 		}
 		if !o.limited() {

@@ -10,7 +10,7 @@ type Event struct {
 	Bytes   int64         // transferred so far, for EventProgress; a retried transfer takes bytes back
 	Total   int64         // -1 if unknown, for EventProgress
 	Attempt int           // counted from 1, for EventRetry
-	Delay   time.Duration // for EventRetry and EventPaced
+	Delay   time.Duration // for EventRetry and EventPaced; 0 for a place that is waited for, see WithTransfers
 	Err     error         // why, for EventRetry
 }
 

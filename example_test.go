@@ -298,11 +298,8 @@ func ExampleClient_ExportToFile_many() {
 
 	var wg sync.WaitGroup
 	errs := make([]error, len(projects))
-	atOnce := make(chan struct{}, 20)
 	for i, id := range projects {
 		wg.Go(func() {
-			atOnce <- struct{}{}
-			defer func() { <-atOnce }()
 			_, errs[i] = client.ExportToFile(ctx, id, fmt.Sprintf("%d.tar.gz", id), nil)
 		})
 	}

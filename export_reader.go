@@ -81,13 +81,12 @@ func compressedTwice(b []byte) bool {
 	return err == nil && isGzip(inner[:])
 }
 
-// An opener opens an archive or another file, from offset off on if the server
-// still holds the one that v tells.
-type opener func(ctx context.Context, off int64, v validator) (*download, error)
+// An opener opens an archive or another file, from where on start tells.
+type opener func(ctx context.Context, start start) (*download, error)
 
 // reader opens the file for reading from its beginning.
 func (open opener) reader(ctx context.Context) (*ExportReader, error) {
-	d, err := open(ctx, 0, validator{})
+	d, err := open(ctx, fromBeginning)
 	if err != nil {
 		return nil, err
 	}

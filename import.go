@@ -102,9 +102,12 @@ func (c *Client) startImport(ctx context.Context, src Source, opts ImportOptions
 	if opts.Override != nil {
 		f.avatar = opts.Override.Avatar
 	}
+	ctx, place := c.transfer(ctx)
+	defer place.End()
 	return c.postImport(ctx, &request{
 		url:      c.endpoint("projects/import"),
 		outlasts: outlasts,
+		place:    place,
 		open:     func(ctx context.Context) (*payload, error) { return f.open(ctx, &c.core, opts.label()) },
 	}, opts)
 }

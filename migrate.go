@@ -88,6 +88,7 @@ type migration struct {
 	trail    *trail
 	dest     *wholeImport
 	start    time.Time
+	spoolDir string // absolute; "" for no spool
 	result   Migration
 }
 
@@ -95,13 +96,11 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	if err := m.checkOptions(); err != nil {
 		return nil, err
 	}
-	var sp *diskio.Spool
 	if !m.opts.NoSpool && !m.trail.earlier(StepImporting, StepDone) { // an unwritable folder is an error before the hours of exporting
 		var err error
-		if sp, err = diskio.NewSpool(m.opts.SpoolDir); err != nil {
+		if m.spoolDir, err = diskio.CheckSpool(m.opts.SpoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		defer sp.Close()
 	}
 	before, err := m.lookAtSource(ctx, id, m.trail.from.Step.sent())
 	if err != nil {
@@ -110,7 +109,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	m.dest = &wholeImport{c: m.to, opts: m.opts.Import, trail: m.trail, outlasts: true}
 	imp, err := m.dest.takeUp(ctx)
 	if imp == nil && err == nil {
-		imp, err = m.move(ctx, id, before, sp)
+		imp, err = m.move(ctx, id, before)
 	}
 	if m.result.Import = imp; imp == nil {
 		return nil, m.trail.end(err)
@@ -181,7 +180,7 @@ func (m *migration) lookAtSource(ctx context.Context, id string, unneeded bool) 
 
 // move has the archive exported, once nothing is known to stand in the way of
 // what comes after it, and sends it to the destination.
-func (m *migration) move(ctx context.Context, id string, before *Export, sp *diskio.Spool) (imp *Import, err error) {
+func (m *migration) move(ctx context.Context, id string, before *Export) (imp *Import, err error) {
 	if before == nil {
 		if before, err = m.lookAtSource(ctx, id, false); err != nil {
 			return nil, err
@@ -190,26 +189,26 @@ func (m *migration) move(ctx context.Context, id string, before *Export, sp *dis
 	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
 	}
-	if sp != nil {
-		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, sp.Dir()); err != nil {
+	if m.spoolDir != "" {
+		if err := m.from.checkSpool(ctx, before.ref(m.project), m.label, m.spoolDir); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		defer sp.Close() // the import may take hours yet
 	}
 	source := wholeExport{c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before}
 	_, err = source.archive(ctx, func(a archive) (err error) {
-		imp, err = m.transfer(ctx, a, sp)
+		imp, err = m.transfer(ctx, a)
 		return err
 	})
 	return imp, err
 }
 
 // transfer moves the archive and starts its import.
-func (m *migration) transfer(ctx context.Context, a archive, sp *diskio.Spool) (*Import, error) {
-	if sp == nil {
+func (m *migration) transfer(ctx context.Context, a archive) (*Import, error) {
+	ctx = withPlace(ctx, &m.from.core, &m.to.core)
+	if m.spoolDir == "" {
 		return m.direct(ctx, a)
 	}
-	return m.spooled(ctx, a, sp)
+	return m.spooled(ctx, a, diskio.NewSpool)
 }
 
 // waitForImport waits for the import that was started.

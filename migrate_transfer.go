@@ -14,8 +14,8 @@ import (
 // spooled moves the archive through a file: one goroutine downloads it, one
 // verifies it, and this one uploads it, each as fast as it can. A repeated
 // upload reads the file again, so it costs no second download.
-func (m *migration) spooled(ctx context.Context, a archive, sp *diskio.Spool) (*Import, error) {
-	t := &relay{m: m, sp: sp, failure: make(chan error, 1)}
+func (m *migration) spooled(ctx context.Context, a archive, newSpool func(dir string) (*diskio.Spool, error)) (*Import, error) {
+	t := &relay{m: m, failure: make(chan error, 1)}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	defer t.end()
 
@@ -23,17 +23,21 @@ func (m *migration) spooled(ctx context.Context, a archive, sp *diskio.Spool) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := diskio.CheckSpace(sp.Dir(), r.Size()); err != nil {
+	if t.sp, err = newSpool(m.spoolDir); err == nil {
+		defer t.sp.Close() // the import may take hours yet
+		err = diskio.CheckSpace(m.spoolDir, r.Size())
+	}
+	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	t.wg.Go(func() { t.download(r) })
 	if m.opts.SkipVerify {
-		sp.Approve(nil)
+		t.sp.Approve(nil)
 	} else {
 		t.wg.Go(t.verify)
 	}
-	imp, err := m.upload(t.ctx, r.Size(), sp)
+	imp, err := m.upload(t.ctx, r.Size(), t.sp)
 	t.end()
 	if err != nil && imp == nil && ctx.Err() == nil {
 		select {

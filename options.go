@@ -88,14 +88,16 @@ type config struct {
 	stall      time.Duration
 	pacing     Pacing
 	unpaced    bool
+	transfers  int // at a time, 0 for any number
 }
 
 func defaultConfig() config {
 	cfg := config{
-		logger:  slog.New(slog.DiscardHandler),
-		retries: 5,
-		backoff: ExponentialBackoff(time.Second, 30*time.Second),
-		stall:   2 * time.Minute,
+		logger:    slog.New(slog.DiscardHandler),
+		retries:   5,
+		backoff:   ExponentialBackoff(time.Second, 30*time.Second),
+		stall:     2 * time.Minute,
+		transfers: 4,
 	}
 	cfg.polling.setDefaults()
 	cfg.pacing.setDefaults()
@@ -246,6 +248,33 @@ func WithPacing(p Pacing) Option {
 func WithoutPacing() Option {
 	return func(cfg *config) error {
 		cfg.unpaced = true
+		return nil
+	}
+}
+
+// WithTransfers sets how many downloads and uploads may be under way at a
+// time, on the client and all that are derived from it. Who asks first is
+// served first. Zero is no limit; the default is 4. The clients count
+// together: one with a limit of n of its own begins a transfer while fewer
+// than n of any of them are under way.
+//
+// A Migrate counts as one, at both of its clients. What an operation spends on
+// waiting does not count: for a job, a limit of GitLab's, or an archive that is
+// not stored yet. Neither does what GitLab itself transfers, nor a URLSource.
+// A Source is opened once its upload may begin.
+//
+// An ExportReader counts until it is at its end, has failed or is closed, so a
+// program that opens n of them and then waits for another waits for ever. A
+// download that feeds an upload counts as one with it if it is opened with the
+// context that Source.Open was given, as ExportSource does; with another
+// context both count, and the upload may wait for the download that waits for
+// it.
+func WithTransfers(n int) Option {
+	return func(cfg *config) error {
+		if n < 0 {
+			return errors.New("transfers are negative")
+		}
+		cfg.transfers = n
 		return nil
 	}
 }

@@ -20,26 +20,38 @@ func (c *core) downloadBudget(label string) pace.Budget {
 	}
 }
 
-// pace waits for a turn, for one that was lost at its old place. A nil turn
-// means that this request is not paced.
-func (c *core) pace(ctx context.Context, project string, b pace.Budget, lost *pace.Turn) (*pace.Turn, error) {
-	if ctx.Err() != nil {
-		return nil, wait.Ended(ctx)
-	}
-	if b.Key == "" || b.Limit < 0 || c.cfg.unpaced {
-		return nil, nil
-	}
-	t := c.pacer.Ask(b, lost)
-	d := t.Left()
-	if d <= 0 {
-		return t, nil
-	}
-	c.cfg.logger.InfoContext(ctx, "waiting for a turn", "project", project, "delay", d)
-	if err := c.pauseUntil(ctx, Event{Kind: EventPaced, Project: project, Delay: d}, t.Left, t.Given()); err != nil {
+// admit waits until r may be sent: until it has a turn and, if it is of a
+// transfer, a place. It asks for what was lost at its old place. Neither is kept
+// while the other is waited for: a turn is of this minute, and another transfer
+// may use the place. A nil turn means that r is not paced.
+func (c *core) admit(ctx context.Context, r *request, lost *pace.Turn) (*pace.Turn, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, wait.Ended(ctx)
+		}
+		if err := c.awaitPlace(ctx, r, r.place.Take()); err != nil {
+			return nil, err
+		}
+		if r.budget.Key == "" || r.budget.Limit < 0 || c.cfg.unpaced {
+			return nil, nil
+		}
+		t := c.pacer.Ask(r.budget, lost)
+		d := t.Left()
+		if d <= 0 {
+			return t, nil
+		}
+		r.place.Give()
+		c.cfg.logger.InfoContext(ctx, "waiting for a turn", "project", r.project, "delay", d)
+		if err := c.pauseUntil(ctx, Event{Kind: EventPaced, Project: r.project, Delay: d}, t.Left, t.Given()); err != nil {
+			t.NotSent()
+			return nil, err
+		}
+		if r.place.TryTake() {
+			return t, nil
+		}
 		t.NotSent()
-		return nil, err
+		lost = t
 	}
-	return t, nil
 }
 
 // pollTurn waits until one more poll stays within what all waits may make

@@ -30,3 +30,19 @@ func (c *core) pauseUntil(ctx context.Context, ev Event, left func() time.Durati
 		}
 	}
 }
+
+// pauseFor waits until over is closed, of which nobody knows when it will be.
+// It tells ev at once and at every heartbeat.
+func (c *core) pauseFor(ctx context.Context, ev Event, over <-chan struct{}) error {
+	for {
+		c.emit(ctx, ev)
+		if err := wait.SleepOr(ctx, heartbeat, over); err != nil {
+			return err
+		}
+		select {
+		case <-over:
+			return nil
+		default:
+		}
+	}
+}

@@ -93,8 +93,8 @@ func (c *Client) relationDownload(p ProjectRef, f RelationFile) (*relationDownlo
 	}}, nil
 }
 
-func (r *relationDownload) open(ctx context.Context, off int64, v validator) (*download, error) {
-	d, err := openDownload(ctx, &r.c.core, r.op, r.request.project, r.request, off, v)
+func (r *relationDownload) open(ctx context.Context, start start) (*download, error) {
+	d, err := openDownload(ctx, &r.c.core, r.op, r.request.project, r.request, start)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}

@@ -66,8 +66,11 @@ func (c *Client) startRelationImport(ctx context.Context, src Source, p ProjectP
 		return nil, err
 	}
 	f := form{fields: url.Values{"path": {string(p)}, "relation": {string(r)}}, source: src}
+	ctx, place := c.transfer(ctx)
+	defer place.End()
 	imp := new(RelationImport)
 	err = c.postForImport(ctx, &request{
+		place:   place,
 		url:     c.endpoint("projects/import-relation"),
 		project: p.String(),
 		kind:    busyProject,

@@ -23,7 +23,7 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	for n := 0; ; n++ {
 		var err error
-		if turn, err = c.pace(ctx, r.project, r.budget, turn); err != nil {
+		if turn, err = c.admit(ctx, r, turn); err != nil {
 			return nil, insteadOf(err, last)
 		}
 		resp, o, v, err := c.try(ctx, r, turn)
@@ -46,7 +46,7 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 			}
 			lost++
 		}
-		if ended := c.pauseForRetry(ctx, r.project, n, pause, err); ended != nil {
+		if ended := c.pauseForRetry(ctx, r, n, pause, err); ended != nil {
 			return nil, insteadOf(ended, err)
 		}
 	}
@@ -55,7 +55,8 @@ func (c *core) send(ctx context.Context, r *request) (*http.Response, error) {
 // try sends r once, as the turn t allows. If that failed, it returns the outcome
 // and what is to be done.
 func (c *core) try(ctx context.Context, r *request, t *pace.Turn) (*http.Response, outcome, verdict, error) {
-	resp, p, err := c.attempt(ctx, r)
+	resp, a, err := c.attempt(ctx, r)
+	defer a.leave()
 	if err == nil && r.read != nil {
 		err = r.read(resp)
 	}
@@ -66,7 +67,7 @@ func (c *core) try(ctx context.Context, r *request, t *pace.Turn) (*http.Respons
 	}
 	o := outcomeOf(err)
 	settle(t, o)
-	v := o.verdict(r.method == http.MethodGet, p == nil || !p.single || !p.started())
+	v := o.verdict(r.method == http.MethodGet, a.repeatable())
 	if v == unknown {
 		err = outcomeUnknown(err)
 	}
@@ -141,9 +142,16 @@ func spread(lost int) time.Duration {
 	return rand.N(time.Duration(min(lost-1, 5)) * time.Minute)
 }
 
-func (c *core) pauseForRetry(ctx context.Context, project string, n int, d time.Duration, err error) error {
-	c.cfg.logger.WarnContext(ctx, "trying again", "project", project, "attempt", n+1, "delay", d, "error", err)
-	return c.pause(ctx, Event{Kind: EventRetry, Project: project, Attempt: n + 1, Delay: d, Err: err})
+// shortPause is how long a pause may be for which a transfer keeps its place.
+const shortPause = 30 * time.Second
+
+// pauseForRetry waits d, after attempt n of r failed with err.
+func (c *core) pauseForRetry(ctx context.Context, r *request, n int, d time.Duration, err error) error {
+	if d > shortPause || outcomeOf(err).limited() {
+		r.place.Give()
+	}
+	c.cfg.logger.WarnContext(ctx, "trying again", "project", r.project, "attempt", n+1, "delay", d, "error", err)
+	return c.pause(ctx, Event{Kind: EventRetry, Project: r.project, Attempt: n + 1, Delay: d, Err: err})
 }
 
 // notReadyPause is how long GitLab makes one wait between two downloads of

@@ -77,89 +77,100 @@ type saving struct {
 	origin  string // a part file is continued only for the same one
 	open    opener
 	verify  func(io.Reader) error
+
+	target string
+	part   *diskio.PartFile // nil before the download may begin
+	whole  string           // what it was then, if that was a whole archive
 }
 
 // to downloads to the file target.
 func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
-	part, err := diskio.Open(target)
-	if err != nil {
+	if s.target, err = diskio.CheckTarget(target); err != nil {
 		return 0, fmt.Errorf("%s: %w", s.op, err)
 	}
-	whole := part.Whole()
 	defer func() {
 		switch {
-		case err == nil:
+		case err == nil || s.part == nil:
 			return
 		case errors.Is(err, ErrExportExpired):
-			part.Discard() // there is nothing left to continue it from
+			s.part.Discard() // there is nothing left to continue it from
 		default:
-			part.Leave()
+			s.part.Leave()
 		}
-		if whole != "" {
-			err = fmt.Errorf("%w (a whole archive of an earlier call is in %s)", err, whole)
+		if s.whole != "" {
+			err = fmt.Errorf("%w (a whole archive of an earlier call is in %s)", err, s.whole)
 		}
 	}()
 
-	n, continued, err := s.download(ctx, part, false)
+	n, continued, err := s.download(ctx, s.start)
 	if err != nil {
 		return n, err
 	}
 	if continued {
-		switch err := part.Verify(ctx, s.verify); {
+		switch err := s.part.Verify(ctx, s.verify); {
 		case err != nil && ctx.Err() != nil:
 			return n, fmt.Errorf("%s: %w", s.op, err)
 		case err != nil:
 			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew",
-				"project", s.project, "file", part.Target(), "error", err)
-			if err := part.Forget(); err != nil {
+				"project", s.project, "file", s.part.Target(), "error", err)
+			if err := s.part.Forget(); err != nil {
 				return n, fmt.Errorf("%s: %w", s.op, err)
 			}
-			if n, _, err = s.download(ctx, part, true); err != nil {
+			if n, _, err = s.download(ctx, fromBeginning); err != nil {
 				return n, err
 			}
 		}
 	}
-	if err := part.Finish(); err != nil {
+	if err := s.part.Finish(); err != nil {
 		return n, fmt.Errorf("%s: %w", s.op, err)
 	}
 	return n, nil
 }
 
-// download downloads what the part file does not hold yet, or everything anew,
-// and reports whether it continued.
-func (s *saving) download(ctx context.Context, part *diskio.PartFile, anew bool) (n int64, continued bool, err error) {
-	off, v := int64(0), validator{}
-	if !anew {
-		off, v = s.reached(part)
+// start opens the part file, if that was not done, and tells where it can be
+// continued.
+func (s *saving) start() (off int64, v validator, err error) {
+	if s.part == nil {
+		if s.part, err = diskio.Open(s.target); err != nil {
+			return 0, validator{}, err
+		}
+		s.whole = s.part.Whole()
 	}
-	d, err := s.open(ctx, off, v)
+	off, v = s.reached()
+	return off, v, nil
+}
+
+// download downloads what the part file does not hold yet, or everything anew,
+// as start tells, and reports whether it continued.
+func (s *saving) download(ctx context.Context, start start) (n int64, continued bool, err error) {
+	d, err := s.open(ctx, start)
 	if err != nil {
 		return 0, false, err
 	}
-	start := d.off
+	off := d.off
 	r, err := newExportReader(d)
 	if err != nil {
 		return 0, false, err
 	}
 	defer r.Close()
-	if err = part.CheckSpace(d.v.Size, start == 0); err == nil {
-		if start > 0 {
-			err = part.Continue(start)
+	if err = s.part.CheckSpace(d.v.Size, off == 0); err == nil {
+		if off > 0 {
+			err = s.part.Continue(off)
 		} else {
-			err = part.Begin(s.origin, d.v.mark())
+			err = s.part.Begin(s.origin, d.v.mark())
 		}
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("%s: %w", s.op, err)
 	}
-	n, err = diskio.Copy(s.op, part, r)
-	return start + n, start > 0, err
+	n, err = diskio.Copy(s.op, s.part, r)
+	return off + n, off > 0, err
 }
 
 // reached returns where the part file can be continued, and what archive it
 // is of. Anyone may have written it, so it is believed no more than a server is.
-func (s *saving) reached(part *diskio.PartFile) (int64, validator) {
-	off, mark := part.Resumable(s.origin)
+func (s *saving) reached() (int64, validator) {
+	off, mark := s.part.Resumable(s.origin)
 	var v validator
 	if off <= 0 || json.Unmarshal(mark, &v) != nil {
 		return 0, validator{}

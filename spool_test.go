@@ -16,16 +16,6 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-func spoolFor(t *testing.T) *diskio.Spool {
-	t.Helper()
-	sp, err := diskio.NewSpool(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sp.Close)
-	return sp
-}
-
 func spoolInto(c *Client) *wholeImport {
 	return &wholeImport{c: c, opts: ImportOptions{Path: "app"}, trail: new(trail)}
 }
@@ -45,10 +35,15 @@ func TestSpoolThatCannotBeWritten(t *testing.T) {
 		}
 		clients = append(clients, c)
 	}
-	sp := spoolFor(t)
-	sp.Close() // stands in for a full disk
-	m := &migration{from: clients[0], to: clients[1], label: "team/app", dest: spoolInto(clients[1])}
-	imp, err := m.spooled(t.Context(), archive{c: clients[0], id: ProjectID(id).String(), label: "team/app"}, sp)
+	closed := func(dir string) (*diskio.Spool, error) { // stands in for a full disk
+		sp, err := diskio.NewSpool(dir)
+		if err == nil {
+			sp.Close()
+		}
+		return sp, err
+	}
+	m := &migration{spoolDir: t.TempDir(), from: clients[0], to: clients[1], label: "team/app", dest: spoolInto(clients[1])}
+	imp, err := m.spooled(t.Context(), archive{c: clients[0], id: ProjectID(id).String(), label: "team/app"}, closed)
 	if imp != nil || !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), "spool: write ") {
 		t.Errorf("got %+v, %v", imp, err)
 	}
@@ -70,13 +65,13 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sp := spoolFor(t)
-	if _, known := diskio.FreeSpace(sp.Dir()); !known {
+	dir := t.TempDir()
+	if _, known := diskio.FreeSpace(dir); !known {
 		t.Skip("free space is not known here")
 	}
-	m := &migration{from: c, to: c, label: "team/app", dest: spoolInto(c)}
-	_, err = m.spooled(t.Context(), archive{c: c, id: "7", label: "team/app"}, sp)
-	if !errors.Is(err, diskio.ErrFull) || !strings.Contains(err.Error(), "spool: ") || !strings.Contains(err.Error(), sp.Dir()+" has ") ||
+	m := &migration{spoolDir: dir, from: c, to: c, label: "team/app", dest: spoolInto(c)}
+	_, err = m.spooled(t.Context(), archive{c: c, id: "7", label: "team/app"}, diskio.NewSpool)
+	if !errors.Is(err, diskio.ErrFull) || !strings.Contains(err.Error(), "spool: ") || !strings.Contains(err.Error(), dir+" has ") ||
 		!strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
 		t.Errorf("got %v after %d bytes", err, sent)
 	}

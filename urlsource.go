@@ -50,6 +50,7 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
 	}
 	c := newCore(cfg, bare)
+	c.places = nil // another server's
 	c.bind(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil)
 	name := defaultFileName
 	if base := path.Base(u.Path); checkFileName(base) == nil {
@@ -60,7 +61,7 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		Name: name,
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
-			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, 0, validator{})
+			d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, fromBeginning)
 			if err != nil {
 				return nil, fmt.Errorf("download of %s: %w", label, err)
 			}

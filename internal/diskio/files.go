@@ -23,9 +23,9 @@ var errLocked = errors.New("locked")
 // errForeign reports that a file is not porter's own.
 var errForeign = errors.New("file of another program")
 
-// checkTarget returns the absolute name of a target that can be a file,
+// CheckTarget returns the absolute name of a target that can be a file,
 // because the working directory may change meanwhile.
-func checkTarget(name string) (string, error) {
+func CheckTarget(name string) (string, error) {
 	if name == "" {
 		return "", errors.New("file name is empty")
 	}

@@ -36,7 +36,7 @@ type PartFile struct {
 // being written already, or another program's file has its name, it returns one
 // with a name of its own. It ends with Finish, Leave or Discard.
 func Open(target string) (*PartFile, error) {
-	target, err := checkTarget(target)
+	target, err := CheckTarget(target)
 	if err != nil {
 		return nil, err
 	}

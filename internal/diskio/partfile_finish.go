@@ -3,6 +3,7 @@ package diskio
 import (
 	"fmt"
 	"os"
+	"sync"
 )
 
 // Finish gives a whole archive its name. If it can't, the error names the file
@@ -88,9 +89,14 @@ func (p *PartFile) Leave() {
 	p.close()
 }
 
+// checking is locked by a check: many at a time would hold many files open.
+var checking sync.Mutex
+
 // Check makes sure that the part file of target can be written, and leaves
 // all files as they are. It returns the target's absolute name.
 func Check(target string) (string, error) {
+	checking.Lock()
+	defer checking.Unlock()
 	p, err := Open(target)
 	if err != nil {
 		return "", err

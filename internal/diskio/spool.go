@@ -13,7 +13,6 @@ import (
 // A Spool is a temporary file that one goroutine writes while others read
 // behind it, from its beginning and as often as they like.
 type Spool struct {
-	dir     string
 	f       *os.File
 	removed bool
 
@@ -41,11 +40,21 @@ func NewSpool(dir string) (*Spool, error) {
 	// Where a file without a name can be used, a killed process leaves none, or
 	// an empty one.
 	removed := os.Remove(f.Name()) == nil
-	return &Spool{dir: dir, f: f, removed: removed, changed: make(chan struct{})}, nil
+	return &Spool{f: f, removed: removed, changed: make(chan struct{})}, nil
 }
 
-// Dir returns the absolute name of the spool's folder.
-func (s *Spool) Dir() string { return s.dir }
+// CheckSpool makes sure that a spool can be made in a folder, and returns the
+// folder's absolute name.
+func CheckSpool(dir string) (string, error) {
+	checking.Lock()
+	defer checking.Unlock()
+	s, err := NewSpool(dir)
+	if err != nil {
+		return "", err
+	}
+	s.Close()
+	return filepath.Dir(s.f.Name()), nil
+}
 
 // Close removes the file. It may be called more than once.
 func (s *Spool) Close() {

@@ -192,8 +192,8 @@ func TestSpoolElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !filepath.IsAbs(sp.dir) || filepath.Dir(sp.f.Name()) != sp.dir {
-		t.Errorf("%s in %s", sp.f.Name(), sp.dir)
+	if checked, err := CheckSpool("."); err != nil || !filepath.IsAbs(checked) || filepath.Dir(sp.f.Name()) != checked {
+		t.Errorf("%s in %s: %v", sp.f.Name(), checked, err)
 	}
 	if fi, err := sp.f.Stat(); err != nil || runtime.GOOS != "windows" && fi.Mode() != newFileMode {
 		t.Errorf("mode %v: %v", fi.Mode(), err)
