@@ -45,7 +45,8 @@ type project struct {
 	Err     error     // why it failed or was interrupted
 }
 
-// A view shows a run. Its methods are called one at a time.
+// A view shows a run. Its methods are called one at a time. It knows a project
+// by its Name and Target, which do not change.
 type view interface {
 	begin(begin)                  // once, before any work
 	change(project)               // a project has come to another step
@@ -58,4 +59,32 @@ type begin struct {
 	Migrate  bool
 	Projects []project     // in the order given; those that an earlier run has done are done
 	Bound    time.Duration // how long GitLab's limits make it at least
+	Pacing   porter.Pacing // of the clients; 0 is the default, negative no limit
+}
+
+// views are several of them.
+type views []view
+
+func (vs views) begin(b begin) {
+	for _, v := range vs {
+		v.begin(b)
+	}
+}
+
+func (vs views) change(p project) {
+	for _, v := range vs {
+		v.change(p)
+	}
+}
+
+func (vs views) event(p project, ev porter.Event) {
+	for _, v := range vs {
+		v.event(p, ev)
+	}
+}
+
+func (vs views) end(projects []project, elapsed time.Duration) {
+	for _, v := range vs {
+		v.end(projects, elapsed)
+	}
 }

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+)
+
+// allSteps are the steps in their order.
+var allSteps = []step{
+	stepWaiting, stepExporting, stepDownloading, stepMoving, stepImporting, stepDone, stepIncomplete, stepInterrupted, stepFailed,
+}
+
+// A tally is what the views of a running run know of it.
+type tally struct {
+	begin
+	began    time.Time
+	projects map[key]*known
+	counts   counts
+	begun    map[step][]time.Time // when exports and imports began, in the last minute
+	ended    int                  // in this run
+	first    time.Time            // when the first one ended
+}
+
+type key struct{ name, target string }
+
+// counts are how many projects are in each step.
+type counts map[step]int
+
+// String leaves out the steps without projects: "waiting 3, done 4".
+func (c counts) String() string {
+	var parts []string
+	for _, s := range allSteps {
+		if n := c[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", s, n))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c counts) ended() (n int) {
+	for s, m := range c {
+		if s.ended() {
+			n += m
+		}
+	}
+	return n
+}
+
+// known is what is known of one project.
+type known struct {
+	project
+	turn     time.Time // until when it waits for its turn
+	again    time.Time // until when it waits to try again
+	transfer transfer
+}
+
+// A transfer is one that runs.
+type transfer struct {
+	since        time.Time // zero if none runs
+	upload       bool
+	from         int64 // where it began
+	bytes, total int64 // total is at most 0 if it is not known
+}
+
+// command is what the user has asked for.
+func (b begin) command() string {
+	if b.Migrate {
+		return "migrate"
+	}
+	return "export"
+}
+
+func newTally(b begin) *tally {
+	t := &tally{begin: b, began: time.Now(), projects: map[key]*known{}, counts: counts{}, begun: map[step][]time.Time{}}
+	for _, p := range b.Projects {
+		if k := t.of(p); k.Step == "" {
+			k.project = p
+			t.counts[p.Step]++
+		}
+	}
+	return t
+}
+
+func (t *tally) of(p project) *known {
+	id := key{p.Name, p.Target}
+	if t.projects[id] == nil {
+		t.projects[id] = &known{}
+	}
+	return t.projects[id]
+}
+
+func (t *tally) change(p project) {
+	now := time.Now()
+	k := t.of(p)
+	switch {
+	case p.Step == stepExporting && k.Step == stepWaiting && now.Sub(k.turn) < time.Minute && !k.turn.After(now):
+		t.begun[p.Step] = append(t.begun[p.Step], k.turn) // it shows only when GitLab is asked for its status
+	case p.Step == stepExporting && k.Step == stepWaiting, p.Step == stepImporting && k.Step == stepMoving:
+		t.begun[p.Step] = append(t.begun[p.Step], now)
+	case p.Step.ended() && !k.Step.ended():
+		if t.ended++; t.first.IsZero() {
+			t.first = now
+		}
+	}
+	if k.Step != "" {
+		t.counts[k.Step]--
+	}
+	t.counts[p.Step]++
+	*k = known{project: p}
+}
+
+func (t *tally) event(p project, ev porter.Event) {
+	now := time.Now()
+	k := t.of(p)
+	switch ev.Kind {
+	case porter.EventPaced:
+		k.turn = now.Add(ev.Delay)
+	case porter.EventRetry:
+		k.again = now.Add(ev.Delay)
+	case porter.EventProgress:
+		k.again = time.Time{}
+		k.transfer.event(p, ev, now)
+	}
+}
+
+// event takes the bytes of a transfer. A migration shows its upload once that
+// has begun, because the download is ahead of it.
+func (t *transfer) event(p project, ev porter.Event, now time.Time) {
+	upload := p.Target != p.Name && ev.Project == p.Target
+	switch {
+	case t.since.IsZero() || upload && !t.upload:
+		*t = transfer{since: now, upload: upload, from: ev.Bytes, total: t.total}
+	case t.upload && !upload:
+		return
+	case p.Target == p.Name: // both are called the same
+		ev.Bytes = max(ev.Bytes, t.bytes)
+	}
+	t.bytes = ev.Bytes
+	if ev.Total > 0 {
+		t.total = ev.Total
+	}
+}
+
+// lastMinute returns how many exports or imports have begun in it.
+func (t *tally) lastMinute(s step, now time.Time) int {
+	t.begun[s] = slices.DeleteFunc(t.begun[s], func(at time.Time) bool { return now.Sub(at) >= time.Minute })
+	return len(t.begun[s])
+}
+
+// turns returns how many projects wait for their turn, and when the next comes.
+func (t *tally) turns(now time.Time) (n int, next time.Time) {
+	for _, k := range t.projects {
+		if k.turn.After(now) {
+			if n++; n == 1 || k.turn.Before(next) {
+				next = k.turn
+			}
+		}
+	}
+	return n, next
+}
+
+// retries returns how many projects wait to try again.
+func (t *tally) retries(now time.Time) (n int) {
+	for _, k := range t.projects {
+		if k.again.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// transfers returns the projects of which bytes move, the oldest transfer first.
+func (t *tally) transfers() []*known {
+	var running []*known
+	for _, k := range t.projects {
+		if !k.transfer.since.IsZero() {
+			running = append(running, k)
+		}
+	}
+	slices.SortFunc(running, func(a, b *known) int {
+		return cmp.Or(a.transfer.since.Compare(b.transfer.since), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Target, b.Target))
+	})
+	return running
+}
+
+// enough is how many projects have to end before it can be told how fast they do.
+const enough = 5
+
+// end returns when the run ends: at the earliest, by GitLab's limits, for those
+// that have not begun; and about, by how fast the others ended, zero while that is
+// not known. A run may be slower than its limits, but not faster.
+func (t *tally) end(now time.Time) (earliest, about time.Time) {
+	all := 0
+	for _, p := range t.begin.Projects {
+		if !p.Earlier {
+			all++
+		}
+	}
+	earliest = now
+	if all > 0 {
+		earliest = now.Add(time.Duration(float64(t.Bound) * float64(t.counts[stepWaiting]) / float64(all)))
+	}
+	if t.ended < enough {
+		return earliest, time.Time{}
+	}
+	each := now.Sub(t.first) / time.Duration(t.ended-1)
+	about = now.Add(each * time.Duration(all-t.ended))
+	if about.Before(earliest) {
+		about = earliest
+	}
+	return earliest, about
+}
+
+// budget says how much of GitLab's limits is used, and who waits for them.
+func (t *tally) budget(now time.Time) string {
+	parts := []string{limited("exports", t.lastMinute(stepExporting, now), cmp.Or(t.Pacing.Exports, 6))}
+	if t.Migrate {
+		parts = append(parts, limited("imports", t.lastMinute(stepImporting, now), cmp.Or(t.Pacing.Imports, 6)))
+	}
+	text := "begun in the last minute: " + strings.Join(parts, ", ")
+	if n, next := t.turns(now); n > 0 {
+		text += fmt.Sprintf("; %d wait for a turn, the next in %s", n, span(next.Sub(now)))
+	}
+	if n := t.retries(now); n > 0 {
+		text += fmt.Sprintf("; %d wait to try again", n)
+	}
+	return text
+}
+
+func limited(what string, n, limit int) string {
+	if limit < 0 {
+		return fmt.Sprintf("%d %s", n, what)
+	}
+	return fmt.Sprintf("%d of %d %s", n, limit, what)
+}
+
+// forecast says when the run ends, as far as anybody can know.
+func (t *tally) forecast(now time.Time) string {
+	earliest, about := t.end(now)
+	if about.IsZero() {
+		return "ends at " + moment(earliest, now) + " at the earliest, by GitLab's limits"
+	}
+	return "ends at about " + moment(about, now)
+}
