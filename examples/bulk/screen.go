@@ -21,6 +21,14 @@ import (
 // frameInterval is the time between two pictures.
 const frameInterval = 200 * time.Millisecond
 
+// What terminals erase, from the cursor on. The screen is not erased before it
+// is written anew: it would flicker, and some keep a copy of a window that is
+// erased whole.
+const (
+	eraseLine  = "\x1b[K"
+	eraseBelow = "\x1b[J"
+)
+
 // A screen shows a run on a terminal: some lines at the bottom that are drawn
 // again and again, and above them what went wrong. It changes no mode of the
 // terminal, so that a program that is killed leaves it as it was.
@@ -100,26 +108,27 @@ func (s *screen) run() {
 
 // draw writes the lines that scroll, and below them the frame. The cursor waits
 // at its first character: there it stays when a window that gets narrower
-// breaks the lines anew, so that all of them can be erased.
+// breaks the lines anew, so that all of them can be erased. The last column is
+// left alone, because some terminals wrap a line that is full, and one line for
+// what scrolls.
 func (s *screen) draw(frame func(now time.Time, width, height int) []string) {
 	width, height := s.size()
 	s.mu.Lock()
-	scroll, lines := s.scroll, frame(time.Now(), width-1, height)
+	scroll, lines := s.scroll, frame(time.Now(), width-1, height-1)
 	s.scroll = nil
 	s.mu.Unlock()
 
 	var b bytes.Buffer
-	b.WriteString("\r\x1b[J")
 	for _, line := range scroll {
-		b.WriteString(cut(line, width-1) + "\n")
+		b.WriteString(cut(line, width-1) + eraseLine + "\n")
 	}
 	for i, line := range lines {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(cut(line, width-1))
+		b.WriteString(cut(line, width-1) + eraseLine)
 	}
-	b.WriteByte('\r')
+	b.WriteString(eraseBelow + "\r")
 	if len(lines) > 1 {
 		fmt.Fprintf(&b, "\x1b[%dA", len(lines)-1)
 	}
@@ -133,7 +142,7 @@ func (s *screen) draw(frame func(now time.Time, width, height int) []string) {
 func (s *screen) frame(now time.Time, width, height int) []string {
 	t := s.tally
 	lines := []string{
-		fmt.Sprintf("%s: %d of %d ended, after %s", t.command(), t.counts.ended(), len(t.projects), span(now.Sub(t.began))),
+		fmt.Sprintf("%s: %d of %d ended in %s", t.command(), t.counts.ended(), len(t.projects), span(now.Sub(t.began))),
 		"  " + t.counts.String(),
 		"  " + t.budget(now),
 		"  " + t.forecast(now),
@@ -149,7 +158,7 @@ func (s *screen) frame(now time.Time, width, height int) []string {
 	if more := len(running) - bars; more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more transfers", more))
 	}
-	return lines[:min(len(lines), height)]
+	return lines[:min(len(lines), max(height, 0))]
 }
 
 // transfer is the line of a running transfer.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,19 +26,13 @@ type terminal struct {
 	t             *testing.T
 	mu            sync.Mutex
 	width, height int
-	rows          []row // with what has scrolled out of sight
-	row           int   // the cursor's
+	rows          [][]rune // with what has scrolled out of sight; 0 is the second half of a wide one
+	row           int      // the cursor's
 	wrapped       bool
 	at            int
 }
 
-// A row is what is in a line, and how many columns of it.
-type row struct {
-	text []rune
-	used int
-}
-
-var sequence = regexp.MustCompile(`^\x1b\[(\d*)([AJ])`)
+var sequence = regexp.MustCompile(`\x1b\[(\d*)([AJK])`)
 
 func (c *terminal) size() (int, int) {
 	c.mu.Lock()
@@ -56,7 +51,7 @@ func (c *terminal) Write(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	for s := string(p); s != ""; {
 		if s[0] == 0x1b {
-			if m := sequence.FindStringSubmatch(s); m != nil {
+			if m := sequence.FindStringSubmatch(s); m != nil && strings.HasPrefix(s, m[0]) {
 				c.escape(m[2], m[1])
 				s = s[len(m[0]):]
 				continue
@@ -70,17 +65,19 @@ func (c *terminal) Write(p []byte) (int, error) {
 }
 
 func (c *terminal) escape(kind, arg string) {
-	if kind == "J" {
-		if c.at != 0 {
-			c.t.Errorf("it erases from column %d on", c.at)
+	if kind == "A" {
+		n, _ := strconv.Atoi(arg)
+		if c.row -= n; c.row < len(c.rows)-c.height || c.row < 0 {
+			c.t.Errorf("the cursor goes up %d lines, out of the screen", n)
+			c.row = max(0, len(c.rows)-c.height)
 		}
-		c.rows = append(c.rows[:min(c.row, len(c.rows))], row{})
 		return
 	}
-	n, _ := strconv.Atoi(arg)
-	if c.row -= n; c.row < len(c.rows)-c.height || c.row < 0 {
-		c.t.Errorf("the cursor goes up %d lines, out of the screen", n)
-		c.row = max(0, len(c.rows)-c.height)
+	if c.row < len(c.rows) {
+		c.rows[c.row] = c.rows[c.row][:min(c.at, len(c.rows[c.row]))]
+	}
+	if kind == "J" {
+		c.rows = c.rows[:min(c.row+1, len(c.rows))]
 	}
 }
 
@@ -91,18 +88,16 @@ func (c *terminal) put(r rune) {
 	case r == '\n':
 		c.at = 0
 		c.row++
-		for len(c.rows) <= c.row {
-			c.rows = append(c.rows, row{})
-		}
 	case r < ' ' || r == 0x7f:
 		c.t.Errorf("control character %q", r)
 	default:
-		line := &c.rows[c.row]
-		if c.at != line.used {
-			c.t.Errorf("%q is written over %q", r, string(line.text))
+		for len(c.rows) <= c.row {
+			c.rows = append(c.rows, nil)
 		}
-		c.at += runewidth.RuneWidth(r)
-		line.text, line.used = append(line.text, r), c.at
+		cells := []rune{r, 0}[:runewidth.RuneWidth(r)]
+		line := c.rows[c.row]
+		c.rows[c.row] = slices.Replace(line, c.at, min(len(line), c.at+len(cells)), cells...)
+		c.at += len(cells)
 		c.wrapped = c.wrapped || c.at >= c.width
 	}
 }
@@ -113,7 +108,7 @@ func (c *terminal) String() string {
 	defer c.mu.Unlock()
 	var b strings.Builder
 	for _, row := range c.rows {
-		b.WriteString(strings.TrimRight(string(row.text), " ") + "\n")
+		b.WriteString(strings.TrimRight(strings.ReplaceAll(string(row), "\x00", ""), " ") + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
@@ -152,9 +147,9 @@ func TestScreen(t *testing.T) {
 		nextFrame()
 		wantText(t, c.String(), `
 00:00:10 group/gone: failed: schedule export of group/gone: POST /api/v4/projects/group%2Fgone/exp…
-export: 2 of 7 ended, after 1m32s
+export: 2 of 7 ended in 1m32s
   waiting 2, exporting 2, downloading 1, done 1, failed 1
-  begun in the last minute: 1 of 6 exports; 1 wait for a turn, the next in 18s
+  begun in the last minute: 1 of 6 exports; waiting for a turn: 1, the next in 18s
   ends at 00:21 (in 20m) at the earliest, by GitLab's limits
   group/app                          25% of   20.0 MiB    2.3 MiB/s |======>----------------------|
 `)
@@ -182,10 +177,10 @@ func TestScreenFits(t *testing.T) {
 				}
 				nextFrame()
 				_, height := c.size()
-				if got := len(c.rows); got > height+1 { // with the failure, which has scrolled
+				if got := len(c.rows); got > max(height, 2) { // with the failure, which has scrolled
 					t.Errorf("%d lines on a screen of %d", got, height)
 				}
-				if text := c.String(); size[1] == 24 && !strings.Contains(text, "and 22 more transfers") {
+				if text := c.String(); size[1] == 24 && !strings.Contains(text, "and 23 more transfers") {
 					t.Errorf("transfers that have no room are not told:\n%s", text)
 				}
 				v.change(project{Name: "wide 日本語日本語日本語", Step: stepFailed, Err: notFound(strings.Repeat("\n\x1b[1A日本", 100))})
@@ -201,11 +196,11 @@ func TestScreenResized(t *testing.T) {
 		s := tell(v)
 		s.middle()
 		nextFrame()
-		c.resize(40, 5)
+		c.resize(40, 6)
 		nextFrame()
 		wantText(t, c.String(), `
 00:00:10 group/gone: failed: schedule export of group/gone: POST /api/v4/projects/group%2Fgone/exp…
-export: 2 of 7 ended, after 1m32s
+export: 2 of 7 ended in 1m32s
   waiting 2, exporting 2, downloading …
   begun in the last minute: 1 of 6 exp…
   ends at 00:21 (in 20m) at the earlie…
@@ -297,7 +292,7 @@ func TestScreenOnFile(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for line := range strings.SplitSeq(string(got), "\n") {
-		if n := columns(line[strings.LastIndex(line, "J")+1:]); n > 79 {
+		if n := columns(sequence.ReplaceAllString(line, "")); n > 79 {
 			t.Errorf("a line of %d columns: %q", n, line)
 		}
 	}

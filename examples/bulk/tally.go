@@ -22,8 +22,7 @@ type tally struct {
 	projects map[key]*known
 	counts   counts
 	begun    map[step][]time.Time // when exports and imports began, in the last minute
-	ended    int                  // in this run
-	first    time.Time            // when the first one ended
+	ends     []time.Time          // when projects ended, in this run
 }
 
 type key struct{ name, target string }
@@ -103,9 +102,7 @@ func (t *tally) change(p project) {
 	case p.Step == stepExporting && k.Step == stepWaiting, p.Step == stepImporting && k.Step == stepMoving:
 		t.begun[p.Step] = append(t.begun[p.Step], now)
 	case p.Step.ended() && !k.Step.ended():
-		if t.ended++; t.first.IsZero() {
-			t.first = now
-		}
+		t.ends = append(t.ends, now)
 	}
 	if k.Step != "" {
 		t.counts[k.Step]--
@@ -192,7 +189,7 @@ func (t *tally) transfers() []*known {
 const enough = 5
 
 // end returns when the run ends: at the earliest, by GitLab's limits, for those
-// that have not begun; and about, by how fast the others ended, zero while that is
+// that have not begun; and about, by how fast others ended, zero while that is
 // not known. A run may be slower than its limits, but not faster.
 func (t *tally) end(now time.Time) (earliest, about time.Time) {
 	all := 0
@@ -205,15 +202,25 @@ func (t *tally) end(now time.Time) (earliest, about time.Time) {
 	if all > 0 {
 		earliest = now.Add(time.Duration(float64(t.Bound) * float64(t.counts[stepWaiting]) / float64(all)))
 	}
-	if t.ended < enough {
+	if len(t.ends) < enough {
 		return earliest, time.Time{}
 	}
-	each := now.Sub(t.first) / time.Duration(t.ended-1)
-	about = now.Add(each * time.Duration(all-t.ended))
+	about = now.Add(t.each(now) * time.Duration(all-len(t.ends)))
 	if about.Before(earliest) {
 		about = earliest
 	}
 	return earliest, about
+}
+
+// each returns how long it takes for one more project to end, of late: at first
+// few do, because GitLab works on many at a time.
+func (t *tally) each(now time.Time) time.Duration {
+	took := now.Sub(t.ends[0])
+	late := slices.IndexFunc(t.ends, func(at time.Time) bool { return now.Sub(at) < took/2 })
+	if late < 0 {
+		return took / time.Duration(len(t.ends)-1)
+	}
+	return took / 2 / time.Duration(len(t.ends)-late)
 }
 
 // budget says how much of GitLab's limits is used, and who waits for them.
@@ -224,10 +231,10 @@ func (t *tally) budget(now time.Time) string {
 	}
 	text := "begun in the last minute: " + strings.Join(parts, ", ")
 	if n, next := t.turns(now); n > 0 {
-		text += fmt.Sprintf("; %d wait for a turn, the next in %s", n, span(next.Sub(now)))
+		text += fmt.Sprintf("; waiting for a turn: %d, the next in %s", n, span(next.Sub(now)))
 	}
 	if n := t.retries(now); n > 0 {
-		text += fmt.Sprintf("; %d wait to try again", n)
+		text += fmt.Sprintf("; waiting to try again: %d", n)
 	}
 	return text
 }
@@ -239,10 +246,13 @@ func limited(what string, n, limit int) string {
 	return fmt.Sprintf("%d of %d %s", n, limit, what)
 }
 
-// forecast says when the run ends, as far as anybody can know.
+// forecast says when the run ends, as far as that can be known.
 func (t *tally) forecast(now time.Time) string {
 	earliest, about := t.end(now)
-	if about.IsZero() {
+	switch {
+	case about.IsZero() && !earliest.After(now):
+		return "too early to say when it ends"
+	case about.IsZero():
 		return "ends at " + moment(earliest, now) + " at the earliest, by GitLab's limits"
 	}
 	return "ends at about " + moment(about, now)
