@@ -146,17 +146,17 @@ func TestScreen(t *testing.T) {
 		s.middle()
 		nextFrame()
 		wantText(t, c.String(), `
-00:00:10 group/gone: failed: schedule export of group/gone: POST /api/v4/projects/group%2Fgone/exp…
+00:00:10 group/gone failed: not found (schedule export of …: POST /api/v4/projects/…/export: 404 P…
 export: 2 of 7 ended in 1m32s
   waiting 2, exporting 2, downloading 1, done 1, failed 1
-  begun in the last minute: 1 of 6 exports; waiting for a turn: 1, the next in 18s
+  this minute: exports 0 of 6; next turn in 58s, 1 in line
   ends at 00:21 (in 20m) at the earliest, by GitLab's limits
   group/app                          25% of   20.0 MiB    2.3 MiB/s |======>----------------------|
 `)
 		s.finish()
 		wantText(t, c.String(), `
-00:00:10 group/gone: failed: schedule export of group/gone: POST /api/v4/projects/group%2Fgone/exp…
-00:01:35 group/site: incomplete: 2 issues; 1 label
+00:00:10 group/gone failed: not found (schedule export of …: POST /api/v4/projects/…/export: 404 P…
+00:01:35 group/site incomplete: 2 issues; 1 label
 `)
 	})
 }
@@ -199,10 +199,10 @@ func TestScreenResized(t *testing.T) {
 		c.resize(40, 6)
 		nextFrame()
 		wantText(t, c.String(), `
-00:00:10 group/gone: failed: schedule export of group/gone: POST /api/v4/projects/group%2Fgone/exp…
+00:00:10 group/gone failed: not found (schedule export of …: POST /api/v4/projects/…/export: 404 P…
 export: 2 of 7 ended in 1m32s
   waiting 2, exporting 2, downloading …
-  begun in the last minute: 1 of 6 exp…
+  this minute: exports 0 of 6; next tu…
   ends at 00:21 (in 20m) at the earlie…
   group/app      25% of   20.0 MiB    …
 `)
@@ -219,7 +219,7 @@ func TestScreenManyFailures(t *testing.T) {
 			t.Fatalf("%d lines, want one for each of 300 failures", len(lines))
 		}
 		for i, line := range lines {
-			if !strings.Contains(line, fmt.Sprintf(" group/p%03d: failed: ", i)) {
+			if !strings.Contains(line, fmt.Sprintf(" group/p%03d failed: not found (schedule", i)) {
 				t.Errorf("line %d is %q", i, line)
 			}
 		}
@@ -288,7 +288,7 @@ func TestScreenOnFile(t *testing.T) {
 	v.change(project{Name: "a", Step: stepFailed, Err: notFound(strings.Repeat("x", 200))})
 	v.end(nil, 0)
 	got, err := os.ReadFile(f.Name())
-	if err != nil || !bytes.Contains(got, []byte(" a: failed: schedule export")) {
+	if err != nil || !bytes.Contains(got, []byte(" a failed: not found (schedule export")) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for line := range strings.SplitSeq(string(got), "\n") {

@@ -9,11 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mattn/go-runewidth"
+
 	"github.com/seed-5d77b939/porter"
 )
 
-// Golden texts have times of day in them.
-func init() { time.Local = time.UTC }
+// Golden texts have times of day in them, and were cut as in a Western locale.
+func init() {
+	time.Local = time.UTC
+	runewidth.DefaultCondition.EastAsianWidth = false
+}
 
 // golden returns what a view should show of the story.
 func golden(t *testing.T, name string) string {
@@ -88,8 +93,8 @@ func (s *story) event(name string, ev porter.Event) {
 // middle tells the first 92 seconds.
 func (s *story) middle() {
 	s.event("site", porter.Event{Kind: porter.EventPaced, Delay: 30 * time.Second})
-	s.event("lib", porter.Event{Kind: porter.EventPaced, Delay: 50 * time.Second})
-	s.event("docs", porter.Event{Kind: porter.EventPaced, Delay: 110 * time.Second})
+	s.event("lib", porter.Event{Kind: porter.EventPaced, Delay: 30 * time.Second})
+	s.event("docs", porter.Event{Kind: porter.EventPaced, Delay: 150 * time.Second})
 	s.at(time.Second)
 	s.change("app", stepExporting, nil)
 	bad := &porter.APIError{StatusCode: 502, Method: "GET", URL: "https://gitlab.example.com/api/v4/projects/group%2Fapp/export"}

@@ -182,7 +182,7 @@ func writeNames(w io.Writer, projects []project) {
 func names(w io.Writer, indent string, projects []project) {
 	line := indent
 	for i, p := range projects {
-		name := title(p)
+		name := printable(p.Name)
 		if i < len(projects)-1 {
 			name += ","
 		}

@@ -79,7 +79,7 @@ Failed: 305
 `
 		tail := `
   2 times: wait for import of …: project …: stalled: no byte moved within the stall timeout (worth another run)
-    7 -> new/seven, 8 -> new/eight
+    7, 8
   2 times: archive too large: 10 bytes at 2026-11-26T23:00:00Z
     big, bigger
   x: for an unknown reason

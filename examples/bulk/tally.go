@@ -21,7 +21,8 @@ type tally struct {
 	began    time.Time
 	projects map[key]*known
 	counts   counts
-	begun    map[step][]time.Time // when exports and imports began, in the last minute
+	begun    map[step][]time.Time // when exports and imports began, of late
+	grid     time.Time            // when some minute of GitLab's limits begins
 	ends     []time.Time          // when projects ended, in this run
 }
 
@@ -117,6 +118,9 @@ func (t *tally) event(p project, ev porter.Event) {
 	switch ev.Kind {
 	case porter.EventPaced:
 		k.turn = now.Add(ev.Delay)
+		if p.Step == stepWaiting {
+			t.grid = k.turn
+		}
 	case porter.EventRetry:
 		k.again = now.Add(ev.Delay)
 	case porter.EventProgress:
@@ -143,9 +147,16 @@ func (t *transfer) event(p project, ev porter.Event, now time.Time) {
 	}
 }
 
-// lastMinute returns how many exports or imports have begun in it.
-func (t *tally) lastMinute(s step, now time.Time) int {
-	t.begun[s] = slices.DeleteFunc(t.begun[s], func(at time.Time) bool { return now.Sub(at) >= time.Minute })
+// thisMinute returns how many exports or imports have begun in the minute by
+// which GitLab counts. Turns come when one begins, give or take a second; until
+// there was any it is that of this clock.
+func (t *tally) thisMinute(s step, now time.Time) int {
+	start := now.Truncate(time.Minute)
+	if !t.grid.IsZero() {
+		start = now.Add(-((now.Sub(t.grid)%time.Minute + time.Minute) % time.Minute))
+	}
+	start = start.Add(-time.Second)
+	t.begun[s] = slices.DeleteFunc(t.begun[s], func(at time.Time) bool { return at.Before(start) })
 	return len(t.begun[s])
 }
 
@@ -225,25 +236,25 @@ func (t *tally) each(now time.Time) time.Duration {
 
 // budget says how much of GitLab's limits is used, and who waits for them.
 func (t *tally) budget(now time.Time) string {
-	parts := []string{limited("exports", t.lastMinute(stepExporting, now), cmp.Or(t.Pacing.Exports, 6))}
+	parts := []string{limited("exports", t.thisMinute(stepExporting, now), cmp.Or(t.Pacing.Exports, 6))}
 	if t.Migrate {
-		parts = append(parts, limited("imports", t.lastMinute(stepImporting, now), cmp.Or(t.Pacing.Imports, 6)))
+		parts = append(parts, limited("imports", t.thisMinute(stepImporting, now), cmp.Or(t.Pacing.Imports, 6)))
 	}
-	text := "begun in the last minute: " + strings.Join(parts, ", ")
+	text := "this minute: " + strings.Join(parts, ", ")
 	if n, next := t.turns(now); n > 0 {
-		text += fmt.Sprintf("; waiting for a turn: %d, the next in %s", n, span(next.Sub(now)))
+		text += fmt.Sprintf("; next turn in %s, %d in line", span(next.Sub(now)), n)
 	}
 	if n := t.retries(now); n > 0 {
-		text += fmt.Sprintf("; waiting to try again: %d", n)
+		text += fmt.Sprintf("; retrying %d", n)
 	}
 	return text
 }
 
 func limited(what string, n, limit int) string {
 	if limit < 0 {
-		return fmt.Sprintf("%d %s", n, what)
+		return fmt.Sprintf("%s %d", what, n)
 	}
-	return fmt.Sprintf("%d of %d %s", n, limit, what)
+	return fmt.Sprintf("%s %d of %d", what, n, limit)
 }
 
 // forecast says when the run ends, as far as that can be known.

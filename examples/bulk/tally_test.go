@@ -85,20 +85,24 @@ func TestBudget(t *testing.T) {
 			projects[i].Step = to
 			tally.change(projects[i])
 		}
-		want("begun in the last minute: 0 of 30 exports, 0 imports")
-		tally.event(projects[1], porter.Event{Kind: porter.EventPaced, Delay: 90 * time.Second})
+		want("this minute: exports 0 of 30, imports 0")
+		tally.event(projects[1], porter.Event{Kind: porter.EventPaced, Delay: 90 * time.Second}) // minutes begin at 30 s
 		tally.event(projects[0], porter.Event{Kind: porter.EventRetry, Delay: 10 * time.Second})
-		want("begun in the last minute: 0 of 30 exports, 0 imports; waiting for a turn: 1, the next in 1m30s; waiting to try again: 1")
+		want("this minute: exports 0 of 30, imports 0; next turn in 1m30s, 1 in line; retrying 1")
 		change(0, stepExporting)
+		want("this minute: exports 1 of 30, imports 0; next turn in 1m30s, 1 in line")
 		time.Sleep(30 * time.Second)
-		want("begun in the last minute: 1 of 30 exports, 0 imports; waiting for a turn: 1, the next in 1m0s")
+		want("this minute: exports 0 of 30, imports 0; next turn in 1m0s, 1 in line")
 		change(0, stepMoving)
 		change(0, stepImporting)
+		want("this minute: exports 0 of 30, imports 1; next turn in 1m0s, 1 in line")
 		time.Sleep(65 * time.Second)
 		change(1, stepExporting) // which began with its turn, 5 s ago
-		want("begun in the last minute: 1 of 30 exports, 0 imports")
-		time.Sleep(56 * time.Second)
-		want("begun in the last minute: 0 of 30 exports, 0 imports")
+		want("this minute: exports 1 of 30, imports 0")
+		time.Sleep(54 * time.Second)
+		want("this minute: exports 1 of 30, imports 0")
+		time.Sleep(time.Second + time.Millisecond)
+		want("this minute: exports 0 of 30, imports 0")
 	})
 }
 

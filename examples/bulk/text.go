@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -70,6 +71,15 @@ func happened(p project) string {
 		text += ": " + p.Err.Error()
 	}
 	return printable(text)
+}
+
+// inShort says what went wrong with a project, the most important first: the
+// rest of the line may be cut off.
+func inShort(p project) string {
+	if p.Step == stepIncomplete {
+		return happened(p)
+	}
+	return fmt.Sprintf("%s: %s (%s)", p.Step, strings.ReplaceAll(codeOf(p.Err), "_", " "), withoutNames(p))
 }
 
 // title is a project in a line: what it is called, and where it goes to.
