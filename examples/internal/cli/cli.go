@@ -21,6 +21,7 @@ const (
 	Failure     = 1
 	BadUsage    = 2
 	Incomplete  = 3
+	Again       = 4 // only failures that are worth trying again
 	Interrupted = 130
 )
 
