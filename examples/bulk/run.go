@@ -130,6 +130,7 @@ func (w *work) export(ctx context.Context, i int, p project, ref porter.ProjectR
 	if w.journal.past != nil {
 		if n := madeSince(p.File, w.journal.begun); n > 0 {
 			w.update(i, func(p *project) { p.Step = stepDownloading })
+			removeNote(p.File)
 			return outcome{bytes: n, err: syncFile(p.File)}
 		}
 		opts.MaxAge = max(opts.MaxAge, time.Since(w.journal.begun)+clockSlack)
@@ -175,6 +176,14 @@ func madeSince(file string, since time.Time) int64 {
 		return 0
 	}
 	return fi.Size()
+}
+
+// removeNote removes what the library notes of a part file, if that has become
+// the file just before the process was killed.
+func removeNote(file string) {
+	if _, err := os.Lstat(file + ".part"); errors.Is(err, fs.ErrNotExist) {
+		os.Remove(file + ".part.json")
+	}
 }
 
 // migrate migrates a project, from where an earlier run has come to.

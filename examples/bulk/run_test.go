@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -313,8 +314,15 @@ func TestFileOfKilledRun(t *testing.T) {
 	if err := os.Chtimes(old, time.Time{}, h.Begun.Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	note := filepath.Join(s.dir, "a", "p.tar.gz.part.json") // which goes after the file has its name
+	if err := os.WriteFile(note, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "0 1 1" {
 		t.Errorf("%s; exports %s", got, s.exports())
+	}
+	if _, err := os.Stat(note); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the note of a part file is left: %v", err)
 	}
 }
 
