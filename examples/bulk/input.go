@@ -39,7 +39,6 @@ type wanted struct {
 	group     string // that was listed
 	namespace string // target columns of the list, "" for none
 	base      string
-	archived  bool
 	source    string // its path, once it is known
 	err       error  // why it can't be told
 }
@@ -75,62 +74,76 @@ func (in *input) check() error {
 }
 
 // gather returns the projects in the order in which they were given: arguments,
-// list, groups. Who is named twice is in the first place, with the target of
-// the list.
+// list, groups.
 func (in *input) gather(ctx context.Context, from *porter.Client) ([]*wanted, error) {
-	var all []*wanted
-	seen := map[string]*wanted{}
-	add := func(w *wanted) {
-		key := strings.ToLower(w.name)
-		for _, known := range []*wanted{seen[key], seen[w.id.String()]} {
-			if known != nil {
-				known.namespace, known.base = cmp.Or(w.namespace, known.namespace), cmp.Or(w.base, known.base)
-				known.group = cmp.Or(known.group, w.group)
-				known.source = cmp.Or(known.source, w.source)
-				return
-			}
-		}
-		seen[key] = w
-		if in.selects(w.name) {
-			all = append(all, w)
-		}
-	}
+	all := gathered{selects: in.selects, seen: map[string]*wanted{}}
 	for _, arg := range in.args {
 		w, err := newWanted(arg)
 		if err != nil {
 			return nil, misused("%v", err)
 		}
-		add(w)
+		all.add(w)
 	}
 	listed, err := in.readList()
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range listed {
-		add(w)
+		all.add(w)
 	}
 	for _, group := range in.groups {
-		ns, err := porter.ParseNamespace(group)
-		if err != nil {
-			return nil, misused("-group: %v", err)
-		}
-		for p, err := range from.Projects(ctx, ns, &porter.ListOptions{Archived: porter.Archived(in.archived)}) {
-			if err != nil {
-				return nil, err
-			}
-			name := string(p.PathWithNamespace)
-			w, err := newWanted(name)
-			if err != nil {
-				return nil, fmt.Errorf("list projects of %s: project %d: %w", group, p.ID, err)
-			}
-			w.id, w.group, w.source = p.ID, group, name
-			add(w)
+		if err := in.gatherGroup(ctx, from, group, &all); err != nil {
+			return nil, err
 		}
 	}
-	if len(all) == 0 {
+	if len(all.wanted) == 0 {
 		return nil, misused("no projects are left of those that are named")
 	}
-	return all, nil
+	return all.wanted, nil
+}
+
+func (in *input) gatherGroup(ctx context.Context, from *porter.Client, group string, all *gathered) error {
+	ns, err := porter.ParseNamespace(group)
+	if err != nil {
+		return misused("-group: %v", err)
+	}
+	for p, err := range from.Projects(ctx, ns, &porter.ListOptions{Archived: porter.Archived(in.archived)}) {
+		if err != nil {
+			return err
+		}
+		name := string(p.PathWithNamespace)
+		w, err := newWanted(name)
+		if err != nil {
+			return fmt.Errorf("list projects of %s: project %d: %w", group, p.ID, err)
+		}
+		w.id, w.group, w.source = p.ID, group, name
+		all.add(w)
+	}
+	return nil
+}
+
+// gathered are the projects so far. Who is named twice is in the first place,
+// with the target of the list.
+type gathered struct {
+	wanted  []*wanted
+	seen    map[string]*wanted // by name, and by ID
+	selects func(name string) bool
+}
+
+func (g *gathered) add(w *wanted) {
+	key := strings.ToLower(w.name)
+	for _, known := range []*wanted{g.seen[key], g.seen[w.id.String()]} {
+		if known != nil {
+			known.namespace, known.base = cmp.Or(w.namespace, known.namespace), cmp.Or(w.base, known.base)
+			known.group = cmp.Or(known.group, w.group)
+			known.source = cmp.Or(known.source, w.source)
+			return
+		}
+	}
+	g.seen[key] = w
+	if g.selects(w.name) {
+		g.wanted = append(g.wanted, w)
+	}
 }
 
 // selects goes by the patterns. As in GitLab's paths, case does not matter.
@@ -194,10 +207,14 @@ func (in *input) readList() ([]*wanted, error) {
 
 // parseList reads a list: on each line a project and, after a tab or comma each,
 // its namespace at the destination and its path there. Blank lines and those
-// with # in front are left out.
+// with # in front are left out, and so is a line that is there already.
 func parseList(r io.Reader, name string) ([]*wanted, error) {
 	var all []*wanted
-	lineOf := map[string]int{}
+	type listedAt struct {
+		*wanted
+		n int
+	}
+	lineOf := map[string]listedAt{}
 	lines := bufio.NewScanner(r)
 	n := 0
 	for lines.Scan() {
@@ -218,10 +235,13 @@ func parseList(r io.Reader, name string) ([]*wanted, error) {
 			return nil, misused("%s:%d: %v", name, n, err)
 		}
 		key := strings.ToLower(w.name)
-		if before := lineOf[key]; before > 0 {
-			return nil, misused("%s:%d: %s is on line %d already", name, n, w.name, before)
+		if before := lineOf[key]; before.n > 0 {
+			if before.namespace != w.namespace || before.base != w.base {
+				return nil, misused("%s:%d: %s is on line %d already, with another target", name, n, w.name, before.n)
+			}
+			continue
 		}
-		lineOf[key] = n
+		lineOf[key] = listedAt{w, n}
 		all = append(all, w)
 	}
 	switch err := lines.Err(); {

@@ -32,7 +32,8 @@ func text(t *testing.T, lines ...any) string {
 }
 
 func doneRecord(name string) record {
-	return record{Project: name, To: name + ".tar.gz", Step: stepDone, Begun: testHeader.Begun, Time: testHeader.Begun.Add(time.Minute), Bytes: 7}
+	return record{Project: name, To: name + ".tar.gz", Step: stepDone, Begun: testHeader.Begun,
+		Time: testHeader.Begun.Add(time.Minute), Bytes: 7}
 }
 
 // What a journal was left like decides how the next run begins.
@@ -71,7 +72,8 @@ func TestOpenJournal(t *testing.T) {
 			err: `its user at the source is "eve", not "ann"`},
 		{name: "another user there", content: text(t, other(func(h *header) { h.DestinationUser = "eve" })), header: testMigration,
 			err: `its user at the destination is "eve"`},
-		{name: "another version", content: text(t, other(func(h *header) { h.Version = 2 })), header: testMigration, err: "a journal of version 2"},
+		{name: "another version", content: text(t, other(func(h *header) { h.Version = 2 })), header: testMigration,
+			err: "a journal of version 2"},
 		{name: "a damaged line", content: whole + "{\n" + whole, header: testHeader, err: ":3: not a line of a journal"},
 		{name: "another file", content: "dear diary,\n", header: testHeader, err: "is not a journal of this program; it was left as it is"},
 		{name: "another file of one line", content: "dear diary", header: testHeader, err: "is not a journal of this program"},

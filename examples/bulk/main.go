@@ -72,7 +72,7 @@ const helpTargets = `Targets of migrate:
 const helpList = `Lists (-list FILE, or - for standard input) are UTF-8 with a project on each
 line. For migrate, the namespace at the destination and the last part of the
 path there may follow, after a tab or a comma each; export ignores these. Blank
-lines and those that begin with # are left out.
+lines and those that begin with # are left out. Who is there twice is taken once.
 
 Patterns (-include, -exclude) are those of doublestar: * and ? stay within a part
 of a path, ** is any number of parts, [ab] and {a,b} are choices. They are matched

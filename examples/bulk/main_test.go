@@ -103,7 +103,8 @@ func TestHelp(t *testing.T) {
 	}{
 		{[]string{"-h"}, []string{"bulk export", "bulk migrate", "Exit codes:"}},
 		{[]string{"help"}, []string{"bulk export"}},
-		{[]string{"export", "-h"}, []string{"Examples:", "Lists", "doublestar", "Files:", "Environment:", "Exit codes:", "-new-after", "-dry-run"}},
+		{[]string{"export", "-h"}, []string{"Examples:", "Lists", "doublestar", "Files:", "Environment:", "Exit codes:",
+			"-new-after", "-dry-run", "outcome_unknown"}},
 		{[]string{"migrate", "-h"}, []string{"Examples:", "Targets of migrate:", "Files:", "GITLAB_DEST_TOKEN", "  130  ", "-namespace"}},
 	} {
 		code, out := call(t.Context(), tt.args...)
@@ -246,7 +247,8 @@ func TestDryRun(t *testing.T) {
 		{name: "free", args: []string{"-group", "a"}, want: []string{"a new export; n/x/q is free"}},
 		{name: "taken", args: []string{"a/p", "a/z"}, code: cli.Failure, want: []string{"would fail: ", "n/p", "n/z is free"},
 			setup: func(s *scene) { s.to.AddProject(portertest.Project{Path: "n/p"}) }},
-		{name: "no namespace", args: []string{"-group", "a", "-namespace", "no"}, code: cli.Failure, want: []string{"would fail: ", "namespace no"}},
+		{name: "no namespace", args: []string{"-group", "a", "-namespace", "no"}, code: cli.Failure,
+			want: []string{"would fail: ", "namespace no"}},
 		{name: "noted", args: []string{"-group", "a"}, want: []string{"Note: ", "becomes owner's there (all)"}},
 		{name: "moved away", args: []string{"a/p"}, want: []string{"n/p is free"},
 			setup: func(s *scene) { s.to.AddProject(portertest.Project{Path: "n/old", FormerPaths: []string{"n/p"}}) }},

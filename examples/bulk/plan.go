@@ -86,7 +86,8 @@ type planner struct {
 
 // plan writes what would become of each project, and an estimate. It returns the
 // projects with the errors that were found on the way.
-func (w *planner) plan(ctx context.Context, projects []project, rate porter.Pacing, took map[string]time.Duration, out io.Writer) []project {
+func (w *planner) plan(ctx context.Context, projects []project, rate porter.Pacing, took map[string]time.Duration,
+	out io.Writer) []project {
 	projects = recallAll(w.past, projects)
 	e := newEstimate(projects, rate, w.to != nil, took)
 	var notes notes

@@ -270,7 +270,7 @@ func lost(imp *porter.Import) (texts []string) {
 			texts = append(texts, fmt.Sprintf("and %d more", len(imp.FailedRelations)-i))
 			break
 		}
-		texts = append(texts, strings.TrimSpace(fmt.Sprintf("%s, line %d: %s %s", r.RelationName, r.LineNumber, r.ExceptionClass, r.ExceptionMessage)))
+		texts = append(texts, cli.FailedRelation(r))
 	}
 	if imp.Error != "" {
 		texts = append(texts, imp.Error)

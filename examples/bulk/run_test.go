@@ -60,8 +60,8 @@ type scene struct {
 func newScene(t *testing.T, migrate bool) *scene {
 	t.Helper()
 	// An export that replaces another one has to be seen under way.
-	timing := portertest.Timing(portertest.Timings{Start: 10 * time.Millisecond, Assemble: 50 * time.Millisecond, Store: 300 * time.Millisecond,
-		Failure: 300 * time.Millisecond, Import: 10 * time.Millisecond})
+	timing := portertest.Timing(portertest.Timings{Start: 10 * time.Millisecond, Assemble: 50 * time.Millisecond,
+		Store: 300 * time.Millisecond, Failure: 300 * time.Millisecond, Import: 10 * time.Millisecond})
 	s := &scene{t: t, from: portertest.NewServer(portertest.NoLimits(), timing), to: portertest.NewServer(portertest.NoLimits(), timing),
 		dir: t.TempDir()}
 	t.Cleanup(s.from.Close)
@@ -218,7 +218,7 @@ func TestMigrateRun(t *testing.T) {
 	if got != "done, incomplete, done" || exitCode(view.ended) != cli.Incomplete || s.exports() != "1 1 1" {
 		t.Errorf("%s; exports %s", got, s.exports())
 	}
-	if lost := view.ended[1].Lost; len(lost) != 1 || lost[0] != "issues, line 12: ActiveRecord::RecordInvalid" {
+	if lost := view.ended[1].Lost; len(lost) != 1 || lost[0] != "issues, line 13: ActiveRecord::RecordInvalid" {
 		t.Errorf("lost %q", lost)
 	}
 	for _, p := range view.ended {

@@ -125,21 +125,19 @@ func (t *tally) event(p project, ev porter.Event) {
 		k.again = now.Add(ev.Delay)
 	case porter.EventProgress:
 		k.again = time.Time{}
-		k.transfer.event(p, ev, now)
+		k.transfer.event(ev, now)
 	}
 }
 
 // event takes the bytes of a transfer. A migration shows its upload once that
 // has begun, because the download is ahead of it.
-func (t *transfer) event(p project, ev porter.Event, now time.Time) {
-	upload := p.Target != p.Name && ev.Project == p.Target
+func (t *transfer) event(ev porter.Event, now time.Time) {
+	upload := ev.Op == porter.OpUpload
 	switch {
 	case t.since.IsZero() || upload && !t.upload:
 		*t = transfer{since: now, upload: upload, from: ev.Bytes, total: t.total}
 	case t.upload && !upload:
 		return
-	case p.Target == p.Name: // both are called the same
-		ev.Bytes = max(ev.Bytes, t.bytes)
 	}
 	t.bytes = ev.Bytes
 	if ev.Total > 0 {

@@ -106,32 +106,29 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// A migration shows its upload, once that has begun; where both ends call the
-// project the same, it never goes back.
+// A migration shows its upload, once that has begun.
 func TestTransferOfMigration(t *testing.T) {
 	t.Parallel()
-	progress := func(name string, n, total int64) porter.Event {
-		return porter.Event{Kind: porter.EventProgress, Project: name, Bytes: n, Total: total}
+	progress := func(op porter.Op, n, total int64) porter.Event {
+		return porter.Event{Kind: porter.EventProgress, Op: op, Bytes: n, Total: total}
 	}
+	down, up := porter.OpDownload, porter.OpUpload
 	for _, tt := range []struct {
-		name   string
 		events []porter.Event
 		want   int64
-		total  int64
 	}{
-		{"a/b", []porter.Event{progress("a/b", 5, 10)}, 5, 10},
-		{"a/b", []porter.Event{progress("a/b", 5, 10), progress("a/b", 2, 10)}, 2, 10},
-		{"a/b", []porter.Event{progress("a/b", 5, 10), progress("x/b", 1, -1), progress("a/b", 8, 10)}, 1, 10},
-		{"a/b", []porter.Event{progress("x/b", 5, 10), progress("x/b", 0, 10)}, 0, 10},
-		{"x/b", []porter.Event{progress("x/b", 5, 10), progress("x/b", 1, 10)}, 5, 10},
+		{[]porter.Event{progress(down, 5, 10)}, 5},
+		{[]porter.Event{progress(down, 5, 10), progress(down, 2, 10)}, 2},
+		{[]porter.Event{progress(down, 5, 10), progress(up, 1, -1), progress(down, 8, 10)}, 1},
+		{[]porter.Event{progress(up, 5, 10), progress(up, 0, 10)}, 0},
 	} {
-		p := project{Name: tt.name, Target: "x/b", Step: stepMoving}
+		p := project{Name: "a/b", Target: "x/b", Step: stepMoving}
 		tally := newTally(begin{Migrate: true, Projects: []project{p}})
 		for _, ev := range tt.events {
 			tally.event(p, ev)
 		}
-		if got := tally.transfers()[0].transfer; got.bytes != tt.want || got.total != tt.total {
-			t.Errorf("%v: %d of %d, want %d of %d", tt.events, got.bytes, got.total, tt.want, tt.total)
+		if got := tally.transfers()[0].transfer; got.bytes != tt.want || got.total != 10 {
+			t.Errorf("%v: %d of %d, want %d of 10", tt.events, got.bytes, got.total, tt.want)
 		}
 	}
 }
