@@ -51,7 +51,7 @@ func (n Count) plus(m Count) Count { return Count{n.N + m.N, n.Exact && m.Exact}
 //
 // GET /projects/:id/issues_statistics and the lists below /projects/:id, such as
 // https://docs.gitlab.com/api/labels/#list-all-project-labels
-func (c *Client) CountRelations(ctx context.Context, p ProjectRef, rs ...PortableRelation) (map[PortableRelation]Count, error) {
+func (c *Client) CountRelations(ctx context.Context, p ProjectRef, rs ...PortableRelation) (counts map[PortableRelation]Count, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("count relations: %w", err)
@@ -61,6 +61,8 @@ func (c *Client) CountRelations(ctx context.Context, p ProjectRef, rs ...Portabl
 			return nil, fmt.Errorf("count relations of %s: %w", p, err)
 		}
 	}
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
 	looks := c.lookAtCounts(ctx, id, p.String(), time.Time{}, func(k *counter) bool {
 		return len(rs) == 0 || slices.Contains(rs, k.relation)
 	})
@@ -68,7 +70,7 @@ func (c *Client) CountRelations(ctx context.Context, p ProjectRef, rs ...Portabl
 	if err := wait.Ended(ctx); err != nil {
 		return nil, fmt.Errorf("count relations of %s: %w", p, err)
 	}
-	counts := make(map[PortableRelation]Count)
+	counts = make(map[PortableRelation]Count)
 	for _, k := range counters {
 		switch l, asked := looks[k.relation]; {
 		case !asked, l.off:

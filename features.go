@@ -24,6 +24,7 @@ func (c *Client) lookAtFeatures(ctx context.Context, id, label string) (f featur
 		*features
 	}{features: &f}
 	err = c.getJSON(ctx, &request{url: c.projectURL(id), project: label, hints: listHints}, &v, func() bool { return v.ID > 0 })
+	learn(ctx, v.ID)
 	return f, err
 }
 

@@ -224,9 +224,6 @@ func (m *migration) move(ctx context.Context, id string, before *Export) (imp *I
 	if err := m.checkDestination(ctx, before.PathWithNamespace); err != nil {
 		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
 	}
-	if err := m.foresee(ctx); err != nil {
-		return nil, fmt.Errorf("import of %s: %w", m.dest.opts.label(), err)
-	}
 	ectx, o := m.from.begin(ctx, OpExport, before.ref(m.project), m.label)
 	defer o.end(&err)
 	if m.spoolDir != "" {
@@ -287,18 +284,24 @@ func (m *migration) foresee(ctx context.Context) error {
 	return k.Err()
 }
 
-// checkDestination looks whether the destination is free. If its path is not
-// known, or to be overwritten, it asks for any project, that of the source, as
-// a token that is not accepted is better found before the hours of exporting.
+// checkDestination looks whether the destination is free, and what else stands
+// in the way. If its path is not known, or to be overwritten, it asks for any
+// project, that of the source, as a token that is not accepted is better found
+// before the hours of exporting.
 func (m *migration) checkDestination(ctx context.Context, source ProjectPath) (err error) {
 	ctx, o := m.to.begin(ctx, OpLook, "", m.dest.opts.label())
 	defer o.end(&err)
-	if err := m.dest.look(ctx, false); err != nil || m.dest.target != "" {
+	if err := m.dest.look(ctx, false); err != nil {
 		return err
 	}
-	_, err = m.to.lookUp(ctx, source, true)
-	if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
-		return err
+	if m.dest.target == "" {
+		_, err := m.to.lookUp(ctx, source, true)
+		if outcomeOf(err).fault == authFault || errors.Is(err, ErrUnauthorized) {
+			return err
+		}
+		if err := wait.Ended(ctx); err != nil {
+			return err
+		}
 	}
-	return wait.Ended(ctx)
+	return m.foresee(ctx)
 }

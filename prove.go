@@ -60,7 +60,7 @@ func countable(info *ArchiveInfo) bool { return info != nil && info.Tree == Tree
 //
 // A relation of which less is in the archive than there was before is counted
 // once more: what has been deleted meanwhile was not lost.
-func (p *prover) compare(ctx context.Context, info *ArchiveInfo) error {
+func (p *prover) compare(ctx context.Context, info *ArchiveInfo) (err error) {
 	if p == nil || p.done {
 		return nil
 	}
@@ -72,6 +72,8 @@ func (p *prover) compare(ctx context.Context, info *ArchiveInfo) error {
 		p.done = true
 		return nil
 	}
+	ctx, o := p.c.begin(ctx, OpLook, p.id, p.label)
+	defer o.end(&err)
 	looks, cancel := limit(ctx, p.c)
 	defer cancel()
 	now := p.c.lookAtCounts(looks, p.id, p.label, p.began, func(k *counter) bool {
@@ -204,9 +206,15 @@ func (x *importProver) wantArchive(info *ArchiveInfo) {
 
 // wantSource has what is in the source now compared, which may have changed.
 func (x *importProver) wantSource(ctx context.Context, s *prover) {
+	var err error
+	ctx, o := s.c.begin(ctx, OpLook, s.id, s.label)
+	defer o.end(&err)
+	looks, cancel := limit(ctx, s.c)
+	defer cancel()
 	x.want = make(map[PortableRelation]Count)
-	now := s.c.lookAtCounts(ctx, s.id, s.label, time.Time{}, func(*counter) bool { return true })
-	s.c.findDisabled(ctx, s.id, s.label, now, false)
+	now := s.c.lookAtCounts(looks, s.id, s.label, time.Time{}, func(*counter) bool { return true })
+	s.c.findDisabled(looks, s.id, s.label, now, false)
+	err = wait.Ended(ctx)
 	for r, l := range now {
 		switch {
 		case l.off:
@@ -219,7 +227,9 @@ func (x *importProver) wantSource(ctx context.Context, s *prover) {
 }
 
 // run compares, and looks once more at what is missing.
-func (x *importProver) run(ctx context.Context) error {
+func (x *importProver) run(ctx context.Context) (err error) {
+	ctx, o := x.c.begin(ctx, OpLook, x.id, x.label)
+	defer o.end(&err)
 	looks, cancel := context.WithTimeout(ctx, x.c.cfg.polling.Patience+settleTime)
 	defer cancel()
 	have := x.look(looks, func(k *counter) bool { return x.want[k.relation].N > 0 })
@@ -230,7 +240,7 @@ func (x *importProver) run(ctx context.Context) error {
 		return looked && l.err == nil && !l.off && l.count.N < x.want[k.relation].N
 	}
 	if slices.ContainsFunc(counters, missing) || refs.missing() > 0 {
-		if wait.Sleep(looks, settleTime) == nil {
+		if x.c.pause(looks, Event{Kind: EventPaced, Project: x.label, Delay: settleTime}) == nil {
 			for r, l := range x.look(looks, missing) {
 				have[r] = l
 			}

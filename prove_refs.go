@@ -51,12 +51,19 @@ func (x *importProver) beginRefs(ctx context.Context) *refProof {
 	}
 	if r.want, r.sure = x.source.refs, true; r.want == nil {
 		r.sure = false
-		var err error
-		if r.want, err = x.source.c.refsOf(ctx, x.source.id, x.source.label); err != nil {
-			r.failed(ctx, x.source.c, x.source.id, x.source.label, err)
-		}
+		r.readSource(ctx, x.source)
 	}
 	return r
+}
+
+// readSource reads what there has to be from the source as it is now.
+func (r *refProof) readSource(ctx context.Context, s *prover) {
+	ctx, o := s.c.begin(ctx, OpLook, s.id, s.label)
+	defer o.end(&r.err)
+	var err error
+	if r.want, err = s.c.refsOf(ctx, s.id, s.label); err != nil {
+		r.failed(ctx, s.c, s.id, s.label, err)
+	}
 }
 
 // findRefs looks which of the refs are there.
@@ -75,25 +82,32 @@ func (x *importProver) endRefs(ctx context.Context, r *refProof) {
 		return
 	}
 	if r.err == nil && r.missing() > 0 {
-		loss := Loss{Relation: PortableRepository, In: r.in, Want: Count{Exact: true}, Have: Count{Exact: true}}
-		r.err = x.source.c.eachRef(ctx, x.source.id, x.source.label, func(ref gitRef) error {
-			i := r.want.index(ref)
-			switch {
-			case i < 0: // it is new, or has changed
-				return nil
-			case r.want.found[i]:
-				loss.Have.N++
-			case len(loss.Refs) < maxRefNames:
-				loss.Refs = append(loss.Refs, ref.String())
-			}
-			loss.Want.N++
-			return nil
-		})
-		if r.sure && r.err == nil && loss.Have.N < loss.Want.N {
-			r.losses = append(r.losses, loss)
-		}
+		r.name(ctx, x.source)
 	}
 	if r.err != nil || !r.sure && r.missing() > 0 {
 		x.unclear[PortableRepository] = true
+	}
+}
+
+// name reads the source again for the names of what is missing.
+func (r *refProof) name(ctx context.Context, s *prover) {
+	ctx, o := s.c.begin(ctx, OpLook, s.id, s.label)
+	defer o.end(&r.err)
+	loss := Loss{Relation: PortableRepository, In: r.in, Want: Count{Exact: true}, Have: Count{Exact: true}}
+	r.err = s.c.eachRef(ctx, s.id, s.label, func(ref gitRef) error {
+		i := r.want.index(ref)
+		switch {
+		case i < 0: // it is new, or has changed
+			return nil
+		case r.want.found[i]:
+			loss.Have.N++
+		case len(loss.Refs) < maxRefNames:
+			loss.Refs = append(loss.Refs, ref.String())
+		}
+		loss.Want.N++
+		return nil
+	})
+	if r.sure && r.err == nil && loss.Have.N < loss.Want.N {
+		r.losses = append(r.losses, loss)
 	}
 }

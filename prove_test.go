@@ -20,7 +20,7 @@ import (
 )
 
 // proveBubble runs f with a source of that project and a destination with the
-// group new, and a client of each.
+// group new, and a client of each, whose operations it checks.
 func proveBubble(t *testing.T, p portertest.Project, f func(t *testing.T, src, dst *portertest.Server, from, to *porter.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +30,10 @@ func proveBubble(t *testing.T, p portertest.Project, f func(t *testing.T, src, d
 		defer dst.Close()
 		src.AddProject(p)
 		dst.AddGroup("new")
-		f(t, src, dst, connectAs(t, src, portertest.Token), connectAs(t, dst, portertest.Token))
+		var log eventLog
+		told := porter.WithObserver(log.observe)
+		f(t, src, dst, connectAs(t, src, portertest.Token, told), connectAs(t, dst, portertest.Token, told))
+		checkOperations(t, log.events)
 	})
 }
 
@@ -489,7 +492,7 @@ func TestProveImport(t *testing.T) {
 // Counts of what was just imported may be late.
 func TestProveSettles(t *testing.T) {
 	t.Parallel()
-	proveBubble(t, fullProject(), func(t *testing.T, src, dst *portertest.Server, from, to *porter.Client) {
+	proveBubble(t, fullProject(), func(t *testing.T, src, dst *portertest.Server, from, _ *porter.Client) {
 		late := func(path, body string) {
 			h := http.Header{"Content-Type": {"application/json"}, "X-Total": {"0"}, "X-Next-Page": {""}}
 			dst.Inject(portertest.Fault{
@@ -499,9 +502,18 @@ func TestProveSettles(t *testing.T) {
 		}
 		late("/labels", "[]")
 		late("/branches", "[]")
+		var waited time.Duration
+		to := connectAs(t, dst, portertest.Token, porter.WithObserver(func(ev porter.Event) {
+			if ev.Kind == porter.EventPaced && ev.Op == porter.OpLook {
+				waited = max(waited, ev.Delay)
+			}
+		}))
 		got, err := porter.Migrate(t.Context(), from, migrateApp, to, porter.MigrateOptions{Import: intoNew, SpoolDir: t.TempDir(), Prove: true})
 		if err != nil || !cmp.Equal(got.Proof, porter.Proof{}) {
 			t.Errorf("%+v, %v", got, err)
+		}
+		if waited != 35*time.Second {
+			t.Errorf("told to wait %v", waited)
 		}
 	})
 }
