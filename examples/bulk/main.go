@@ -201,11 +201,10 @@ func (o *options) flags() *flag.FlagSet {
 	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.include))
 	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.exclude))
 	fs.StringVar(&in.archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
-	fs.IntVar(&o.transfers, "transfers", 4, "downloads and uploads at a `time`; 0 for any number")
+	fs.IntVar(&o.transfers, "transfers", 4, "`number` of downloads and uploads at a time; 0 for any")
 	fs.Func("rate", "`limits` per minute that differ from GitLab's own, such as exports=60,imports=none; also\n"+
-		"downloads (of one project) and polls (of all waits together)", func(s string) (err error) {
-		o.rate, err = parseRate(s)
-		return err
+		"downloads (of one project) and polls (of all waits together); may be repeated", func(s string) error {
+		return parseRate(s, &o.rate)
 	})
 	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
 	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")

@@ -75,6 +75,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"export", "-url", none, "-max-age", "-1s", "a/b"}, "-max-age must not be negative"},
 		{[]string{"export", "-url", none, "-rate", "exports=0", "a/b"}, "give a number per minute, or none"},
 		{[]string{"export", "-url", none, "-list", "no-such-file"}, "-list: open no-such-file"},
+		{[]string{"export", "-url", none, "a/b", "-dir", "x"}, "-dir is behind a project; flags come first"},
 		{[]string{"export", "-url", none, "widget"}, "has no namespace"},
 		{[]string{"export", "-url", none, "-group", "https://x/y"}, "-group: namespace"},
 		{[]string{"export", "-url", none, "-archived", "skip", "a/b"}, "-archived is for -group"},
@@ -104,7 +105,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"-h"}, []string{"bulk export", "bulk migrate", "Exit codes:"}},
 		{[]string{"help"}, []string{"bulk export"}},
 		{[]string{"export", "-h"}, []string{"Examples:", "Lists", "doublestar", "Files:", "Environment:", "Exit codes:",
-			"-new-after", "-dry-run", "outcome_unknown"}},
+			"-new-after", "-dry-run", "outcome_unknown", "-transfers number"}},
 		{[]string{"migrate", "-h"}, []string{"Examples:", "Targets of migrate:", "Files:", "GITLAB_DEST_TOKEN", "  130  ", "-namespace"}},
 	} {
 		code, out := call(t.Context(), tt.args...)
