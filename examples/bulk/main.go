@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -296,9 +297,15 @@ func bulk(ctx context.Context, o options) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(o.stderr, "Interrupted. GitLab goes on with what it has begun; run the same command again to take it up.")
 		return cli.Interrupted
+	case wctx.Err() != nil && slices.ContainsFunc(projects, left):
+		fmt.Fprintf(o.stderr, "Stopped: %v. GitLab goes on with what it has begun; run the same command again to take it up.\n",
+			context.Cause(wctx))
 	}
 	return exitCode(projects)
 }
+
+// left says whether a run was cut off before it came to a project's end.
+func left(p project) bool { return p.Step == stepWaiting || p.Step == stepInterrupted }
 
 // people is where text for people goes.
 func (o *options) people() io.Writer {
@@ -370,8 +377,8 @@ func (o *options) plan(ctx, wctx context.Context, from, to *instance, projects [
 	}
 	p := planner{from: from, to: to, past: past, maxAge: o.maxAge}
 	planned := p.plan(wctx, projects, o.rate, took, o.stdout)
-	if ctx.Err() != nil {
-		return cli.Interrupted
+	if wctx.Err() != nil {
+		return o.fail(ctx, fmt.Errorf("dry run: %w: %w", context.Cause(wctx), wctx.Err()))
 	}
 	for i := range planned {
 		if planned[i].Step == stepWaiting {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -201,8 +202,32 @@ func TestTimeout(t *testing.T) {
 	s := newScene(t, false)
 	s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
 	code, out := call(t.Context(), s.flags("-timeout", "200ms", "a/p")...)
-	if code != cli.Again {
+	if code != cli.Again || !strings.Contains(out, "Stopped: -timeout of 200ms is over. GitLab goes on") {
 		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// Nothing is said of a project that a dry run did not come to.
+func TestDryRunCutOff(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, false)
+	slow := s.from.Inject(portertest.Fault{Path: "/export", Times: -1, Do: portertest.Delay(time.Second)})
+	code, out := call(t.Context(), s.flags("-dry-run", "-timeout", "200ms", "a/p")...)
+	if code != cli.Again || out != "error: dry run: -timeout of 200ms is over: context deadline exceeded\n" {
+		t.Errorf("-timeout: exit code %d\n%s", code, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow.Remove()
+	s.from.Inject(portertest.Fault{Do: portertest.Delay(time.Second), Times: -1, Match: func(r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/export") {
+			cancel()
+		}
+		return ctx.Err() != nil
+	}})
+	code, out = call(ctx, s.flags("-dry-run", "a/p")...)
+	if code != cli.Interrupted || !strings.HasPrefix(out, "Interrupted: dry run: ") {
+		t.Errorf("interrupted: exit code %d\n%s", code, out)
 	}
 }
 
