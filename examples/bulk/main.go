@@ -277,7 +277,10 @@ func bulk(ctx context.Context, o options) int {
 	if err != nil {
 		return o.fail(ctx, err)
 	}
-	h := o.header(wctx, from, to)
+	h, err := o.header(wctx, from, to)
+	if err != nil {
+		return o.fail(ctx, err)
+	}
 	if o.dryRun {
 		return o.plan(ctx, wctx, from, to, projects, h)
 	}
@@ -297,6 +300,8 @@ func bulk(ctx context.Context, o options) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(o.stderr, "Interrupted. GitLab goes on with what it has begun; run the same command again to take it up.")
 		return cli.Interrupted
+	case w.tokenErr != nil:
+		fmt.Fprintf(o.stderr, "error: nothing more was begun: %v. Run the same command again with another token.\n", w.tokenErr)
 	case wctx.Err() != nil && slices.ContainsFunc(projects, left):
 		fmt.Fprintf(o.stderr, "Stopped: %v. GitLab goes on with what it has begun; run the same command again to take it up.\n",
 			context.Cause(wctx))
@@ -318,19 +323,24 @@ func (o *options) people() io.Writer {
 // newView shows the run in the ways that were asked for.
 func (o *options) newView() view {
 	var all views
-	f, isFile := o.stdout.(*os.File)
+	if o.metrics != "" {
+		all = append(all, newMetrics(o.metrics)) // it may complain above the screen
+	}
 	switch {
 	case o.json:
 		all = append(all, newJSON(o.stdout))
-	case isFile && term.IsTerminal(int(f.Fd())):
-		all = append(all, newScreen(f))
+	case isScreen(o.stdout):
+		all = append(all, newScreen(o.stdout.(*os.File)))
 	default:
 		all = append(all, newLines(o.stdout))
 	}
-	if o.metrics != "" {
-		all = append(all, newMetrics(o.metrics))
-	}
 	return all
+}
+
+// isScreen reports whether w is a terminal that can erase what is on it.
+func isScreen(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
 func (o *options) connect() (from, to *instance, err error) {
@@ -360,13 +370,14 @@ func (o *options) projects(ctx context.Context, from *instance) ([]project, erro
 	return exports(all, o.dir)
 }
 
-// header is that of this run's journal.
-func (o *options) header(ctx context.Context, from, to *instance) header {
-	h := header{Version: journalVersion, Command: "export", Source: from.BaseURL(), SourceUser: from.user(ctx), Begun: time.Now().UTC()}
-	if to != nil {
-		h.Command, h.Destination, h.DestinationUser = "migrate", to.BaseURL(), to.user(ctx)
+// header is that of this run's journal. It fails if a token is not taken.
+func (o *options) header(ctx context.Context, from, to *instance) (h header, err error) {
+	h = header{Version: journalVersion, Command: "export", Source: from.BaseURL(), Begun: time.Now().UTC()}
+	if h.SourceUser, err = from.user(ctx); err == nil && to != nil {
+		h.Command, h.Destination = "migrate", to.BaseURL()
+		h.DestinationUser, err = to.user(ctx)
 	}
-	return h
+	return h, err
 }
 
 // plan does the dry run.
