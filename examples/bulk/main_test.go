@@ -197,6 +197,22 @@ func TestInterruptedProcess(t *testing.T) {
 	}
 }
 
+// A terminal that can't erase, such as that of an editor, is shown lines.
+func TestDumbTerminal(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer terminal.Close()
+	t.Setenv("TERM", "xterm")
+	if !isScreen(terminal) {
+		t.Skip("this system takes it for no terminal")
+	}
+	if t.Setenv("TERM", "dumb"); isScreen(terminal) {
+		t.Error("it is drawn on")
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, false)
