@@ -341,17 +341,23 @@ func (w *work) observer(i int, job, transfer step) func(porter.Event) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.view.event(w.projects[i], ev)
+		if p := w.projects[i]; !p.Step.ended() {
+			w.view.event(p, ev)
+		}
 	}
 }
 
 // update changes a project, and shows it if it comes to another step. Its work
-// has begun once GitLab works on it.
+// has begun once GitLab works on it. What has ended stays: an upload that hangs
+// is left behind, and may yet tell something.
 func (w *work) update(i int, change func(*project)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := &w.projects[i]
 	before := p.Step
+	if before.ended() {
+		return
+	}
 	change(p)
 	if p.Step == before {
 		return
@@ -374,7 +380,7 @@ func (w *work) write(r record) error {
 // end notes how the work on a project has ended.
 func (w *work) end(ctx context.Context, i int, out outcome) {
 	w.mu.Lock()
-	p := w.projects[i] // nobody else changes it any more
+	p := w.projects[i]
 	w.mu.Unlock()
 	p.ID, p.Bytes, p.Err = cmp.Or(out.id, p.ID), cmp.Or(out.bytes, p.Bytes), out.err
 	broken := w.journal.failure()

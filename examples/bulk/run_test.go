@@ -390,6 +390,20 @@ func TestBrokenJournal(t *testing.T) {
 	}
 }
 
+// An upload that was left behind changes nothing any more.
+func TestLateEvents(t *testing.T) {
+	t.Parallel()
+	view := &recorder{t: t}
+	w := work{view: view, projects: []project{{Name: "a/p", Target: "n/p", Step: stepInterrupted}}}
+	w.update(0, func(p *project) { p.Step = stepMoving })
+	for _, kind := range []porter.EventKind{porter.EventProgress, porter.EventStatus, porter.EventRetry} {
+		w.observer(0, stepImporting, stepMoving)(porter.Event{Kind: kind})
+	}
+	if got := w.projects[0].Step; got != stepInterrupted || len(view.changes) > 0 || view.events > 0 {
+		t.Errorf("%s, %q, %d events", got, view.changes, view.events)
+	}
+}
+
 // looks counts what the source was asked for about exports.
 func (s *scene) looks() (n int) {
 	for _, r := range s.from.Requests() {
