@@ -20,8 +20,9 @@ import (
 )
 
 const help = `Bulk exports many GitLab projects to files, or migrates them to another
-instance. A project that fails does not stop the others. All are under way at
-once: the work stays within GitLab's rate limits by itself.
+instance. A project that fails does not stop the others; once GitLab does not take
+a token any more, no other is begun. All are under way at once: the work stays
+within GitLab's rate limits by itself.
 
   bulk                                   a demonstration with simulated instances
   bulk export  [flags] [PROJECT...]      to files: group/app to group/app.tar.gz
