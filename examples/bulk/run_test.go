@@ -495,8 +495,8 @@ func TestWrongToken(t *testing.T) {
 		var out bytes.Buffer
 		s.o.stdout, s.o.stderr = &out, &out
 		code := bulk(t.Context(), s.o)
-		if code != cli.Failure || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "The token is wrong, expired or revoked") ||
-			len(files(t, s.dir)) > 0 {
+		if code != cli.Failure || strings.Count(out.String(), "\n") != 2 ||
+			!strings.Contains(out.String(), "The token is wrong, expired or revoked") || len(files(t, s.dir)) > 0 {
 			t.Errorf("migrate %v: exit code %d, files %q\n%s", migrate, code, files(t, s.dir), &out)
 		}
 	}
