@@ -193,18 +193,13 @@ func (w *work) export(ctx context.Context, i int, p project, ref porter.ProjectR
 	if err != nil {
 		return outcome{err: err}
 	}
-	exp, err := client.ExportToFile(ctx, ref, p.File, &opts)
-	if exp != nil {
-		out.id = exp.ID
+	dl, err := client.ExportToFile(ctx, ref, p.File, &opts)
+	if dl != nil {
+		out.id = dl.Project.ID
 	}
 	if err == nil {
+		out.bytes = dl.Bytes
 		err = syncFile(p.File)
-	}
-	if err == nil {
-		var fi fs.FileInfo
-		if fi, err = os.Stat(p.File); err == nil {
-			out.bytes = fi.Size()
-		}
 	}
 	out.err = err
 	return out
