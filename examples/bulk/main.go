@@ -211,7 +211,8 @@ func (o *options) flags() *flag.FlagSet {
 	})
 	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
 	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")
-	fs.BoolVar(&o.prove, "prove", false, "count afterwards what is in each project, in its archive and in\nthe new project, and tell what was lost")
+	fs.BoolVar(&o.prove, "prove", false,
+		"count afterwards what is in each project, in its archive and in\nthe new project, and tell what was lost")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "only say what would happen, and how long the limits make it at least")
 	fs.BoolVar(&o.json, "json", false, "write a JSON object per line to standard output, and text for people to standard error")
 	fs.StringVar(&o.metrics, "metrics", "", "`file` for metrics in Prometheus' text format")
