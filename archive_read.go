@@ -30,6 +30,7 @@ type wrapping struct {
 	more    bool  // data follow the tar file
 	members int   // of the gzip file
 	padded  bool  // zeros follow the gzip data
+	failed  bool  // the reader itself has, which says nothing of the archive
 }
 
 // readArchive reads an archive to its end, and tells v what is in it. That the
@@ -43,6 +44,7 @@ func readArchive(r io.Reader, maxUnpacked int64, v visitor) (wrapping, error) {
 	case errors.As(tarErr, &stop):
 		return w, stop.err
 	case src.err != nil:
+		w.failed = true
 		return w, src.err
 	case errors.Is(err, ErrArchiveDamaged):
 		// What is buffered has not been looked at.

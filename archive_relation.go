@@ -10,22 +10,41 @@ import (
 // cuts, and then cannot parse.
 const maxDocument = 50 << 20
 
+// maxLineFaults is how many lines are told of that are not what they should be.
+const maxLineFaults = 16
+
 // A relationCheck reads a file of a relation: one JSON document a line.
 type relationCheck struct {
 	scan    jsonScanner
-	line    int64 // counted from 0, as GitLab does
-	length  int64 // of the line so far
+	length  int64  // of the line so far
+	bad     string // what is wrong with it
+	line    int    // counted from 0, as GitLab does
+	bytes   int64
 	longest int64
 	records int64
-	problem string // with the first line that has one
-	people  *memberCount
+	faults  []lineFault
+	more    int          // lines with a fault that are not told
+	members *memberSink  // of project_members
+	items   *recordsSink // of other relations, if somebody asks
 }
 
-func newRelationCheck(members bool) *relationCheck {
+// A lineFault is what is wrong with a line.
+type lineFault struct {
+	line int
+	what string
+}
+
+// newRelationCheck returns what reads the members, or another relation. Who is
+// in it is counted in census, unless that is nil.
+func newRelationCheck(members bool, census *census) *relationCheck {
 	r := new(relationCheck)
-	if members {
-		r.people = new(memberCount)
-		r.scan.sink = r.people
+	switch {
+	case members:
+		r.members = &memberSink{census: census}
+		r.scan.sink = r.members
+	case census != nil:
+		r.items = &recordsSink{census: census}
+		r.scan.sink = r.items
 	}
 	r.scan.reset()
 	return r
@@ -39,8 +58,8 @@ func (r *relationCheck) write(p []byte) {
 			piece = p[:i]
 		}
 		r.length += int64(len(piece))
-		if r.problem == "" && r.length <= maxDocument {
-			r.blame(r.scan.write(piece))
+		if r.bad == "" && r.length <= maxDocument {
+			r.bad = r.scan.write(piece)
 		}
 		if i < 0 {
 			return
@@ -55,71 +74,44 @@ func (r *relationCheck) end() string {
 	if r.length > 0 {
 		r.endLine()
 	}
-	return r.problem
+	if len(r.faults) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("line %d (counted from 0) is %s", r.faults[0].line, r.faults[0].what)
 }
 
 func (r *relationCheck) endLine() {
-	if r.length > maxDocument {
-		r.blame(fmt.Sprintf("%d bytes long, and GitLab takes no more than %d", r.length, maxDocument))
+	problem := endRecord(&r.scan, r.length, r.bad)
+	switch {
+	case problem == "":
+	case len(r.faults) < maxLineFaults:
+		r.faults = append(r.faults, lineFault{r.line, problem})
+	default:
+		r.more++
 	}
-	r.longest = max(r.longest, r.length)
-	if r.problem == "" {
-		r.blame(r.scan.end())
-	}
-	if r.problem == "" && r.scan.first != 'n' {
+	if problem == "" && r.scan.first != 'n' {
 		r.records++
 	}
+	if r.members != nil {
+		r.members.endLine(problem == "")
+	}
+	r.bytes += r.length
+	r.longest = max(r.longest, r.length)
 	r.line++
-	r.length = 0
+	r.length, r.bad = 0, ""
 	r.scan.reset()
-	if r.people != nil {
-		r.people.endLine()
-	}
 }
 
-func (r *relationCheck) blame(problem string) {
-	if problem != "" && r.problem == "" {
-		r.problem = fmt.Sprintf("line %d (counted from 0) is %s", r.line, problem)
-	}
-}
-
-// A memberCount counts the users in project_members. GitLab maps one by the
-// public address, or, in archives of old, the primary one.
-type memberCount struct {
-	users      int
-	unmappable int
-	inUser     bool
-	isEmail    bool
-	user       bool // this line's
-	email      bool
-}
-
-func (m *memberCount) key(depth int, text []byte) {
-	switch depth {
-	case 1:
-		m.inUser = string(text) == "user"
-	case 2:
-		m.isEmail = string(text) == "public_email" || string(text) == "email"
-	}
-}
-
-func (m *memberCount) value(depth int, first byte, text []byte) {
+// endRecord ends a record of so many bytes, with its newline. It returns what
+// is wrong with it, or "".
+func endRecord(scan *jsonScanner, length int64, problem string) string {
 	switch {
-	case depth == 1 && m.inUser:
-		m.user = first == '{'
-	case depth == 2 && m.inUser && m.isEmail && first == '"' && len(text) > 0:
-		m.email = true
+	case length > maxDocument:
+		return fmt.Sprintf("%d bytes long, and GitLab takes no more than %d", length, maxDocument)
+	case problem != "":
+		return problem
 	}
-}
-
-func (m *memberCount) endLine() {
-	if m.user {
-		m.users++
-		if !m.email {
-			m.unmappable++
-		}
-	}
-	*m = memberCount{users: m.users, unmappable: m.unmappable}
+	return scan.end()
 }
 
 // A documentCheck reads a file that is one JSON document, of which GitLab

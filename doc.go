@@ -73,6 +73,11 @@
 // one, so that it never becomes a project. [Client.StartRelationImport] does so
 // too: GitLab itself finishes the import of a relation whatever it could read.
 //
+// # Into the archive
+//
+// [InspectArchive] tells what is in an archive, sound or not: how much of which
+// relation, who is in it and how often, and all that is wrong.
+//
 // # Credentials
 //
 // An [Auth] is asked only for requests to the instance's own origin: scheme,

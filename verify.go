@@ -54,18 +54,18 @@ func verifyBy(r io.Reader, by importRules) (*ArchiveInfo, error) {
 		return nil, errors.New("reader is nil")
 	}
 	c := newContents()
-	if err := c.read(r, maxUnpacked); err != nil {
+	if _, err := c.read(r, maxUnpacked); err != nil {
 		return nil, err
 	}
 	info := c.finish()
-	if err := by(c); err != nil {
-		return nil, err
+	if all := by(c); len(all) > 0 {
+		return nil, all[0].asError()
 	}
 	return info, nil
 }
 
-// read reads an archive to its end.
-func (c *contents) read(r io.Reader, maxUnpacked int64) error {
+// read reads an archive to its end. An error that is r's own is foreign.
+func (c *contents) read(r io.Reader, maxUnpacked int64) (foreign bool, err error) {
 	w, err := readArchive(r, maxUnpacked, c)
 	c.info.Bytes = w.bytes
 	if w.more {
@@ -77,5 +77,5 @@ func (c *contents) read(r io.Reader, maxUnpacked int64) error {
 	if w.padded {
 		c.odd.note("zeros after the gzip data", "")
 	}
-	return err
+	return w.failed, err
 }
