@@ -102,7 +102,7 @@ func (c *contents) endFile(name string, check fileCheck) {
 
 // directory notes a directory, which may stand where GitLab reads a file.
 func (c *contents) directory(name string) {
-	c.tree = c.tree || name == "tree" || strings.HasPrefix(name, "tree/")
+	c.tree = c.tree || isIn(name, "tree")
 	if c.checkFor(name) != nil && !isOneOfMany(name) {
 		c.files[name] = &foundFile{problem: "is a directory"}
 	}
@@ -178,6 +178,9 @@ func relationOf(name string) (PortableRelation, bool) {
 
 // file is the file of an archive that holds the records of a relation.
 func (r PortableRelation) file() string { return "tree/project/" + string(r) + ".ndjson" }
+
+// isIn reports whether a name is that of a folder, or of something in it.
+func isIn(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
 func partOf(name string) ArchivePart {
 	top, _, inside := strings.Cut(name, "/")

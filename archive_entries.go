@@ -40,63 +40,104 @@ func (f *checkedFile) end() error {
 // unpackedName is the name that an entry is unpacked to.
 func unpackedName(h *tar.Header) string { return strings.TrimPrefix(path.Clean("/"+h.Name), "/") }
 
-// take sorts an entry by its kind, as GNU tar and GitLab's importer do. It
-// returns the name that it is unpacked to and what reads it, if it is a file.
-func (c *contents) take(h *tar.Header) (name string, check fileCheck) {
-	name = unpackedName(h)
+// An entryKind is what an entry is to GNU tar and GitLab's importer.
+type entryKind uint8
+
+const (
+	fileEntry entryKind = iota
+	directoryEntry
+	symlinkEntry
+	pipeEntry
+	globalEntry // a header for all entries after it
+	labelEntry
+	namelessEntry
+	outsideEntry
+	hardLinkEntry
+	deviceEntry
+	continuedEntry
+)
+
+// refusedEntries are the kinds that GitLab refuses, and why.
+var refusedEntries = map[entryKind]string{
+	namelessEntry:  "has no name",
+	outsideEntry:   "leads out of the archive: its name holds ..",
+	hardLinkEntry:  "is a hard link, which GitLab refuses",
+	deviceEntry:    "is a device, which GitLab cannot make",
+	continuedEntry: "is the rest of a file in another tar file",
+}
+
+func kindOf(h *tar.Header) entryKind {
 	switch {
 	case h.Typeflag == tar.TypeXGlobalHeader:
-		c.takeGlobal(h)
-		return name, nil
+		return globalEntry
 	case h.Typeflag == 'V':
-		c.odd.note("volume label", h.Name)
-		return name, nil
+		return labelEntry
 	case h.Name == "":
-		c.refuse(h.Name, "has no name")
-		return name, nil
+		return namelessEntry
 	case strings.Contains("/"+h.Name+"/", "/../"):
-		c.refuse(h.Name, "leads out of the archive: its name holds ..")
-		return name, nil
+		return outsideEntry
 	}
 	switch h.Typeflag {
 	case tar.TypeLink:
-		c.refuse(h.Name, "is a hard link, which GitLab refuses")
-		return name, nil
+		return hardLinkEntry
 	case tar.TypeChar, tar.TypeBlock:
-		c.refuse(h.Name, "is a device, which GitLab cannot make")
-		return name, nil
+		return deviceEntry
 	case 'M':
-		c.refuse(h.Name, "is the rest of a file in another tar file")
+		return continuedEntry
+	case tar.TypeSymlink:
+		return symlinkEntry
+	case tar.TypeFifo:
+		return pipeEntry
+	case tar.TypeDir, 'D':
+		return directoryEntry
+	}
+	if strings.HasSuffix(h.Name, "/") { // as old tars write directories
+		return directoryEntry
+	}
+	return fileEntry
+}
+
+// take sorts an entry by its kind. It returns the name that it is unpacked to
+// and what reads it, if it is a file.
+func (c *contents) take(h *tar.Header) (name string, check fileCheck) {
+	name = unpackedName(h)
+	kind := kindOf(h)
+	if rule := refusedEntries[kind]; rule != "" {
+		c.refuse(h.Name, rule)
 		return name, nil
 	}
-	if path.IsAbs(h.Name) {
+	if path.IsAbs(h.Name) && kind != globalEntry && kind != labelEntry {
 		c.odd.note("absolute name", h.Name)
 	}
-	switch h.Typeflag {
-	case tar.TypeSymlink:
+	switch kind {
+	case globalEntry:
+		c.takeGlobal(h)
+	case labelEntry:
+		c.odd.note("volume label", h.Name)
+	case symlinkEntry:
 		c.odd.note("symbolic link, which GitLab leaves out", h.Name)
 		c.removed(name)
-		return name, nil
-	case tar.TypeFifo:
+	case pipeEntry:
 		c.odd.note("named pipe, which GitLab leaves out", h.Name)
 		c.removed(name)
-		return name, nil
-	case tar.TypeDir:
+	case directoryEntry:
+		if h.Typeflag == 'D' {
+			c.odd.note("directory of an incremental backup", h.Name)
+		}
 		c.directory(name)
-		return name, nil
-	case 'D':
-		c.odd.note("directory of an incremental backup", h.Name)
-		c.directory(name)
-		return name, nil
+	default:
+		c.noteType(h)
+		check = c.file(name, h.Size)
+	}
+	return name, check
+}
+
+func (c *contents) noteType(h *tar.Header) {
+	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 	default:
 		c.odd.note(fmt.Sprintf("entry of type %q, unpacked as a file", h.Typeflag), h.Name)
 	}
-	if strings.HasSuffix(h.Name, "/") { // as old tars write directories
-		c.directory(name)
-		return name, nil
-	}
-	return name, c.file(name, h.Size)
 }
 
 // takeGlobal looks at what a global header says of all entries after it.

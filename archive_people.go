@@ -107,8 +107,8 @@ func (r *recordsSink) key(depth int, text []byte) {
 	r.isUser = isUserKey(text)
 }
 
-func (r *recordsSink) value(depth int, _ byte, text []byte) {
-	if !r.isIID && !r.isUser || depth != r.depth {
+func (r *recordsSink) value(depth int, first byte, text []byte) {
+	if !r.isIID && !r.isUser || depth != r.depth || first == '"' {
 		return
 	}
 	if n := number(text); n > 0 && r.isIID {

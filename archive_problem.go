@@ -25,6 +25,8 @@ func (p ArchiveProblem) String() string {
 	return plainName(p.Entry) + ": " + text
 }
 
+func unimportable(why string) error { return fmt.Errorf("%w: %s", ErrUnimportable, why) }
+
 // plainName is a name from an archive as it is, if that can be printed.
 func plainName(s string) string {
 	odd := func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }

@@ -76,7 +76,8 @@
 // # Into the archive
 //
 // [InspectArchive] tells what is in an archive, sound or not: how much of which
-// relation, who is in it and how often, and all that is wrong.
+// relation, who is in it and how often, and all that is wrong. [Items] yields
+// records one by one, and [ExtractArchive] writes a repository as a git bundle.
 //
 // # Credentials
 //
