@@ -101,11 +101,13 @@ func TestInspectArchiveReal(t *testing.T) {
 // crowd are the entries of an archive with members and references to them.
 func crowd(more ...tar.Header) []tar.Header {
 	return append(append(exportHeaders(),
-		fileNamed("./tree/project/issues.ndjson", `{"iid":7,"title":"a","author_id":1,"notes":[{"author_id":2,"note":"\"author_id\":9"},{"author_id":1}]}
+		fileNamed("./tree/project/issues.ndjson", `{"iid":7,"title":"a","author_id":1,"notes":`+
+			`[{"author_id":2,"note":"\"author_id\":9"},{"author_id":1}]}
 {"iid":3,"assignee_id":null,"updated_by_id":-4,"closed_by_id":5e1,"author_id":88,"milestone":{"iid":99},"label_id":6}
 null
 `),
-		fileNamed("./tree/project/merge_requests.ndjson", `{"merge_user_id":2,"author_id":77,"iid":12,"user_id":[1],"author":{"id":1},"owner_id":2}`),
+		fileNamed("./tree/project/merge_requests.ndjson",
+			`{"merge_user_id":2,"author_id":77,"iid":12,"user_id":[1],"author":{"id":1},"owner_id":2}`),
 		fileNamed("./tree/project/project_members.ndjson", strings.Join([]string{
 			`{"access_level":50,"user_id":1,"user":{"id":1,"username":"ada","public_email":"ada@example.com"}}`,
 			`{"user":{"public_email":"","email":"b\u00f6b@example.com","username":"bob","id":2},"access_level":30,"created_by_id":1}`,
