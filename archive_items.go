@@ -80,18 +80,18 @@ func (s *itemSink) value(depth int, first byte, text []byte) {
 }
 
 // itemLines cuts a file of a relation into items. It keeps the text of one until
-// take has looked at it, and longer if take wants to.
+// take has looked at it, and longer if take wants to, or what take has instead.
 type itemLines struct {
 	recordScan
 	sink itemSink
 	kept *diskio.Scratch
-	take func(Item) (keep bool, err error)
+	take func(Item) (keep bool, instead []byte, err error)
 
 	start int64 // of the line at hand
 }
 
 // newItemLines returns what cuts a file and keeps texts in kept.
-func newItemLines(kept *diskio.Scratch, take func(Item) (bool, error)) *itemLines {
+func newItemLines(kept *diskio.Scratch, take func(Item) (bool, []byte, error)) *itemLines {
 	l := &itemLines{kept: kept, take: take}
 	l.scan.sink = &l.sink
 	l.scan.reset()
@@ -124,19 +124,21 @@ func (l *itemLines) end() error {
 // endLine ends a line with so many bytes of newline. A null is no item, and kept.
 func (l *itemLines) endLine(newline int64) error {
 	r := l.endRecord()
-	var err error
-	keep := r.null
+	keep, instead, err := true, []byte(nil), error(nil)
 	if !r.null {
 		text := &itemText{in: l.kept, start: l.start}
-		keep, err = l.take(Item{
+		keep, instead, err = l.take(Item{
 			Line: r.line, IID: max(0, l.sink.iid), Title: jsonText(l.sink.title), Size: r.length - newline, Problem: r.problem, text: text,
 		})
 		text.gone = true
 	}
-	l.sink = itemSink{title: l.sink.title[:0]}
-	if !keep {
+	if !keep || instead != nil {
 		l.kept.Truncate(l.start)
 	}
+	if err == nil && instead != nil {
+		_, err = l.kept.Write(append(instead, '\n'))
+	}
+	l.sink = itemSink{title: l.sink.title[:0]}
 	l.start = l.kept.Size()
 	return err
 }

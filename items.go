@@ -43,11 +43,11 @@ func readItems(r io.Reader, rel Relation, yield func(Item) bool) error {
 	defer text.Close()
 	v := &oneFile{name: PortableRelation(rel).file()}
 	v.open = func() entrySink {
-		return newItemLines(text, func(i Item) (bool, error) {
+		return newItemLines(text, func(i Item) (bool, []byte, error) {
 			if !yield(i) {
-				return false, errEnough
+				return false, nil, errEnough
 			}
-			return false, nil
+			return false, nil, nil
 		})
 	}
 	if _, err := readArchive(r, maxUnpacked, v); err != nil {
