@@ -36,6 +36,12 @@
 // make a job fail, without beginning it. [Migrate] begins nothing that would
 // certainly fail.
 //
+// # Proving afterwards
+//
+// [MigrateOptions].Prove and [ExportOptions].Prove count what is in the source, in
+// the archive and in the new project, and name what an export or an import has
+// lost. [Client.CountRelations] and [Client.ProveImport] do so by themselves.
+//
 // # Retrying
 //
 // A request is sent again where that is safe: a GET after any failure that may
@@ -61,16 +67,17 @@
 // Archives are streamed and never held in memory. A download that breaks off
 // or stalls continues where it was, if the server still has the same archive;
 // [Client.DownloadExportFile] does so even after the process was killed, or the
-// power failed. A file appears under its name only when it is complete. A
+// power failed. A file appears under its name only when it is complete and undamaged. A
 // download ends without an error only if every byte of it has come.
 //
 // # Verification
 //
 // [VerifyArchive] reads an archive and finds damage, what is no project
 // export, and what GitLab would accept and then fail to import, such as a
-// record that is not JSON. It also says how much of what an archive holds. [Migrate] runs it
-// while the archive passes through, and does not complete the upload of a bad
-// one, so that it never becomes a project. [Client.StartRelationImport] does so
+// record that is not JSON. It also says how much of what an archive holds.
+// Downloads run it as the archive comes, unless [DownloadOptions] say otherwise,
+// and a damaged one never gets the name of a file. [Migrate] does not complete the
+// upload of a bad one, so that it never becomes a project. [Client.StartRelationImport] does so
 // too: GitLab itself finishes the import of a relation whatever it could read.
 //
 // # Into the archive

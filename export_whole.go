@@ -16,18 +16,21 @@ type wholeExport struct {
 	opts    *ExportOptions
 	trail   *trail
 	before  *Export // at the look before
+	proof   *prover // nil for none
 
 	operation *operation // to be ended when the export is made
 }
 
 // newExport checks its arguments, begins the operation, and looks at the
 // export of p.
-func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOptions) (context.Context, *wholeExport, error) {
+func (c *Client) newExport(
+	ctx context.Context, p ProjectRef, opts *ExportOptions, file bool,
+) (context.Context, *wholeExport, error) {
 	id, err := resolve(p)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("export: %w", err)
 	}
-	if err := opts.check(); err != nil {
+	if err := opts.check(file); err != nil {
 		return ctx, nil, fmt.Errorf("export of %s: %w", p, err)
 	}
 	ctx, o := c.begin(ctx, OpExport, id, p.String())
@@ -37,7 +40,11 @@ func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOption
 		o.end(&err)
 		return ctx, nil, err
 	}
-	return ctx, &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before, operation: o}, nil
+	w := &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before, operation: o}
+	if opts.proves() {
+		w.proof = &prover{c: c, id: before.ref(p), label: p.String()}
+	}
+	return ctx, w, nil
 }
 
 // archive has use download the archive that is there, if it will do, and else
@@ -99,6 +106,7 @@ func (w *wholeExport) export(ctx context.Context, id, label string) (*Export, er
 	}
 	earlier := clues
 	if earlier.takeUp(w.trail, clues.older, w.trail.recent(w.c.clock.Now(), w.c.cfg.polling.Grace)) {
+		w.proof.beganAt(w.trail.from.Time)
 		if exp, err := w.wait(ctx, id, label, earlier); !errors.Is(err, errNotScheduled) {
 			return exp, err
 		}
@@ -110,6 +118,9 @@ func (w *wholeExport) export(ctx context.Context, id, label string) (*Export, er
 // lost and no export shows, it is scheduled once more: nothing is there that
 // this deletes.
 func (w *wholeExport) schedule(ctx context.Context, id, label string, clues exportClues) (*Export, error) {
+	if err := w.proof.begin(ctx); err != nil {
+		return nil, fmt.Errorf("export of %s: %w", label, err)
+	}
 	ahead := func(ctx context.Context) error {
 		if err := w.reach(ctx, StepScheduling); err != nil {
 			return w.trail.stop(ctx, err)
