@@ -2,17 +2,20 @@ package porter
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 )
 
+// projectMembers is the relation of the members, which GitLab does not export by
+// itself.
+const projectMembers PortableRelation = "project_members"
+
 // importedRelations are the relations that GitLab reads, in the order in which
 // it does. The members come first; a file of any other name is not opened.
 var importedRelations = []PortableRelation{
-	"project_members", PortableLabels, PortableMilestones, PortableIssues, PortableSnippets, PortableReleases, PortableMergeRequests,
+	projectMembers, PortableLabels, PortableMilestones, PortableIssues, PortableSnippets, PortableReleases, PortableMergeRequests,
 	PortableExternalPullRequests, PortableCommitNotes, PortablePipelines, PortableAutoDevops, PortablePipelineSchedules,
 	PortableContainerExpirationPolicy, PortableProtectedBranches, PortableProtectedTags, PortableProjectFeature,
 	PortableCustomAttributes, PortableProjectBadges, PortableCICDSettings, PortableErrorTrackingSetting, PortableBoards,
@@ -44,6 +47,7 @@ type fileCheck interface {
 // tar lets a later entry replace an earlier one.
 type foundFile struct {
 	check   fileCheck // nil for a directory
+	whole   bool      // it was read to its end
 	problem string
 }
 
@@ -56,7 +60,8 @@ type contents struct {
 	lfs      lfsSet
 	tree     bool // there is a directory tree
 	odd      oddities
-	refused  string // what is wrong with an entry, whatever comes later
+	refused  []breach // entries that GitLab refuses, whatever comes later
+	census   *census  // nil if nobody asks
 }
 
 func newContents() *contents {
@@ -82,7 +87,7 @@ func (c *contents) file(name string, size int64) fileCheck {
 func (c *contents) endFile(name string, check fileCheck) {
 	problem := check.end()
 	if f := c.files[name]; f != nil {
-		f.problem = problem
+		f.problem, f.whole = problem, true
 		return
 	}
 	delete(c.problems, name)
@@ -97,7 +102,7 @@ func (c *contents) endFile(name string, check fileCheck) {
 
 // directory notes a directory, which may stand where GitLab reads a file.
 func (c *contents) directory(name string) {
-	c.tree = c.tree || name == "tree" || strings.HasPrefix(name, "tree/")
+	c.tree = c.tree || isIn(name, "tree")
 	if c.checkFor(name) != nil && !isOneOfMany(name) {
 		c.files[name] = &foundFile{problem: "is a directory"}
 	}
@@ -113,8 +118,8 @@ func (c *contents) removed(name string) {
 }
 
 func (c *contents) refuse(entry, rule string) {
-	if c.refused == "" {
-		c.refused = fmt.Sprintf("entry %s %s", quote(entry), rule)
+	if len(c.refused) < maxProblems {
+		c.refused = append(c.refused, broken(strings.Clone(entry[:min(len(entry), maxProblemName)]), rule))
 	}
 }
 
@@ -155,7 +160,11 @@ func (c *contents) checkFor(name string) fileCheck {
 		return &lfsCheck{name: base, hash: sha256.New(), set: &c.lfs}
 	}
 	if r, ok := relationOf(name); ok && (slices.Contains(importedRelations, r) || len(c.files) < maxRelations) {
-		return newRelationCheck(r == "project_members")
+		census := c.census
+		if !slices.Contains(importedRelations, r) {
+			census = nil
+		}
+		return newRelationCheck(r == projectMembers, census)
 	}
 	return nil
 }
@@ -166,6 +175,12 @@ func relationOf(name string) (PortableRelation, bool) {
 	r, ndjson := strings.CutSuffix(base, ".ndjson")
 	return PortableRelation(r), ok && ndjson && relationName.MatchString(r)
 }
+
+// file is the file of an archive that holds the records of a relation.
+func (r PortableRelation) file() string { return "tree/project/" + string(r) + ".ndjson" }
+
+// isIn reports whether a name is that of a folder, or of something in it.
+func isIn(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
 func partOf(name string) ArchivePart {
 	top, _, inside := strings.Cut(name, "/")
@@ -199,8 +214,8 @@ func (c *contents) finish() *ArchiveInfo {
 			relation, _ := relationOf(name)
 			i.Relations[relation] = r.records
 			i.LongestLine = max(i.LongestLine, r.longest)
-			if r.people != nil {
-				i.Members, i.Unmappable = r.people.users, r.people.unmappable
+			if r.members != nil {
+				i.Members, i.Unmappable = r.members.users, r.members.unmappable
 			}
 			if f.problem != "" && !slices.Contains(importedRelations, relation) {
 				c.odd.note("relation that GitLab does not read, with records that it could not", name)
@@ -262,6 +277,16 @@ func (o *oddities) note(kind, example string) {
 	}
 }
 
+// problems are what is odd, none of which keeps GitLab from importing.
+func (o *oddities) problems() []ArchiveProblem {
+	var all []ArchiveProblem
+	slices.Sort(o.kinds)
+	for _, kind := range o.kinds {
+		all = append(all, ArchiveProblem{Entry: o.first[kind], Line: -1, What: kind + andMore(o.count[kind]-1)})
+	}
+	return all
+}
+
 func (o *oddities) list() []string {
 	var list []string
 	slices.Sort(o.kinds)
@@ -270,10 +295,7 @@ func (o *oddities) list() []string {
 		if first := o.first[kind]; first != "" {
 			text += ": " + quote(first)
 		}
-		if n := o.count[kind]; n > 1 {
-			text += fmt.Sprintf(" and %d more", n-1)
-		}
-		list = append(list, text)
+		list = append(list, text+andMore(o.count[kind]-1))
 	}
 	return list
 }

@@ -44,3 +44,13 @@ const (
 	PartAvatar     ArchivePart = "avatar"
 	PartOther      ArchivePart = "other"
 )
+
+// Parts of PartTree, which Drop takes too. Others are those of
+// PortableRelation.Part.
+const (
+	PartMembers   ArchivePart = "tree/project_members"
+	PartPipelines ArchivePart = "tree/ci_pipelines"
+)
+
+// Part returns the part of an archive that holds the records of r.
+func (r PortableRelation) Part() ArchivePart { return PartTree + "/" + ArchivePart(r) }

@@ -9,11 +9,12 @@ import (
 // maxJSONDepth is how deep GitLab's JSON parser follows nested values.
 const maxJSONDepth = 100
 
-// maxJSONText is the most that a jsonSink is told of one string.
-const maxJSONText = 128
+// maxJSONText is the most that a jsonSink is told of one string, which is enough
+// for the title of an issue: 255 characters.
+const maxJSONText = 1 << 10
 
 // A jsonSink is told what a jsonScanner comes across. Strings come as they are
-// written, without their quotes and cut to maxJSONText bytes.
+// written, without their quotes, and numbers too, cut to maxJSONText bytes.
 type jsonSink interface {
 	// key is a key of an object; that of the outermost one has depth 1.
 	key(depth int, text []byte)
@@ -106,7 +107,10 @@ func (s *jsonScanner) skim(p []byte) (n int) {
 func (s *jsonScanner) glance(c byte) bool {
 	switch {
 	case s.state == jsonInteger:
-		return '0' <= c && c <= '9'
+		if c < '0' || c > '9' {
+			return false
+		}
+		s.keepByte(c)
 	case c == '"' && (s.state == jsonKey || s.state == jsonFirstKey):
 		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
 	case c == '"' && s.state == jsonValue && s.depth > 0:
@@ -141,6 +145,12 @@ func (s *jsonScanner) end() (problem string) {
 func (s *jsonScanner) keep(p []byte) {
 	if s.sink != nil {
 		s.text = append(s.text, p[:min(len(p), maxJSONText-len(s.text))]...)
+	}
+}
+
+func (s *jsonScanner) keepByte(c byte) {
+	if s.sink != nil && len(s.text) < maxJSONText {
+		s.text = append(s.text, c)
 	}
 }
 
@@ -188,6 +198,7 @@ func (s *jsonScanner) step(c byte) bool {
 	}
 	if s.state >= jsonMinus {
 		if s.stepNumber(c) {
+			s.keepByte(c)
 			return true
 		}
 		if !s.endsNumber() {
@@ -261,10 +272,12 @@ func (s *jsonScanner) begin(c byte) bool {
 	case '0':
 		s.state = jsonZero
 	default:
+		if c < '1' || c > '9' {
+			return false
+		}
 		s.state = jsonInteger
-		return '1' <= c && c <= '9'
 	}
-	s.keep([]byte{c})
+	s.keepByte(c)
 	return true
 }
 
@@ -300,11 +313,7 @@ func (s *jsonScanner) endValue() {
 // tell tells the sink of the value that ends here, which is no string.
 func (s *jsonScanner) tell() {
 	if s.sink != nil {
-		first := byte('0')
-		if len(s.text) > 0 {
-			first = s.text[0]
-		}
-		s.sink.value(s.depth, first, nil)
+		s.sink.value(s.depth, s.text[0], s.text)
 	}
 }
 
@@ -312,6 +321,7 @@ func (s *jsonScanner) stepString(c byte) bool {
 	switch s.state {
 	case jsonEscape:
 		s.state = jsonString
+		s.keepByte(c)
 		switch c {
 		case 'u':
 			s.state, s.digits = jsonUnicode, 4
@@ -321,6 +331,7 @@ func (s *jsonScanner) stepString(c byte) bool {
 		}
 		return false
 	case jsonUnicode:
+		s.keepByte(c)
 		if s.digits--; s.digits == 0 {
 			s.state = jsonString
 		}
@@ -331,7 +342,7 @@ func (s *jsonScanner) stepString(c byte) bool {
 		s.endString()
 	case '\\':
 		s.state = jsonEscape
-		s.keep([]byte{c})
+		s.keepByte(c)
 	default:
 		return false // plainText has left out what may be in a string
 	}

@@ -194,10 +194,10 @@ func lfsKinds(k *kindsOf) {
 }
 
 func tarKinds(k *kindsOf) {
-	k.add("hard link", `entry "link" is a hard link`, "", tar.Header{Typeflag: tar.TypeLink, Name: "link", Linkname: "VERSION"})
-	k.add("device", `entry "null" is a device`, "", tar.Header{Typeflag: tar.TypeChar, Name: "null"})
+	k.add("hard link", "link: is a hard link", "", tar.Header{Typeflag: tar.TypeLink, Name: "link", Linkname: "VERSION"})
+	k.add("device", "null: is a device", "", tar.Header{Typeflag: tar.TypeChar, Name: "null"})
 	k.add("block device", "is a device", "", tar.Header{Typeflag: tar.TypeBlock, Name: "sda"})
-	k.add("parent", `entry "../x" leads out of the archive`, "", fileNamed("../x", ""))
+	k.add("parent", "../x: leads out of the archive", "", fileNamed("../x", ""))
 	k.add("parent inside", "leads out of the archive", "", fileNamed("uploads/../../x", ""))
 	k.add("parent at the end", "leads out of the archive", "", tar.Header{Name: "uploads/..", Typeflag: tar.TypeDir})
 	k.add("points in a name", "", "", fileNamed("uploads/..x../y", ""))
@@ -224,7 +224,7 @@ func tarKinds(k *kindsOf) {
 	inserted := func(b []byte) []byte {
 		return gzipOf(k.tb, bytes.Join([][]byte{contents[:end], b, contents[end:]}, nil))
 	}
-	raw("tree is a link", `entry "tree" is no directory`, "", archiveOf(k.tb, fileNamed("VERSION", "0.2.4"),
+	raw("tree is a link", "tree: is no directory", "", archiveOf(k.tb, fileNamed("VERSION", "0.2.4"),
 		tar.Header{Typeflag: tar.TypeSymlink, Name: "tree", Linkname: "x"}, fileNamed("tree/project.json", "{}")))
 	raw("volume label", "", "volume label", inserted(rawHeader('V', func([]byte) {})))
 	raw("incremental backup", "", "directory of an incremental backup", inserted(rawHeader('D', func([]byte) {})))
@@ -275,19 +275,28 @@ func TestDocumentLimit(t *testing.T) {
 // simulated import of it ends, which looks at it in its own way.
 func TestArchiveKinds(t *testing.T) {
 	t.Parallel()
-	for _, group := range []struct {
-		name string
-		add  func(*kindsOf)
-	}{
-		{"VERSION", versionKinds}, {"tree", treeKinds}, {"bundles", bundleKinds}, {"LFS", lfsKinds}, {"tar", tarKinds},
-		{"long lines", longLineKinds},
-	} {
-		k := &kindsOf{tb: t}
-		group.add(k)
-		for _, kind := range k.kinds {
-			t.Run(group.name+"/"+kind.name, func(t *testing.T) { checkKind(t, kind) })
+	groups := archiveKinds(t)
+	long := &kindsOf{tb: t}
+	longLineKinds(long)
+	groups["long lines"] = long.kinds
+	for name, kinds := range groups {
+		for _, kind := range kinds {
+			t.Run(name+"/"+kind.name, func(t *testing.T) { checkKind(t, kind) })
 		}
 	}
+}
+
+// archiveKinds are all kinds of small archives, in groups.
+func archiveKinds(tb testing.TB) map[string][]archiveKind {
+	groups := map[string][]archiveKind{}
+	for name, add := range map[string]func(*kindsOf){
+		"VERSION": versionKinds, "tree": treeKinds, "bundles": bundleKinds, "LFS": lfsKinds, "tar": tarKinds,
+	} {
+		k := &kindsOf{tb: tb}
+		add(k)
+		groups[name] = k.kinds
+	}
+	return groups
 }
 
 func checkKind(t *testing.T, kind archiveKind) {

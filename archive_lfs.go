@@ -47,19 +47,21 @@ func (s *lfsSet) add(id lfsID) {
 	s.ids[id] = struct{}{}
 }
 
-// missingIn returns an object of s that is not in list, if that can be known.
-func (s *lfsSet) missingIn(list *lfsSet) (name string, missing bool) {
+// missingIn returns how many objects of s are not in list, if that can be
+// known, and the first of them.
+func (s *lfsSet) missingIn(list *lfsSet) (first string, n int) {
 	if s.full || list.full {
-		return "", false
+		return "", 0
 	}
 	for id := range s.ids {
 		if _, ok := list.ids[id]; !ok {
-			if n := hex.EncodeToString(id[:]); !missing || n < name {
-				name, missing = n, true
+			if name := hex.EncodeToString(id[:]); n == 0 || name < first {
+				first = name
 			}
+			n++
 		}
 	}
-	return name, missing
+	return first, n
 }
 
 // An lfsList is the objects that lfs-objects.json lists.

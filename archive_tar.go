@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 )
 
@@ -19,25 +18,21 @@ const (
 	maxSparse = 1 << 30
 )
 
-// readTar reads the tar file in r up to its end mark, with buf, and returns
-// what is in it.
-func readTar(r *unpackedReader, buf []byte) (*contents, error) {
-	t := tarFile{r: r, tr: tar.NewReader(r), buf: buf, contents: newContents()}
+// readTar reads the tar file in r up to its end mark, with buf, and tells v what
+// is in it.
+func readTar(r *unpackedReader, buf []byte, v visitor) error {
+	t := tarFile{r: r, tr: tar.NewReader(r), buf: buf, v: v}
 	for t.next() {
-		t.info.Entries++
 	}
-	if t.err != nil {
-		return nil, t.err
-	}
-	return t.contents, nil
+	return t.err
 }
 
 // A tarFile is one that is being read.
 type tarFile struct {
-	*contents
 	r      *unpackedReader
 	tr     *tar.Reader
 	buf    []byte
+	v      visitor
 	last   string // the entry before
 	sparse int64  // bytes of sparse files so far
 	err    error
@@ -60,95 +55,40 @@ func (t *tarFile) next() bool {
 	}
 	t.last = h.Name
 	if isSparse(h) {
-		t.odd.note("sparse file", h.Name)
 		if t.sparse += h.Size; h.Size < 0 || t.sparse > maxSparse || t.sparse < 0 {
 			t.err = fmt.Errorf("%w: sparse files of more than %d bytes", ErrNotArchive, maxSparse)
 			return false
 		}
 	}
-	name, check := t.take(h)
-	for err == nil {
-		var n int
-		if n, err = t.tr.Read(t.buf); check != nil {
-			check.write(t.buf[:n])
-		}
-	}
-	if err != io.EOF {
-		t.err = tarError(err, t.r, t.last)
+	sink, err := t.v.entry(h)
+	if err != nil {
+		t.err = &visitorError{err}
 		return false
 	}
-	if check != nil {
-		t.endFile(name, check)
-	}
-	return true
+	t.err = t.contents(sink)
+	return t.err == nil
 }
 
-// take sorts an entry by its kind, as GNU tar and GitLab's importer do. It
-// returns the name that it is unpacked to and what reads it, if it is a file.
-func (t *tarFile) take(h *tar.Header) (name string, check fileCheck) {
-	name = strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-	switch {
-	case h.Typeflag == tar.TypeXGlobalHeader:
-		t.takeGlobal(h)
-		return name, nil
-	case h.Typeflag == 'V':
-		t.odd.note("volume label", h.Name)
-		return name, nil
-	case h.Name == "":
-		t.refuse(h.Name, "has no name")
-		return name, nil
-	case strings.Contains("/"+h.Name+"/", "/../"):
-		t.refuse(h.Name, "leads out of the archive: its name holds ..")
-		return name, nil
-	}
-	switch h.Typeflag {
-	case tar.TypeLink:
-		t.refuse(h.Name, "is a hard link, which GitLab refuses")
-		return name, nil
-	case tar.TypeChar, tar.TypeBlock:
-		t.refuse(h.Name, "is a device, which GitLab cannot make")
-		return name, nil
-	case 'M':
-		t.refuse(h.Name, "is the rest of a file in another tar file")
-		return name, nil
-	}
-	if path.IsAbs(h.Name) {
-		t.odd.note("absolute name", h.Name)
-	}
-	switch h.Typeflag {
-	case tar.TypeSymlink:
-		t.odd.note("symbolic link, which GitLab leaves out", h.Name)
-		t.removed(name)
-		return name, nil
-	case tar.TypeFifo:
-		t.odd.note("named pipe, which GitLab leaves out", h.Name)
-		t.removed(name)
-		return name, nil
-	case tar.TypeDir:
-		t.directory(name)
-		return name, nil
-	case 'D':
-		t.odd.note("directory of an incremental backup", h.Name)
-		t.directory(name)
-		return name, nil
-	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-	default:
-		t.odd.note(fmt.Sprintf("entry of type %q, unpacked as a file", h.Typeflag), h.Name)
-	}
-	if strings.HasSuffix(h.Name, "/") { // as old tars write directories
-		t.directory(name)
-		return name, nil
-	}
-	return name, t.file(name, h.Size)
-}
-
-// takeGlobal looks at what a global header says of all entries after it.
-// archive/tar does not go by it, but GNU tar does.
-func (t *tarFile) takeGlobal(h *tar.Header) {
-	t.odd.note("global header", "")
-	for key := range h.PAXRecords {
-		if key == "path" || key == "linkpath" || key == "size" || strings.HasPrefix(key, "GNU.sparse.") {
-			t.refuse(h.Name, "gives all entries after it the same "+key)
+// contents reads the contents of the entry at hand.
+func (t *tarFile) contents(sink entrySink) error {
+	for {
+		n, err := t.tr.Read(t.buf)
+		if sink != nil && n > 0 {
+			if err := sink.write(t.buf[:n]); err != nil {
+				return &visitorError{err}
+			}
+		}
+		switch {
+		case err == nil:
+		case err != io.EOF:
+			return tarError(err, t.r, t.last)
+		case sink == nil:
+			return nil
+		default:
+			if err := sink.end(); err != nil {
+				return &visitorError{err}
+			}
+			return nil
 		}
 	}
 }

@@ -80,6 +80,16 @@
 // upload of a bad one, so that it never becomes a project. [Client.StartRelationImport] does so
 // too: GitLab itself finishes the import of a relation whatever it could read.
 //
+// # Into the archive
+//
+// [InspectArchive] tells what is in an archive, sound or not: how much of which
+// relation, who is in it and how often, and all that is wrong. [Items] yields
+// records one by one, and [ExtractArchive] writes a repository as a git bundle.
+// [EditArchive] changes what is to be imported: it drops parts, keeps some records
+// only, or gives members the e-mail addresses by which GitLab attributes their
+// work to them. [RelationArchive] holds a few records that are to be imported into
+// a project that is there.
+//
 // # Credentials
 //
 // An [Auth] is asked only for requests to the instance's own origin: scheme,

@@ -1,14 +1,10 @@
 package porter
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 )
-
-// maxUnpacked is the most that an archive may unpack to: 1 TiB.
-const maxUnpacked = 1 << 40
 
 // VerifyArchive reads r to its end and reports whether it is an undamaged
 // GitLab project export that GitLab can import. It holds no more than 3 MiB in
@@ -58,81 +54,30 @@ type verifier func(io.Reader) (*ArchiveInfo, error)
 // verifyBy verifies archives by the rules of an import.
 func verifyBy(by importRules) verifier {
 	return func(r io.Reader) (*ArchiveInfo, error) {
-		c, err := readArchive(r, maxUnpacked)
-		if err != nil {
+		c := newContents()
+		if _, err := c.read(r, maxUnpacked); err != nil {
 			return nil, fmt.Errorf("verify archive: %w", err)
 		}
 		info := c.finish()
-		if err := by(c); err != nil {
-			return nil, fmt.Errorf("verify archive: %w", err)
+		if all := by(c); len(all) > 0 {
+			return nil, fmt.Errorf("verify archive: %w", all[0].asError())
 		}
 		return info, nil
 	}
 }
 
-// readArchive reads an archive to its end, and returns what is in it.
-func readArchive(r io.Reader, maxUnpacked int64) (*contents, error) {
-	src := &countingReader{r: r}
-	in := bufio.NewReaderSize(src, 64<<10)
-	c, tarErr, err := readMembers(in, maxUnpacked)
-	switch {
-	case src.err != nil:
-		return nil, src.err
-	case errors.Is(err, ErrArchiveDamaged):
-		// What is buffered has not been looked at.
-		return nil, fmt.Errorf("%w (at byte %d)", err, src.n-int64(in.Buffered()))
-	case err != nil:
-		return nil, err
-	}
-	return c, tarErr
-}
-
-// readMembers reads the gzip file in in, and the tar file inside.
-func readMembers(in *bufio.Reader, maxUnpacked int64) (c *contents, tarErr, err error) {
-	g, err := openGzip(in)
-	if err != nil {
-		return nil, nil, err
-	}
-	ahead := newAheadReader(g)
-	defer ahead.close()
-	unpacked := &unpackedReader{r: ahead, max: maxUnpacked}
-	buf := make([]byte, 32<<10)
-	c, tarErr = readTar(unpacked, buf)
-	// A changed byte can look like anything in the tar file: the checksum at
-	// the end of the gzip data tells whether there is one.
-	more, err := unpacked.drain(buf)
-	if err != io.EOF {
-		return nil, nil, err
-	}
-	if tarErr != nil {
-		return nil, tarErr, nil
-	}
-	c.info.Bytes = unpacked.n
-	if more {
+// read reads an archive to its end. An error that is r's own is foreign.
+func (c *contents) read(r io.Reader, maxUnpacked int64) (foreign bool, err error) {
+	w, err := readArchive(r, maxUnpacked, c)
+	c.info.Bytes = w.bytes
+	if w.more {
 		c.odd.note("data after the end of the tar file, which GitLab leaves out", "")
 	}
-	if g.members > 1 {
+	if w.members > 1 {
 		c.odd.note("several gzip members", "")
 	}
-	if g.padded {
+	if w.padded {
 		c.odd.note("zeros after the gzip data", "")
 	}
-	return c, nil, nil
-}
-
-// A countingReader counts what it reads and keeps the error of its reader,
-// which is no fault of the archive.
-type countingReader struct {
-	r   io.Reader
-	n   int64
-	err error
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
-	return n, err
+	return w.failed, err
 }

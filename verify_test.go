@@ -545,15 +545,15 @@ func TestVerifyArchiveBomb(t *testing.T) {
 		})
 	}
 
-	_, err := readArchive(bytes.NewReader(gzipOf(t, zeros)), 1<<20)
+	_, err := newContents().read(bytes.NewReader(gzipOf(t, zeros)), 1<<20)
 	if !errors.Is(err, ErrNotArchive) || !strings.Contains(err.Error(), "unpacks to more than 1048576 bytes") {
 		t.Errorf("too much unpacked: got error %v", err)
 	}
 	archive := gzipOf(t, contents)
-	if _, err := readArchive(bytes.NewReader(archive), int64(len(contents))); err != nil {
+	if _, err := newContents().read(bytes.NewReader(archive), int64(len(contents))); err != nil {
 		t.Errorf("as much as allowed: got error %v", err)
 	}
-	if _, err := readArchive(bytes.NewReader(archive), int64(len(contents))-1); !errors.Is(err, ErrNotArchive) {
+	if _, err := newContents().read(bytes.NewReader(archive), int64(len(contents))-1); !errors.Is(err, ErrNotArchive) {
 		t.Errorf("a byte more than allowed: got error %v", err)
 	}
 }
@@ -686,7 +686,8 @@ func TestVerifyArchiveManyEntries(t *testing.T) {
 	}
 	few, many := allocs(10), allocs(2000)
 	t.Logf("%d KiB for 10 of each kind, %d KiB for 2000", few>>10, many>>10)
-	if c, err := readArchive(bytes.NewReader(archiveOf(t, exportHeaders()...)), maxUnpacked); err != nil || len(c.files) > 8 {
+	c := newContents()
+	if _, err := c.read(bytes.NewReader(archiveOf(t, exportHeaders()...)), maxUnpacked); err != nil || len(c.files) > 8 {
 		t.Errorf("%d files kept, %v", len(c.files), err)
 	}
 }
@@ -731,6 +732,13 @@ func BenchmarkVerifyArchive(b *testing.B) {
 			}
 			return info.Bytes, nil
 		})
+		run("inspect", func(r io.Reader) (int64, error) {
+			i, err := InspectArchive(r)
+			if err != nil {
+				return 0, err
+			}
+			return i.Bytes, nil
+		})
 	}
 }
 
@@ -767,7 +775,7 @@ func BenchmarkJSONScanner(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			p := []byte(text)
 			for b.Loop() {
-				r := newRelationCheck(false)
+				r := newRelationCheck(false, nil)
 				r.write(p)
 				if problem := r.end(); problem != "" {
 					b.Fatal(problem)

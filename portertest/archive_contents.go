@@ -49,6 +49,7 @@ func (c *contents) takeLine(relation string, line []byte) {
 	if len(line) == 0 || string(line) == "null" {
 		return
 	}
+	c.users.take(relation, line)
 	var rec record
 	if len(line) <= maxRecord {
 		json.Unmarshal(line, &rec)

@@ -220,4 +220,5 @@ func (s *imports) takeIn(j *importJob) {
 		held.lose(relation, n)
 	}
 	j.project.holds, j.project.made, j.project.disabled = held, nil, j.script.Disabled
+	j.references = s.attribute(j, held.users)
 }

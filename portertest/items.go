@@ -27,10 +27,11 @@ func MakeItems(n int) []Item { return make([]Item, n) }
 type contents struct {
 	items          Items
 	branches, tags map[string]string
+	users          *census // of the archive that they are from
 }
 
 func newContents() *contents {
-	return &contents{items: Items{}, branches: map[string]string{}, tags: map[string]string{}}
+	return &contents{items: Items{}, branches: map[string]string{}, tags: map[string]string{}, users: newCensus()}
 }
 
 func (c *contents) clone() *contents {
@@ -38,7 +39,7 @@ func (c *contents) clone() *contents {
 	for relation, list := range c.items {
 		items[relation] = slices.Clone(list)
 	}
-	return &contents{items: items, branches: maps.Clone(c.branches), tags: maps.Clone(c.tags)}
+	return &contents{items: items, branches: maps.Clone(c.branches), tags: maps.Clone(c.tags), users: c.users.clone()}
 }
 
 // add adds items, with their defaults filled in.

@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"maps"
 	"net/url"
 	"time"
 )
@@ -24,6 +25,9 @@ type ProjectState struct {
 	ArchiveSize     int64      // of what was uploaded
 	ArchiveSHA256   string     // of what was uploaded, in hex
 	Overrides       url.Values // override_params, flattened: "topics" → a, b
+	// References is how many authors, assignees and the like of its records are
+	// which user, by username. Whom the import could not map is the importer.
+	References map[string]int
 }
 
 // Project returns the project with the given full path or decimal ID, or nil
@@ -54,7 +58,7 @@ func (s *imports) state(p *project) *ProjectState {
 		Visibility: p.visibility, CreatedAt: p.created, ImportStatus: s.importStatus(p),
 	}
 	if j := s.jobs[p]; j != nil {
-		st.ImportError = j.errorAt(s.now())
+		st.ImportError, st.References = j.errorAt(s.now()), maps.Clone(j.references)
 		for _, f := range j.failuresAt(s.now()) {
 			st.FailedRelations = append(st.FailedRelations, f.FailedRelation)
 		}

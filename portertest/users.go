@@ -27,6 +27,7 @@ type User struct {
 	Username string // required; also the path of the user's own namespace
 	Name     string // defaults to Username
 	Token    string // required
+	Email    string // by which an administrator's import finds the user; "" for none
 	Admin    bool   // administers the instance
 	Bot      bool   // is the user behind a project or group access token
 	// ServiceAccount is a bot to look at, but imports as people do.
@@ -63,6 +64,7 @@ type user struct {
 	id         int64
 	username   string
 	name       string
+	email      string
 	admin, bot bool
 	service    bool
 	everywhere bool // owns everything
@@ -131,7 +133,7 @@ func (s *accounts) addUser(u User) *user {
 	if usr.name == "" {
 		usr.name = u.Username
 	}
-	usr.home.name = usr.name
+	usr.home.name, usr.email = usr.name, u.Email
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
 	usr.service = u.ServiceAccount
 	if u.Blocked {

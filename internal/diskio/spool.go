@@ -26,20 +26,10 @@ type Spool struct {
 // NewSpool makes a spool in a folder, that for temporary files if dir is empty.
 // It is read and written by this user only.
 func NewSpool(dir string) (*Spool, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	dir, err := filepath.Abs(dir) // the working directory may change before it is removed
+	f, removed, err := temporaryFile(dir)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, "porter-*.tar.gz")
-	if err != nil {
-		return nil, err
-	}
-	// Where a file without a name can be used, a killed process leaves none, or
-	// an empty one.
-	removed := os.Remove(f.Name()) == nil
 	return &Spool{f: f, removed: removed, changed: make(chan struct{})}, nil
 }
 
@@ -57,12 +47,7 @@ func CheckSpool(dir string) (string, error) {
 }
 
 // Close removes the file. It may be called more than once.
-func (s *Spool) Close() {
-	s.f.Close()
-	if !s.removed {
-		os.Remove(s.f.Name())
-	}
-}
+func (s *Spool) Close() { closeTemporary(s.f, s.removed) }
 
 func (s *Spool) change(fn func()) {
 	s.mu.Lock()
