@@ -105,7 +105,7 @@ func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context
 
 // Explain prints why an operation failed, and what can be done about it.
 func Explain(stderr io.Writer, err error) {
-	fmt.Fprintln(stderr, "error:", err)
+	fmt.Fprintln(stderr, "error:", Printable(err.Error()))
 	for _, advice := range []struct {
 		err  error
 		text string
