@@ -5,7 +5,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/seed-5d77b939/porter/examples/internal/demo"
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 // An input is an archive that is being read. Reading ends with its context.
@@ -39,10 +39,7 @@ func (o *options) open(ctx context.Context) (*input, error) {
 	case o.name == "-":
 		in.name, in.r, in.close = "standard input", os.Stdin, func() error { return nil }
 	case o.name == "":
-		archive, err := demo.Archive("")
-		if err != nil {
-			return nil, err
-		}
+		archive := portertest.NewArchive(16 << 20)
 		in.name, in.r, in.size, in.close = "a generated archive", archive.NewReader(), archive.Size(), archive.Close
 	default:
 		f, err := os.Open(o.name)

@@ -12,11 +12,11 @@ func TestPrintable(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]string{
 		"group/Ünïcode 日本": "group/Ünïcode 日本",
-		"a\nb\r\n\tc":       "a b   c",
-		"\x1b[2Jx\x07\x7f":  "?[2Jx??",
-		"\u009b31m":         "?31m", // CSI in one character
-		"gz.\u202etxt":      "gz.?txt",
-		"a\xff\u200bb":      "a??b",
+		"a\nb\r\n\tc":      "a b   c",
+		"\x1b[2Jx\x07\x7f": "?[2Jx??",
+		"\u009b31m":        "?31m", // CSI in one character
+		"gz.\u202etxt":     "gz.?txt",
+		"a\xff\u200bb":     "a??b",
 	} {
 		if got := Printable(s); got != want {
 			t.Errorf("Printable(%q) = %q, want %q", s, got, want)
