@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/cli"
 )
 
 // countInterval is the time between two counts.
@@ -49,7 +50,7 @@ func (l *lines) event(p project, ev porter.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ev.Kind == porter.EventRetry && l.tally.of(p).again.IsZero() {
-		l.line(printable(fmt.Sprintf("%s: trying again in %s: %v", title(p), span(ev.Delay), ev.Err)))
+		l.line(cli.Printable(fmt.Sprintf("%s: trying again in %s: %v", title(p), span(ev.Delay), ev.Err)))
 	}
 	l.tally.event(p, ev)
 }

@@ -74,7 +74,7 @@ func (s *screen) change(p project) {
 	defer s.mu.Unlock()
 	s.tally.change(p)
 	if p.Step == stepFailed || p.Step == stepIncomplete {
-		s.scroll = append(s.scroll, time.Now().Format(time.TimeOnly)+" "+printable(p.Name)+" "+inShort(p))
+		s.scroll = append(s.scroll, time.Now().Format(time.TimeOnly)+" "+cli.Printable(p.Name)+" "+inShort(p))
 	}
 }
 

@@ -59,7 +59,7 @@ func writeSummary(w io.Writer, projects []project, elapsed time.Duration) {
 	if there := by[stepIncomplete]; len(there) > 0 {
 		fmt.Fprintf(w, "Incomplete, there but not all of it: %d\n", len(there))
 		for _, p := range there {
-			fmt.Fprintf(w, "  %s: %s\n", title(p), printable(cmp.Or(strings.Join(p.Lost, "; "), "GitLab does not say what is missing")))
+			fmt.Fprintf(w, "  %s: %s\n", title(p), cli.Printable(cmp.Or(strings.Join(p.Lost, "; "), "GitLab does not say what is missing")))
 		}
 		fmt.Fprintln(w)
 	}
@@ -91,7 +91,7 @@ func writeUnproven(w io.Writer, projects []project) {
 	}
 	fmt.Fprintf(w, "Not wholly proven, because not all could be counted: %d\n", n)
 	for _, what := range slices.Sorted(maps.Keys(by)) {
-		fmt.Fprintf(w, "  %s\n", printable(what))
+		fmt.Fprintf(w, "  %s\n", cli.Printable(what))
 		names(w, "    ", by[what])
 	}
 	fmt.Fprintln(w)
@@ -158,7 +158,7 @@ func why(p project) string {
 	if p.Err == nil {
 		return "for an unknown reason"
 	}
-	return printable(p.Err.Error())
+	return cli.Printable(p.Err.Error())
 }
 
 // asides are what makes errors differ that are the same, and so do numbers:
@@ -178,7 +178,7 @@ func withoutNames(p project) string {
 	slices.SortStableFunc(own, func(a, b string) int { return len(b) - len(a) })
 	for _, s := range own {
 		for _, form := range []string{s, s, url.PathEscape(s), url.PathEscape(s)} {
-			text = replaceWord(text, printable(form))
+			text = replaceWord(text, cli.Printable(form))
 		}
 	}
 	return text
@@ -206,7 +206,7 @@ func writeNames(w io.Writer, projects []project) {
 func names(w io.Writer, indent string, projects []project) {
 	line := indent
 	for i, p := range projects {
-		name := printable(p.Name)
+		name := cli.Printable(p.Name)
 		if i < len(projects)-1 {
 			name += ","
 		}

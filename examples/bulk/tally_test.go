@@ -133,19 +133,8 @@ func TestTransferOfMigration(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
+func TestCut(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[string]string{
-		"group/app":          "group/app",
-		"a\x1b[2J\x07\nb\tc": "a?[2J? b c",
-		"\u202egnp.exe":      "?gnp.exe",
-		"日本 é":               "日本 é",
-		"\xff\xfe":           "??",
-	} {
-		if got := printable(s); got != want {
-			t.Errorf("printable(%q) = %q, want %q", s, got, want)
-		}
-	}
 	for columns, want := range map[int]string{0: "", 1: "…", 4: "日…", 5: "日本…", 6: "日本語", -3: ""} {
 		if got := cut("日本語", columns); got != want {
 			t.Errorf("%d columns: %q, want %q", columns, got, want)

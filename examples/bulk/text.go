@@ -4,26 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
 )
-
-// printable takes out of s what would move a terminal's cursor, or hide what
-// follows. Names come from a file or a server, and errors may quote anything.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\r', r == '\t':
-			return ' '
-		case r == unicode.ReplacementChar, !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, s)
-}
 
 // cut cuts s to so many columns.
 func cut(s string, columns int) string {
@@ -70,7 +55,7 @@ func happened(p project) string {
 	if p.Err != nil {
 		text += ": " + p.Err.Error()
 	}
-	return printable(text)
+	return cli.Printable(text)
 }
 
 // inShort says what went wrong with a project, the most important first: the
@@ -85,7 +70,7 @@ func inShort(p project) string {
 // title is a project in a line: what it is called, and where it goes to.
 func title(p project) string {
 	if p.Target == "" || p.Target == p.Name {
-		return printable(p.Name)
+		return cli.Printable(p.Name)
 	}
-	return printable(p.Name + " -> " + p.Target)
+	return cli.Printable(p.Name + " -> " + p.Target)
 }
