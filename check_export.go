@@ -15,11 +15,13 @@ import (
 // the token, its user and the settings are kept for a minute:
 // GET /projects/:id/export, /personal_access_tokens/self, /user,
 // /application/settings and /projects/:id.
-func (c *Client) CheckExport(ctx context.Context, p ProjectRef) (*Check, error) {
+func (c *Client) CheckExport(ctx context.Context, p ProjectRef) (_ *Check, err error) {
 	id, err := resolve(p)
 	if err != nil {
 		return nil, checkError("export", err)
 	}
+	ctx, o := c.begin(ctx, OpLook, id, p.String())
+	defer o.end(&err)
 	k := new(Check)
 	x := &exportCheck{c: c, check: k}
 	if err = x.begin(ctx, id, p.String()); err == nil {

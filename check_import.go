@@ -28,15 +28,16 @@ import (
 // GET /projects/:id/import, /personal_access_tokens/self, /user,
 // /application/settings, /namespaces/:id, /groups/:id,
 // /groups/:id/members/all/:user_id and /version.
-func (c *Client) CheckImport(ctx context.Context, opts ImportOptions, size int64) (*Check, error) {
+func (c *Client) CheckImport(ctx context.Context, opts ImportOptions, size int64) (_ *Check, err error) {
 	opts.Resume, opts.Checkpoint = nil, nil
 	if _, err := opts.fields(); err != nil {
 		return nil, checkError("import of "+opts.label(), err)
 	}
+	ctx, o := c.begin(ctx, OpLook, "", opts.label())
+	defer o.end(&err)
 	k := new(Check)
 	x := &importCheck{c: c, opts: opts, check: k, own: true}
-	err := x.run(ctx)
-	if err != nil {
+	if err := x.run(ctx); err != nil {
 		return nil, checkError("import of "+opts.label(), err)
 	}
 	x.size(size, true)

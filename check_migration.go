@@ -27,7 +27,7 @@ func CheckMigration(ctx context.Context, from *Client, p ProjectRef, to *Client,
 }
 
 // migration checks a migration of the project id, which is called label.
-func (k *Check) migration(ctx context.Context, from *Client, id, label string, to *Client, opts MigrateOptions) error {
+func (k *Check) migration(ctx context.Context, from *Client, id, label string, to *Client, opts MigrateOptions) (err error) {
 	opts.Import.Resume, opts.Import.Checkpoint = nil, nil
 	if opts.Import.Path != "" { // else it is known after the first request
 		if _, err := opts.Import.fields(); err != nil {
@@ -37,8 +37,10 @@ func (k *Check) migration(ctx context.Context, from *Client, id, label string, t
 	if err := opts.Export.check(); err != nil {
 		return err
 	}
+	sctx, o := from.begin(ctx, OpLook, id, label)
+	defer o.end(&err)
 	source := &exportCheck{c: from, check: k}
-	if err := source.begin(ctx, id, label); err != nil {
+	if err := source.begin(sctx, id, label); err != nil {
 		return err
 	}
 	if opts.Import.Path == "" {
@@ -47,15 +49,17 @@ func (k *Check) migration(ctx context.Context, from *Client, id, label string, t
 			return err
 		}
 	}
-	if err := source.size(ctx); err != nil {
+	if err := source.size(sctx); err != nil {
 		return err
 	}
+	ctx, d := to.begin(ctx, OpLook, "", opts.Import.label())
+	defer d.end(&err)
 	destination := &importCheck{c: to, opts: opts.Import, check: k, own: true}
 	if err := destination.run(ctx); err != nil {
 		return err
 	}
 	if s := destination.settings; s != nil && s.MaxImportSize > 0 {
-		size, err := source.statistics(ctx)
+		size, err := source.statistics(sctx)
 		if err != nil {
 			return err
 		}

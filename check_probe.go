@@ -20,7 +20,7 @@ import (
 // as an import does.
 //
 // POST /projects/import. An answer that tells nothing of the import is an error.
-func (c *Client) ProbeImport(ctx context.Context, ns NamespaceRef) (*Check, error) {
+func (c *Client) ProbeImport(ctx context.Context, ns NamespaceRef) (_ *Check, err error) {
 	what, fields := "one's own namespace", url.Values{"path": {""}}
 	if ns != nil {
 		key, value, err := resolveNamespace(ns)
@@ -30,6 +30,8 @@ func (c *Client) ProbeImport(ctx context.Context, ns NamespaceRef) (*Check, erro
 		what = value
 		fields.Set(key, value)
 	}
+	ctx, o := c.begin(ctx, OpLook, "", what)
+	defer o.end(&err)
 	k := new(Check)
 	if err := k.probe(ctx, c, what, fields); err != nil {
 		return nil, fmt.Errorf("probe import into %s: %w", what, err)

@@ -36,6 +36,12 @@
 // make a job fail, without beginning it. [Migrate] begins nothing that would
 // certainly fail.
 //
+// # Proving afterwards
+//
+// [MigrateOptions].Prove and [ExportOptions].Prove count what is in the source, in
+// the archive and in the new project, and name what an export or an import has
+// lost. [Client.CountRelations] and [Client.ProveImport] do so by themselves.
+//
 // # Retrying
 //
 // A request is sent again where that is safe: a GET after any failure that may

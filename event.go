@@ -77,7 +77,7 @@ const (
 	EventStatus   EventKind = "status"   // a poll returned
 	EventProgress EventKind = "progress" // bytes moved
 	EventRetry    EventKind = "retry"    // a request or transfer is tried again
-	EventPaced    EventKind = "paced"    // an operation waits for its turn, or longer than 30 seconds for the next poll
+	EventPaced    EventKind = "paced"    // an operation waits for its turn, or longer than 30 seconds before it looks again
 	EventDone     EventKind = "done"     // an operation has ended well, or the caller has seen enough of an iterator
 	EventFailed   EventKind = "failed"   // an operation has ended with an error, or was ended by the caller
 )
@@ -88,7 +88,8 @@ type Op string
 
 // The operations. ExportTo and ExportToFile tell OpExport and OpDownload. Import
 // tells OpImport and in it OpUpload. Migrate tells OpLook of both ends, and then
-// OpExport, OpDownload, OpUpload and OpImport, each by the client that does it. A
+// OpExport, OpDownload, OpUpload and OpImport, each by the client that does it. What
+// is counted for a proof after the export has begun is OpLook, at both ends again. A
 // download of an archive that turns out too old for MaxAge fails, and the export
 // goes on.
 const (
@@ -101,7 +102,7 @@ const (
 	OpScheduleExport       Op = "schedule export"        // no more than that
 	OpStartImport          Op = "start import"           // of an archive that GitLab fetches itself
 	OpStartRelationsExport Op = "start relations export" // no more than that
-	OpLook                 Op = "look"                   // a method that gets or lists
+	OpLook                 Op = "look"                   // a method that gets, lists, counts or checks
 )
 
 // String returns the operation as text.

@@ -64,6 +64,30 @@ func eventCalls() []eventCall {
 			_, err := c.ListRelationImports(ctx, id)
 			return err
 		}, "look started 1001, look done 1001"},
+		{"CountRelations", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.CountRelations(ctx, app)
+			return err
+		}, "look started, look done 1001"},
+		{"ProveImport", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.ProveImport(ctx, id, &porter.ArchiveInfo{})
+			return err
+		}, "look started 1001, look done 1001"},
+		{"CheckExport", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.CheckExport(ctx, app)
+			return err
+		}, "look started, look done 1001"},
+		{"CheckImport", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.CheckImport(ctx, there, 0)
+			return err
+		}, "look started, look done"},
+		{"CheckMigration", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := porter.CheckMigration(ctx, c, id, c, porter.MigrateOptions{Import: there})
+			return err
+		}, "look started 1001, look started, look done, look done 1001"},
+		{"ProbeImport", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.ProbeImport(ctx, there.Namespace)
+			return err
+		}, "look started, look done"},
 		{"ScheduleExport", func(ctx context.Context, c *porter.Client, _ string) error {
 			return c.ScheduleExport(ctx, id, nil)
 		}, "schedule export started 1001, schedule export done 1001"},
@@ -85,6 +109,10 @@ func eventCalls() []eventCall {
 			_, err := c.ExportTo(ctx, app, io.Discard, nil)
 			return err
 		}, "export started, export done 1001, download started 1001, download done 1001"},
+		{"ExportTo with a proof", func(ctx context.Context, c *porter.Client, _ string) error {
+			_, err := c.ExportTo(ctx, app, io.Discard, &porter.ExportOptions{Prove: true})
+			return err
+		}, "export started, export done 1001, download started 1001, download done 1001, look started 1001, look done 1001"},
 		{"ExportToFile of what is there", func(ctx context.Context, c *porter.Client, dir string) error {
 			_, err := c.ExportToFile(ctx, app, filepath.Join(dir, "a.tar.gz"), &porter.ExportOptions{MaxAge: time.Hour})
 			return err
@@ -169,20 +197,23 @@ func eventCalls() []eventCall {
 			_, err := c.StartImportFromS3(ctx, remoteObject, there)
 			return refused(err)
 		}, "start import started, start import failed"},
-		{"Migrate", migrateForEvents(false), "look started, look done 1001, look started, look done, export started 1001, " +
+		{"Migrate", migrateForEvents(porter.MigrateOptions{}), "look started, look done 1001, look started, look done, export started 1001, " +
 			"export done 1001, download started 1001, upload started, download done 1001, upload done 1002, " +
 			"import started 1002, import done 1002"},
-		{"Migrate without a spool", migrateForEvents(true), "look started, look done 1001, look started, look done, export started 1001, " +
-			"export done 1001, upload started, download started 1001, download done 1001, upload done 1002, " +
-			"import started 1002, import done 1002"},
+		{"Migrate without a spool", migrateForEvents(porter.MigrateOptions{NoSpool: true}), "look started, look done 1001, " +
+			"look started, look done, export started 1001, export done 1001, upload started, download started 1001, download done 1001, " +
+			"upload done 1002, import started 1002, import done 1002"},
+		{"Migrate with a proof", migrateForEvents(porter.MigrateOptions{NoSpool: true, Prove: true}), "look started, look done 1001, " +
+			"look started, look done, export started 1001, export done 1001, upload started, download started 1001, download done 1001, " +
+			"upload done 1002, look started 1001, look done 1001, import started 1002, look started 1002, look done 1002, import done 1002"},
 	}
 }
 
-func migrateForEvents(noSpool bool) func(context.Context, *porter.Client, string) error {
+func migrateForEvents(opts porter.MigrateOptions) func(context.Context, *porter.Client, string) error {
 	return func(ctx context.Context, c *porter.Client, dir string) error {
-		_, err := porter.Migrate(ctx, c, porter.ProjectPath("team/app"), c, porter.MigrateOptions{
-			Import: porter.ImportOptions{Namespace: porter.NamespacePath("new")}, SpoolDir: dir, NoSpool: noSpool,
-		})
+		opts := opts
+		opts.Import.Namespace, opts.SpoolDir = porter.NamespacePath("new"), dir
+		_, err := porter.Migrate(ctx, c, porter.ProjectPath("team/app"), c, opts)
 		return err
 	}
 }

@@ -485,3 +485,33 @@ func ExampleCheckMigration() {
 	// role true the group new-team is archived
 	// true
 }
+
+func ExampleMigrate_prove() {
+	sim := simulate()
+	defer sim.end()
+	from, to, ctx := sim.source(), sim.destination(), context.Background()
+	sim.src.AddProject(portertest.Project{Path: "group/tool", Items: portertest.Items{"issues": portertest.MakeItems(250)}})
+	sim.src.ScriptExport("group/tool", portertest.ExportScript{LoseBatch: "issues"})
+
+	m, err := porter.Migrate(ctx, from, porter.ProjectPath("group/tool"), to, porter.MigrateOptions{
+		Import: porter.ImportOptions{Namespace: porter.NamespacePath("new-team")},
+		Prove:  true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, loss := range m.Losses {
+		fmt.Println(loss)
+	}
+	fmt.Println("not known:", m.Unproven)
+
+	issues, err := to.CountRelations(ctx, m.Import.ID, porter.PortableIssues)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("issues:", issues[porter.PortableIssues])
+	// Output:
+	// 100 of 250 issues lost in the export
+	// not known: []
+	// issues: 150
+}

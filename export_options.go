@@ -16,6 +16,25 @@ type ExportOptions struct {
 	// not told, or is too great, a new one is made. The look at it is the
 	// beginning of its download, of which GitLab allows one per minute.
 	MaxAge time.Duration
+	// Prove counts what is in the project and in the archive, and says in
+	// Export.Proof what the export has lost: since GitLab 17.5 it leaves out what
+	// it cannot read, and ends as finished. It makes about 12 requests before the
+	// export and up to 13 after it. An archive that another call has made can be
+	// short of what was made since, so a shortage then proves nothing.
+	Prove bool
+	// Strict makes what was lost a *LossError. Migrate then imports nothing.
+	Strict bool
+}
+
+// proves reports whether the export is to be proven.
+func (o *ExportOptions) proves() bool { return o != nil && o.Prove }
+
+// strict returns the losses of an export as an error, if that is wanted.
+func (o *ExportOptions) strict(p *Proof) error {
+	if o == nil || !o.Strict {
+		return nil
+	}
+	return p.err()
 }
 
 // schedule returns the options of a new export.
@@ -30,6 +49,8 @@ func (o *ExportOptions) check() error {
 	switch {
 	case o == nil:
 		return nil
+	case o.Strict && !o.Prove:
+		return errors.New("strict needs prove")
 	case o.MaxAge < 0:
 		return fmt.Errorf("max age %v is negative", o.MaxAge)
 	case o.MaxAge > 0 && o.Upload != nil:

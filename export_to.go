@@ -16,7 +16,8 @@ import (
 // an outage for Polling.Patience. Errors are those of ScheduleExport,
 // WaitForExport and DownloadExport.
 //
-// With MaxAge an archive that is young enough is taken instead.
+// With MaxAge an archive that is young enough is taken instead. With Prove, the
+// archive is verified as it passes, and an error of VerifyArchive one of ExportTo.
 //
 // With an upload target, the error is ErrExportExpired if the export ends
 // without an archive: before 14.0 GitLab removes it once it is uploaded, and
@@ -29,8 +30,8 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 	if err != nil {
 		return nil, err
 	}
-	return w.archive(ctx, func(a archive) error {
-		_, err := a.copyTo(ctx, to)
+	return w.prove(ctx, func(a archive) error {
+		_, err := w.verified(to, func(to io.Writer) (int64, error) { return a.copyTo(ctx, to) })
 		return err
 	})
 }
@@ -42,7 +43,9 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 // with an upload target see ExportTo.
 //
 // With MaxAge an archive that is young enough is taken instead, so that a call
-// after one that was killed in the download goes on with its part file.
+// after one that was killed in the download goes on with its part file. With
+// Prove, the file is verified once it is there, and stays there if that fails or,
+// with Strict, something was lost.
 func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ExportOptions) (*Export, error) {
 	name, err := diskio.Check(name) // before the hours of exporting
 	if err != nil {
@@ -53,8 +56,11 @@ func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, op
 		return nil, err
 	}
 	given, _ := resolve(p) // it was fine before
-	return w.archive(ctx, func(a archive) error {
+	return w.prove(ctx, func(a archive) error {
 		_, err := a.downloadFile(ctx, given, name)
+		if err == nil {
+			err = w.verifyFile(ctx, name)
+		}
 		return err
 	})
 }

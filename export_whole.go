@@ -16,6 +16,8 @@ type wholeExport struct {
 	opts    *ExportOptions
 	trail   *trail
 	before  *Export // at the look before
+	proof   *prover // nil for none
+	info    *ArchiveInfo
 
 	operation *operation // to be ended when the export is made
 }
@@ -37,7 +39,11 @@ func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOption
 		o.end(&err)
 		return ctx, nil, err
 	}
-	return ctx, &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before, operation: o}, nil
+	w := &wholeExport{c: c, project: p, opts: opts, trail: new(trail), before: before, operation: o}
+	if opts.proves() {
+		w.proof = &prover{c: c, id: before.ref(p), label: p.String()}
+	}
+	return ctx, w, nil
 }
 
 // archive has use download the archive that is there, if it will do, and else
@@ -99,6 +105,7 @@ func (w *wholeExport) export(ctx context.Context, id, label string) (*Export, er
 	}
 	earlier := clues
 	if earlier.takeUp(w.trail, clues.older, w.trail.recent(w.c.clock.Now(), w.c.cfg.polling.Grace)) {
+		w.proof.beganAt(w.trail.from.Time)
 		if exp, err := w.wait(ctx, id, label, earlier); !errors.Is(err, errNotScheduled) {
 			return exp, err
 		}
@@ -110,6 +117,9 @@ func (w *wholeExport) export(ctx context.Context, id, label string) (*Export, er
 // lost and no export shows, it is scheduled once more: nothing is there that
 // this deletes.
 func (w *wholeExport) schedule(ctx context.Context, id, label string, clues exportClues) (*Export, error) {
+	if err := w.proof.begin(ctx); err != nil {
+		return nil, fmt.Errorf("export of %s: %w", label, err)
+	}
 	ahead := func(ctx context.Context) error {
 		if err := w.reach(ctx, StepScheduling); err != nil {
 			return w.trail.stop(ctx, err)

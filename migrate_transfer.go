@@ -88,6 +88,9 @@ func (t *relay) download(r *ExportReader) {
 
 func (t *relay) verify() {
 	info, err := VerifyArchive(t.sp.Reader(t.ctx))
+	if err == nil {
+		err = t.m.checkLosses(t.ctx, info)
+	}
 	if err != nil {
 		err = fmt.Errorf("export of %s: %w", t.m.label, err)
 	}
@@ -124,7 +127,7 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 			if err != nil {
 				return nil, err
 			}
-			d := &directReader{ExportReader: r, m: m}
+			d := &directReader{ExportReader: r, m: m, ctx: ctx}
 			if !m.opts.SkipVerify {
 				d.checked = newCheckedReader(r, "export of "+m.label, wholeRules)
 			}
@@ -141,6 +144,7 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 type directReader struct {
 	*ExportReader
 	m       *migration
+	ctx     context.Context
 	bytes   int64
 	checked *checkedReader // nil without verification
 }
@@ -151,6 +155,11 @@ func (d *directReader) Read(b []byte) (n int, err error) {
 	} else {
 		n, err = d.checked.Read(b)
 		d.m.result.Archive = d.checked.info
+		if err == io.EOF {
+			if lost := d.m.checkLosses(d.ctx, d.checked.info); lost != nil {
+				n, err = 0, fmt.Errorf("export of %s: %w", d.m.label, lost)
+			}
+		}
 	}
 	d.bytes += int64(n)
 	if err == io.EOF {

@@ -35,9 +35,9 @@ func TestOptionsAsJSON(t *testing.T) {
 	migrate := porter.MigrateOptions{
 		Import: opts,
 		Export: &porter.ExportOptions{
-			ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute,
+			ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute, Prove: true, Strict: true,
 		},
-		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, SkipCheck: true, Resume: checkpoint,
+		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, SkipCheck: true, Prove: true, Resume: checkpoint,
 	}
 	for name, v := range map[string]any{
 		"nothing":                porter.ImportOptions{},

@@ -20,7 +20,7 @@ func (c *call) getProject() *reply {
 	if r := v.refusal(); r != nil {
 		return r
 	}
-	o := append(c.listedProject(p, false), member{"import_status", c.m.importStatus(p)})
+	o := append(append(c.listedProject(p, false), c.features(p)...), member{"import_status", c.m.importStatus(p)})
 	if u != nil {
 		o = append(o, member{"permissions", object{
 			{"project_access", access(p.members[u.username])}, {"group_access", access(p.ns.membership(u))},

@@ -101,17 +101,7 @@ type listing struct {
 }
 
 func (c *call) listing() *listing {
-	l := &listing{page: 1, size: 20}
-	positive := func(name string, n *int) {
-		if v, ok := l.integer(name, c.params[name]); ok && v < 1 {
-			l.fail(name, "does not have a valid value")
-		} else if ok {
-			*n = int(v)
-		}
-	}
-	positive("page", &l.page)
-	positive("per_page", &l.size)
-	l.size = min(l.size, 100)
+	l := c.numbered()
 	if c.m.cfg.atLeast(12, 5) {
 		l.after, _ = l.integer("id_after", c.params["id_after"])
 	}
@@ -124,6 +114,22 @@ func (c *call) listing() *listing {
 		l.archived = &archived
 	}
 	l.simple, _ = l.boolean("simple", c.params["simple"])
+	return l
+}
+
+// numbered returns the page that is asked for of a list that has them by number.
+func (c *call) numbered() *listing {
+	l := &listing{page: 1, size: 20}
+	positive := func(name string, n *int) {
+		if v, ok := l.integer(name, c.params[name]); ok && v < 1 {
+			l.fail(name, "does not have a valid value")
+		} else if ok {
+			*n = int(v)
+		}
+	}
+	positive("page", &l.page)
+	positive("per_page", &l.size)
+	l.size = min(l.size, 100)
 	return l
 }
 

@@ -25,13 +25,20 @@ const (
 // VERSION, repository, wiki, tree, designs, LFS objects, snippets. Records are parsed, but
 // not looked at; of a git bundle the first line and the hash at its end are.
 func CheckArchive(r io.Reader) error {
+	_, err := unpackArchive(r)
+	return err
+}
+
+// unpackArchive is CheckArchive, and returns what the project in the archive
+// holds.
+func unpackArchive(r io.Reader) (*contents, error) {
 	src := &sourceReader{r: r}
-	err := checkArchive(src, maxDecompressed)
+	disk, err := unpack(src, maxDecompressed)
 	io.Copy(io.Discard, src) // so that a writer at the other end does not block
 	if src.err != nil {
-		return src.err
+		err = src.err
 	}
-	return err
+	return disk.holds, err
 }
 
 // A sourceReader remembers why its reader failed, which is no fault of the
@@ -91,6 +98,11 @@ type jsonTreeError struct {
 }
 
 func checkArchive(r io.Reader, maxDecompressed int64) error {
+	_, err := unpack(r, maxDecompressed)
+	return err
+}
+
+func unpack(r io.Reader, maxDecompressed int64) (*unpackedFiles, error) {
 	z := &gunzipper{in: bufio.NewReader(r)}
 	unpacked := &unpackedReader{r: z, left: maxDecompressed}
 	disk, err := extract(unpacked)
@@ -100,15 +112,15 @@ func checkArchive(r io.Reader, maxDecompressed int64) error {
 	}
 	switch version := disk.files["VERSION"]; {
 	case errors.Is(err, errDecompressedSize):
-		return errDecompressedSize
+		return disk, errDecompressedSize
 	case err != nil && version == nil:
-		return commandError(err, z.members > 0) + " and " + errNoVersion
+		return disk, commandError(err, z.members > 0) + " and " + errNoVersion
 	case err != nil:
-		return commandError(err, z.members > 0)
+		return disk, commandError(err, z.members > 0)
 	case disk.hardLink:
-		return errHardLink
+		return disk, errHardLink
 	}
-	return disk.check()
+	return disk, disk.check()
 }
 
 // commandError is GitLab's text for a tar command that failed. started says

@@ -25,6 +25,7 @@ type unpackedFiles struct {
 	links    map[string]bool // what is unpacked below one is elsewhere
 	tree     bool
 	hardLink bool
+	holds    *contents // what the project in them holds
 }
 
 // An unpackedFile is a file that the importer reads.
@@ -37,7 +38,7 @@ type unpackedFile struct {
 }
 
 func newUnpackedFiles() *unpackedFiles {
-	return &unpackedFiles{files: map[string]*unpackedFile{}, links: map[string]bool{}}
+	return &unpackedFiles{files: map[string]*unpackedFile{}, links: map[string]bool{}, holds: newContents()}
 }
 
 // add unpacks an entry.
@@ -78,7 +79,7 @@ func (d *unpackedFiles) add(h *tar.Header, r io.Reader) error {
 	}
 	delete(d.files, name)
 	f := new(unpackedFile)
-	if f.read(name, r) {
+	if f.read(name, r, d.holds) {
 		d.files[name] = f
 	}
 	return nil
@@ -101,8 +102,9 @@ const (
 	membersOfAll = "project_members"
 )
 
-// read reads a file, if the importer does.
-func (f *unpackedFile) read(name string, r io.Reader) bool {
+// read reads a file, if the importer does, and adds to holds what it says that
+// the project holds.
+func (f *unpackedFile) read(name string, r io.Reader, holds *contents) bool {
 	dir, base := path.Split(name)
 	switch {
 	case name == "VERSION":
@@ -113,16 +115,20 @@ func (f *unpackedFile) read(name string, r io.Reader) bool {
 		b, _ := io.ReadAll(io.LimitReader(r, maxDocument))
 		f.parse(b)
 	case name == "project.json":
-		f.parseStream(r)
+		f.parseStream(io.TeeReader(r, holds.document()))
 	case dir == "tree/project/" && slices.Contains(importOrder, strings.TrimSuffix(base, ".ndjson")) && path.Ext(base) == ".ndjson":
-		f.parseLines(r)
+		f.parseLines(r, func(line []byte) { holds.takeLine(strings.TrimSuffix(base, ".ndjson"), line) })
 	case name == "lfs-objects.json":
 		b, _ := io.ReadAll(io.LimitReader(r, maxListing))
 		f.parse(b)
 		json.Unmarshal(b, &f.listed)
 	case dir == "" && slices.Contains([]string{"project.bundle", "project.wiki.bundle", "project.design.bundle"}, base),
 		dir == "snippets/" && path.Ext(base) == ".bundle" && base[0] != '.':
-		f.problem = checkBundle(bufio.NewReader(r))
+		f.problem = checkBundle(bufio.NewReader(r), func(sha, ref string) {
+			if name == "project.bundle" {
+				holds.takeRef(sha, ref)
+			}
+		})
 	case dir == "lfs-objects/" && base[0] != '.':
 		h := sha256.New()
 		io.Copy(h, r)
@@ -164,7 +170,7 @@ func (f *unpackedFile) parseStream(r io.Reader) {
 
 // parseLines parses each line, or, if it is longer than maxDocument, the pieces
 // that it is cut into.
-func (f *unpackedFile) parseLines(r io.Reader) {
+func (f *unpackedFile) parseLines(r io.Reader, take func([]byte)) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var line bytes.Buffer
 	for {
@@ -180,6 +186,7 @@ func (f *unpackedFile) parseLines(r io.Reader) {
 		line.Write(piece)
 		if line.Len() > 0 && err != bufio.ErrBufferFull {
 			f.parse(line.Bytes())
+			take(line.Bytes())
 			line.Reset()
 		}
 		if f.problem != nil || err != nil && err != bufio.ErrBufferFull {
@@ -209,7 +216,7 @@ func nesting(b []byte) (deepest int) {
 }
 
 // checkBundle checks a bundle as the importer does and then git.
-func checkBundle(r *bufio.Reader) error {
+func checkBundle(r *bufio.Reader, ref func(sha, name string)) error {
 	first, _ := r.Peek(16)
 	if string(first) != "# v2 git bundle\n" && string(first) != "# v3 git bundle\n" {
 		return errBundle
@@ -225,13 +232,15 @@ func checkBundle(r *bufio.Reader) error {
 		if len(line) == 1 {
 			break
 		}
-		id, _, _ := strings.Cut(string(line), " ")
+		id, name, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
 		switch {
 		case string(line) == "@object-format=sha256\n":
 			sum, digits = sha256.New(), 64
 		case line[0] == '@':
 		case len(id) != digits || strings.Trim(id, "0123456789abcdefABCDEF") != "":
 			return errClone // a commit that must be there already, or no reference
+		default:
+			ref(id, name)
 		}
 	}
 	if magic, _ := r.Peek(4); string(magic) != "PACK" || !endsInItsSum(r, sum) {

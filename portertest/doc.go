@@ -31,6 +31,10 @@
 // its object storage, and from the servers that [Server.AllowOutbound] names;
 // every other address it refuses as GitLab does, or finds nobody there.
 //
+// A project holds what [Project].Items, Branches and Tags say, or else what is in
+// its Archive. Its lists show that, an export puts it into the archive, and an
+// import takes it in.
+//
 // # What goes wrong
 //
 // [Server.ScriptExport] and [Server.ScriptImport] say how the next jobs of a

@@ -29,6 +29,11 @@ type ExportScript struct {
 	Fault   ExportFault
 	Archive *Archive // what it yields, if not the project's
 	Timing  *Timings // how long it takes, if not what the server says
+
+	// LoseBatch is a relation, such as "issues", whose first 100 records the
+	// export leaves out without a word, as GitLab does since 17.5 with a batch
+	// that it fails to serialize. Before 17.5 the export fails.
+	LoseBatch string
 }
 
 // ExportRun is an export that was really scheduled: GitLab took the request,

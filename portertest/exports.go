@@ -81,6 +81,9 @@ func (s *exports) enqueue(p *project, u *user, run ExportRun, now time.Time) *ex
 	if q := s.scripts[p.id]; len(q) > 0 {
 		j.script, s.scripts[p.id] = q[0], q[1:]
 	}
+	if j.script.LoseBatch != "" && !s.cfg.atLeast(17, 5) {
+		j.script.Fault = FailRelation
+	}
 	j.plan(s.cfg.version, s.cfg.timingsOf(j.script.Timing), now)
 	s.add(j)
 	return j
@@ -106,7 +109,13 @@ func (s *exports) file(j *exportJob) {
 		content: j.script.Archive,
 		lost:    j.script.Fault == Vanish,
 	}
-	if j.file.content == nil {
+	switch {
+	case j.file.content != nil:
+	case j.script.LoseBatch != "":
+		left := s.holding(j.project).clone()
+		left.loseBatch(j.script.LoseBatch)
+		j.file.content = itemsArchive(left, s.cfg.version)
+	default:
 		j.file.content = s.source(j.project)
 	}
 }

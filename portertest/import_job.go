@@ -20,8 +20,12 @@ type ImportScript struct {
 	// Error makes the import fail. It is the whole import_error.
 	Error           string
 	FailedRelations []FailedRelation
-	Canceled        bool // the import ends as canceled
-	Stuck           bool // the import is never picked up
+	// LoseItems is how many records of a relation, such as "issues", the import
+	// leaves out. It tells of those that are in FailedRelations.
+	LoseItems map[string]int
+	Disabled  []string // features that are off in the new project, as in Project
+	Canceled  bool     // the import ends as canceled
+	Stuck     bool     // the import is never picked up
 
 	Timing *Timings // how long it takes, if not what the server says
 }

@@ -73,6 +73,7 @@ func (s *imports) startImport(u *user, req *importRequest, up *upload, correlati
 		return nil, problem
 	}
 	p = s.newProject(ns, path, name)
+	p.holds = newContents() // until the import ends
 	j := &importJob{
 		script: s.importScript(ns.path + "/" + req.path), project: p, user: u, correlation: correlation,
 		overrides: req.overrides, upload: *up, original: original,
@@ -184,6 +185,7 @@ func (s *imports) importStatus(p *project) string {
 
 func (s *imports) finish(j *importJob) {
 	p := j.project
+	s.takeIn(j)
 	if d, ok := j.overrides["description"]; ok {
 		p.description = d[0]
 	}
@@ -205,4 +207,17 @@ func (s *imports) finish(j *importJob) {
 		p.path, p.name = old.path, old.name
 		s.insert(p)
 	}
+}
+
+// takeIn gives the project of an import what was in its archive, but for what
+// the import loses.
+func (s *imports) takeIn(j *importJob) {
+	if j.upload.holds == nil {
+		return
+	}
+	held := j.upload.holds.clone()
+	for relation, n := range j.script.LoseItems {
+		held.lose(relation, n)
+	}
+	j.project.holds, j.project.made, j.project.disabled = held, nil, j.script.Disabled
 }

@@ -38,6 +38,15 @@ type Project struct {
 	// for MaxExportSize before GitLab 16.8.
 	Artifacts int64
 
+	// Items, Branches and Tags are what the project holds, and what an export of
+	// it yields, unless Archive says otherwise. Branches and Tags are SHAs by
+	// name. Without any of the three the project holds what is in its archive.
+	Items          Items
+	Branches, Tags map[string]string
+	// Disabled are the features that are switched off: "issues",
+	// "merge_requests", "repository", "builds", "snippets" or "releases".
+	Disabled []string
+
 	// Members are the roles of users in the project itself, by username.
 	Members map[string]Role
 	// FormerPaths are full paths that the project had before it was moved.
@@ -56,6 +65,9 @@ type project struct {
 	deletionOn  string
 	shared      []string
 	archive     *Archive
+	made        *Archive  // of what it holds
+	holds       *contents // nil for what is in its archive
+	disabled    []string
 	size        int64
 	artifacts   int64
 	members     map[string]Role
@@ -133,8 +145,15 @@ func (s *projects) remove(p *project) {
 
 // source returns the archive that an export of p yields.
 func (s *projects) source(p *project) *Archive {
-	if p.archive == nil {
-		v := s.cfg.version
+	v := s.cfg.version
+	switch {
+	case p.archive != nil:
+	case p.holds != nil:
+		if p.made == nil {
+			p.made = itemsArchive(p.holds, v)
+		}
+		return p.made
+	default:
 		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), ArchiveFormatVersion(v.archiveFormat()), ArchiveGitLabVersion(v.String()))
 	}
 	return p.archive
@@ -194,6 +213,7 @@ func (s *projects) AddProject(p Project) int64 {
 	for name, r := range p.Members {
 		prj.members[name] = r
 	}
+	s.fill(prj, p)
 	return prj.id
 }
 

@@ -13,7 +13,8 @@ type upload struct {
 	name    string // without its directory
 	size    int64
 	sha256  string
-	problem error // why an import of it fails
+	holds   *contents // what an import of it restores
+	problem error     // why an import of it fails
 }
 
 // readUpload reads an archive to its end. It fails if r does, or if there are
@@ -21,7 +22,8 @@ type upload struct {
 func readUpload(r io.Reader, limit int64) (*upload, error) {
 	sum := sha256.New()
 	body := &countingReader{r: io.TeeReader(r, sum), limit: limit}
-	up := &upload{problem: CheckArchive(body)}
+	up := new(upload)
+	up.holds, up.problem = unpackArchive(body)
 	up.size, up.sha256 = body.n, hex.EncodeToString(sum.Sum(nil))
 	if !body.whole() {
 		return up, body.err

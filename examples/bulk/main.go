@@ -1,250 +1,406 @@
-// Command bulk exports many GitLab projects to files.
+// Command bulk exports or migrates many GitLab projects.
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"path/filepath"
-	"strings"
-	"text/tabwriter"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
-	"github.com/seed-5d77b939/porter/examples/internal/demo"
-	"github.com/seed-5d77b939/porter/portertest"
 )
 
-const help = `Bulk exports many GitLab projects, each to a file of its own: group/app to
-group/app.tar.gz. A project that fails does not stop the others, and a summary
-says at the end what became of each. However many run at a time, the exports
-stay within GitLab's rate limits.
+const help = `Bulk exports many GitLab projects to files, or migrates them to another
+instance. A project that fails does not stop the others. All are under way at
+once: the work stays within GitLab's rate limits by itself.
 
-  bulk [flags] [PROJECT...]
+  bulk                                   a demonstration with simulated instances
+  bulk export  [flags] [PROJECT...]      to files: group/app to group/app.tar.gz
+  bulk migrate [flags] [PROJECT...]      to another instance
 
-A PROJECT is the full path or the ID of a project; -list names a file with one
-on each line. Without -url and GITLAB_URL nothing real is touched: projects of
-a simulated instance are exported.
+A PROJECT is the full path or the ID of a project. -list and -group name more.
+"bulk export -h" and "bulk migrate -h" tell the flags.
+
+` + helpTargets + helpFiles + helpEnvironment + helpCodes
+
+const helpExport = `Export many GitLab projects, each to a file of its own: group/app to
+group/app.tar.gz below -dir, and project 42, named by its ID, to 42.tar.gz.
+
+  bulk export [flags] [PROJECT...]
 
 Examples:
-  bulk
-      a simulation
-  bulk -url https://gitlab.example.com -dir backups group/app group/site
-  bulk -url https://gitlab.example.com -dir backups -list projects.txt -skip
-      leaves out projects whose file is there already, as after an interruption
+  bulk export -url https://gitlab.example.com -dir backups group/app group/site
+  bulk export -dir backups -group team -exclude 'team/archive/**' -archived skip
+      a group with its subgroups, from the instance in GITLAB_URL
+  bulk export -dir backups -list projects.txt -dry-run
+      only says what would happen
+  bulk export -dir backups -group team -json -metrics bulk.prom >>bulk.log
+      every night, by a timer
 
-On Linux each export holds up to 4 files open, with its connection, and the
-program about 7 besides: "ulimit -n" has to be above that.
+` + helpList + helpFiles + helpEnvironment + jsonHelp + helpCodes
 
-Environment:
-  GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
-                            Maintainer of them all
+const helpMigrate = `Migrate many GitLab projects to another instance.
 
-Exit codes: 0 all saved, 1 some failed, 2 wrong usage, 130 interrupted.
+  bulk migrate [flags] [PROJECT...]
+
+Examples:
+  bulk migrate -from https://old.example.com -to https://gitlab.com -group old \
+      -namespace new
+      old/x/app to new/x/app, for all in the group and its subgroups
+  bulk migrate -namespace team group/app group/site
+      to team/app and team/site, with the instances in the environment
+  bulk migrate -list projects.tsv
+      to the targets in the list, or else to the same paths
+
+` + helpTargets + helpList + helpFiles + helpEnvironment + jsonHelp + helpCodes
+
+const helpTargets = `Targets of migrate:
+  Without -namespace a project keeps its path. With it, a project of -group keeps
+  its path below that group, and any other project the last part of its path.
+  The columns of a list win. An import does not create groups: make them first.
+
+`
+
+const helpList = `Lists (-list FILE, or - for standard input) are UTF-8 with a project on each
+line. For migrate, the namespace at the destination and the last part of the
+path there may follow, after a tab or a comma each; export ignores these. Blank
+lines and those that begin with # are left out. Who is there twice is taken once.
+
+Patterns (-include, -exclude) are those of doublestar: * and ? stay within a part
+of a path, ** is any number of parts, [ab] and {a,b} are choices. They are matched
+with what a project was named by, or with its path if its group was listed;
+case does not matter.
+
+`
+
+const helpFiles = `Files:
+  The journal (-journal) notes what is done. Run the same command again after a
+  crash, an interruption or failures: nothing is done twice, and nothing is left
+  out; what has failed is tried again. By default it is bulk-export.jsonl in -dir,
+  or bulk-migrate.jsonl in the current folder. It is for one source, destination
+  and user, and for one list: name another file for another one. Beside it are
+  FILE.lock, which keeps a second run out, and FILE.old, the journal before.
+  Of exports, another run begins, with new archives, once everything of the last
+  one is done, or it was begun longer ago than -new-after. A journal of
+  migrations is never ended: more projects may be added to its command.
+  Remove the journal to begin anew.
+
+  On Linux each transfer holds up to 4 files open, and the program about 10
+  besides: "ulimit -n" has to be above that. -spool should be on a disk.
+
+`
+
+const helpEnvironment = `Environment:
+  GITLAB_URL, GITLAB_TOKEN            the instance, or the source, unless -url or
+                                      -from is given, and a token of a Maintainer
+  GITLAB_DEST_URL, GITLAB_DEST_TOKEN  the destination unless -to is given, and a
+                                      personal access token
+
+`
+
+const helpCodes = `Exit codes:
+  0    all done
+  1    some failed
+  2    wrong usage, or a journal of another run
+  3    all done, but some are incomplete
+  4    none failed for good: run the same command again; also if another run uses
+       the journal
+  130  interrupted; GitLab goes on with what it has begun
 `
 
 func main() { cli.Main(run) }
 
+// options are what the command line says.
 type options struct {
-	url           string
-	projects      []string
-	dir           string
-	jobs          int
-	skip          bool
-	timeout, poll time.Duration
+	migrate          bool
+	from, to         string // to only to migrate
+	dir              string // of exports
+	namespace, spool string // of migrations
+	input            input
+	transfers        int
+	rate             porter.Pacing
+	maxAge           time.Duration
+	journal          string
+	newAfter         time.Duration
+	dryRun, json     bool
+	metrics          string
+	timeout, poll    time.Duration
+	fromAuth, toAuth porter.Auth
+	stdout, stderr   io.Writer
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o options
-	fs := flag.NewFlagSet("bulk", flag.ContinueOnError)
-	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
-	fs.StringVar(&o.dir, "dir", "", "`folder` to write the files to (default the current one)")
-	fs.IntVar(&o.jobs, "jobs", 8, "how many projects to export at a time")
-	fs.BoolVar(&o.skip, "skip", false, "leave out projects whose file exists")
+	if len(args) == 0 {
+		return demonstrate(ctx, stdout, stderr)
+	}
+	switch args[0] {
+	case "export", "migrate":
+		o := options{migrate: args[0] == "migrate", stdout: stdout, stderr: stderr}
+		if code, exit := o.parse(args[1:]); exit {
+			return code
+		}
+		return bulk(ctx, o)
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(stdout, help)
+		return cli.OK
+	}
+	fmt.Fprintf(stderr, "bulk: %q is neither export nor migrate (-h for help)\n", args[0])
+	return cli.BadUsage
+}
+
+// parse reads the command line. If the program is not to go on, exit is true.
+func (o *options) parse(args []string) (code int, exit bool) {
+	fs := o.flags()
+	text := helpExport
+	if o.migrate {
+		text = helpMigrate
+	}
+	if code, exit := cli.Parse(fs, args, text, o.stdout, o.stderr); exit {
+		return code, true
+	}
+	o.input.args, o.input.stdin = fs.Args(), os.Stdin
+	if err := o.check(fs); err != nil {
+		return cli.Misused(fs, o.stderr, err.Error()), true
+	}
+	return cli.OK, false
+}
+
+func (o *options) flags() *flag.FlagSet {
+	name := "bulk export"
+	if o.migrate {
+		name = "bulk migrate"
+	}
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	if o.migrate {
+		fs.StringVar(&o.from, "from", os.Getenv("GITLAB_URL"), "`URL` of the source instance")
+		fs.StringVar(&o.to, "to", os.Getenv("GITLAB_DEST_URL"), "`URL` of the destination instance")
+		fs.StringVar(&o.namespace, "namespace", "", "full `path` of the group to import into (default every project keeps its path)")
+		fs.StringVar(&o.spool, "spool", "", "`folder` for archives on their way (default the system's for temporary files)")
+	} else {
+		fs.StringVar(&o.from, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
+		fs.StringVar(&o.dir, "dir", ".", "`folder` to write the files to")
+		fs.DurationVar(&o.newAfter, "new-after", 18*time.Hour, "begin anew if the journal was begun this `time` ago; 0 for never")
+	}
+	in := &o.input
+	fs.StringVar(&in.list, "list", "", "`file` with a project on each line; - for standard input")
+	more := func(list *[]string) func(string) error {
+		return func(s string) error {
+			*list = append(*list, s)
+			return nil
+		}
+	}
+	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.groups))
+	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.include))
+	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.exclude))
+	fs.StringVar(&in.archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+	fs.IntVar(&o.transfers, "transfers", 4, "downloads and uploads at a `time`; 0 for any number")
+	fs.Func("rate", "`limits` per minute that differ from GitLab's own, such as exports=60,imports=none; also\n"+
+		"downloads (of one project) and polls (of all waits together)", func(s string) (err error) {
+		o.rate, err = parseRate(s)
+		return err
+	})
+	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
+	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")
+	fs.BoolVar(&o.dryRun, "dry-run", false, "only say what would happen, and how long the limits make it at least")
+	fs.BoolVar(&o.json, "json", false, "write a JSON object per line to standard output, and text for people to standard error")
+	fs.StringVar(&o.metrics, "metrics", "", "`file` for metrics in Prometheus' text format")
 	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at a status (default growing from 2s to 30s)")
-	list := fs.String("list", "", "`file` with a project on each line; empty lines and those with # are left out")
-	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
-		return code
-	}
-	o.projects = fs.Args()
-	if *list != "" {
-		more, err := readList(*list)
-		if err != nil {
-			return cli.Misused(fs, stderr, "-list: "+err.Error())
-		}
-		o.projects = append(o.projects, more...)
-	}
+	return fs
+}
+
+// check refuses what does not go together, and takes the tokens from the
+// environment.
+func (o *options) check(fs *flag.FlagSet) error {
 	switch {
-	case o.jobs < 1:
-		return cli.Misused(fs, stderr, "-jobs must be positive")
-	case o.url == "" && len(o.projects) > 0:
-		return cli.Misused(fs, stderr, "projects, but no -url")
-	case o.url == "":
-		return simulate(ctx, o, stdout, stderr)
-	case len(o.projects) == 0:
-		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no projects are named")
+	case o.from == "" && !o.migrate:
+		return errors.New("no -url, and GITLAB_URL is not set")
+	case o.from == "" && o.to == "":
+		return errors.New("neither -from nor -to")
+	case o.from == "":
+		return errors.New(cli.Given(fs, "to", "GITLAB_DEST_URL") + ", but -from is missing")
+	case o.migrate && o.to == "":
+		return errors.New(cli.Given(fs, "from", "GITLAB_URL") + ", but -to is missing")
+	case o.transfers < 0:
+		return errors.New("-transfers must not be negative")
+	case o.dryRun && (o.json || o.metrics != ""):
+		return errors.New("-dry-run writes text only: neither -json nor -metrics goes with it")
 	}
-	token, err := cli.Token("GITLAB_TOKEN")
-	if err != nil {
-		return cli.Misused(fs, stderr, err.Error())
-	}
-	return bulk(ctx, o, token, stdout, stderr)
-}
-
-// simulate exports projects of a simulated instance, to a temporary folder
-// unless another is named.
-func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	gitlab := demo.Server()
-	defer gitlab.Close()
-	for i, p := range []string{"team/app", "team/site", "team/tools/lint", "team/tools/deploy"} {
-		gitlab.AddProject(portertest.Project{Path: p, Archive: portertest.NewArchive(8<<20, portertest.ArchiveSeed(int64(i)))})
-		o.projects = append(o.projects, p)
-	}
-	fmt.Fprintf(stdout, "No -url given: exporting %d projects from a simulated instance.\n", len(o.projects))
-	o.url = gitlab.URL
-	if o.poll == 0 {
-		o.poll = demo.Poll
-	}
-	if o.dir == "" {
-		dir, err := os.MkdirTemp("", "bulk-")
-		if err != nil {
-			fmt.Fprintln(stderr, "error:", err)
-			return cli.Failure
+	if o.namespace != "" {
+		if err := checkNamespace(o.namespace); err != nil {
+			return fmt.Errorf("-namespace: %w", err)
 		}
-		defer func() {
-			os.RemoveAll(dir)
-			fmt.Fprintln(stdout, "Removed the files, because this was a simulation without -dir.")
-		}()
-		o.dir = dir
 	}
-	return bulk(ctx, o, porter.PrivateToken(portertest.Token), stdout, stderr)
+	if o.migrate && o.namespace != "" {
+		for _, g := range o.input.groups {
+			if err := checkNamespace(g); err != nil {
+				return fmt.Errorf("-group with -namespace: %w", err)
+			}
+		}
+	}
+	if err := o.input.check(); err != nil {
+		return err
+	}
+	if o.migrate {
+		o.journal = cmp.Or(o.journal, "bulk-migrate.jsonl")
+	}
+	o.journal = cmp.Or(o.journal, filepath.Join(o.dir, "bulk-export.jsonl"))
+	var err error
+	if o.fromAuth, err = cli.Token("GITLAB_TOKEN"); err == nil && o.migrate {
+		o.toAuth, err = cli.Token("GITLAB_DEST_TOKEN")
+	}
+	return err
 }
 
-// errSkipped is why a project was left out.
-var errSkipped = errors.New("skipped, the file exists")
+// clientOptions configure the clients.
+func (o *options) clientOptions() []porter.Option {
+	return append(cli.Polling(o.poll), porter.WithPacing(o.rate), porter.WithTransfers(o.transfers))
+}
 
-func bulk(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.Writer) int {
-	client, err := porter.NewClient(o.url, auth, cli.Polling(o.poll)...)
-	if err != nil {
-		fmt.Fprintln(stderr, "error: -url:", err)
-		return cli.BadUsage
-	}
+// bulk does what the options say.
+func bulk(ctx context.Context, o options) int {
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	logger := log.New(stdout, "", log.Ltime) // safe for all the goroutines
-	failures := make([]error, len(o.projects))
-	var g errgroup.Group
-	g.SetLimit(o.jobs)
-	for i, project := range o.projects {
-		g.Go(func() error {
-			failures[i] = save(wctx, client, project, o, logger)
-			if failures[i] != nil {
-				logger.Printf("%s: %v", project, failures[i])
-			}
-			return nil // the others go on
-		})
-	}
-	g.Wait()
-	return summarize(ctx, o, failures, stdout, stderr)
-}
-
-// save exports one project to its file.
-func save(ctx context.Context, client *porter.Client, project string, o options, logger *log.Logger) error {
-	name, err := fileName(o.dir, project)
+	from, to, err := o.connect()
 	if err != nil {
-		return err
+		return o.fail(ctx, err)
 	}
-	if _, err := os.Stat(name); err == nil && o.skip {
-		return errSkipped
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	var last string
-	client, err = client.With(porter.WithObserver(func(ev porter.Event) {
-		switch {
-		case ev.Kind == porter.EventStatus && ev.Status != last:
-			last = ev.Status
-			logger.Printf("%s: %s", project, ev.Status)
-		case ev.Kind == porter.EventPaced:
-			logger.Printf("%s: waiting %s to stay within GitLab's rate limit", project, ev.Delay.Round(time.Second))
-		case ev.Kind == porter.EventRetry:
-			logger.Printf("%s: trying again in %s: %v", project, ev.Delay.Round(time.Second), ev.Err)
-		}
-	}))
+	projects, err := o.projects(wctx, from)
 	if err != nil {
-		return err
+		return o.fail(ctx, err)
 	}
-	if _, err := client.ExportToFile(ctx, porter.ProjectPath(project), name, nil); err != nil {
-		return err
+	h := o.header(wctx, from, to)
+	if o.dryRun {
+		return o.plan(ctx, wctx, from, to, projects, h)
 	}
-	logger.Printf("%s: saved", project)
-	return nil
-}
-
-// summarize says what became of every project, and returns the exit code.
-func summarize(ctx context.Context, o options, failures []error, stdout, stderr io.Writer) int {
-	var saved, skipped, failed int
-	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table)
-	for i, project := range o.projects {
-		switch err := failures[i]; {
-		case err == nil:
-			saved++
-			name, _ := fileName(o.dir, project)
-			fmt.Fprintf(table, "%s\t%s\n", project, name)
-		case errors.Is(err, errSkipped):
-			skipped++
-			fmt.Fprintf(table, "%s\t%v\n", project, err)
-		default:
-			failed++
-			fmt.Fprintf(table, "%s\tFAILED: %v\n", project, err)
-		}
+	j, err := openJournal(o.journal, h, o.newAfter)
+	if err != nil {
+		return o.fail(ctx, err)
 	}
-	table.Flush()
-	fmt.Fprintf(stdout, "%d saved, %d skipped, %d failed.\n", saved, skipped, failed)
+	defer j.Close()
+	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, spool: o.spool, view: o.newView(), projects: projects}
+	begun := time.Now()
+	projects = w.run(wctx)
+	writeSummary(o.people(), projects, time.Since(begun))
 	switch {
-	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "Interrupted. GitLab goes on with the exports that it has begun; run the same command again with -skip for the "+
-			"rest.")
-		return cli.Interrupted
-	case failed > 0:
+	case j.failure() != nil:
+		fmt.Fprintf(o.stderr, "error: stopped, because nothing may be begun that is not noted: %v\n", j.failure())
 		return cli.Failure
+	case ctx.Err() != nil:
+		fmt.Fprintln(o.stderr, "Interrupted. GitLab goes on with what it has begun; run the same command again to take it up.")
+		return cli.Interrupted
 	}
-	return cli.OK
+	return exitCode(projects)
 }
 
-// fileName returns the file for a project's archive. Each project has its own,
-// because paths are unique.
-func fileName(dir, project string) (string, error) {
-	name := filepath.FromSlash(project) + ".tar.gz"
-	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q is no project path or ID", project)
+// people is where text for people goes.
+func (o *options) people() io.Writer {
+	if o.json {
+		return o.stderr
 	}
-	return filepath.Join(dir, name), nil
+	return o.stdout
 }
 
-func readList(name string) ([]string, error) {
-	f, err := os.Open(name)
+// newView shows the run in the ways that were asked for.
+func (o *options) newView() view {
+	var all views
+	f, isFile := o.stdout.(*os.File)
+	switch {
+	case o.json:
+		all = append(all, newJSON(o.stdout))
+	case isFile && term.IsTerminal(int(f.Fd())):
+		all = append(all, newScreen(f))
+	default:
+		all = append(all, newLines(o.stdout))
+	}
+	if o.metrics != "" {
+		all = append(all, newMetrics(o.metrics))
+	}
+	return all
+}
+
+func (o *options) connect() (from, to *instance, err error) {
+	name := "-url"
+	if o.migrate {
+		name = "-from"
+	}
+	if from, err = connect(o.from, o.fromAuth, o.clientOptions()...); err != nil {
+		return nil, nil, misused("%s: %v", name, err)
+	}
+	if o.migrate {
+		if to, err = connect(o.to, o.toAuth, o.clientOptions()...); err != nil {
+			return nil, nil, misused("-to: %v", err)
+		}
+	}
+	return from, to, nil
+}
+
+func (o *options) projects(ctx context.Context, from *instance) ([]project, error) {
+	all, err := o.input.gather(ctx, from.Client)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	var projects []string
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if line := strings.TrimSpace(lines.Text()); line != "" && !strings.HasPrefix(line, "#") {
-			projects = append(projects, line)
+	if o.migrate {
+		return migrations(ctx, all, o.namespace, from.Client)
+	}
+	return exports(all, o.dir)
+}
+
+// header is that of this run's journal.
+func (o *options) header(ctx context.Context, from, to *instance) header {
+	h := header{Version: journalVersion, Command: "export", Source: from.BaseURL(), SourceUser: from.user(ctx), Begun: time.Now().UTC()}
+	if to != nil {
+		h.Command, h.Destination, h.DestinationUser = "migrate", to.BaseURL(), to.user(ctx)
+	}
+	return h
+}
+
+// plan does the dry run.
+func (o *options) plan(ctx, wctx context.Context, from, to *instance, projects []project, h header) int {
+	past, took, err := recall(o.journal, h, o.newAfter)
+	if err != nil {
+		return o.fail(ctx, fmt.Errorf("journal: %w", err))
+	}
+	p := planner{from: from, to: to, past: past, maxAge: o.maxAge}
+	planned := p.plan(wctx, projects, o.rate, took, o.stdout)
+	if ctx.Err() != nil {
+		return cli.Interrupted
+	}
+	for i := range planned {
+		if planned[i].Step == stepWaiting {
+			planned[i].Step = stepDone // as far as can be told
 		}
 	}
-	return projects, lines.Err()
+	return exitCode(planned)
+}
+
+// fail tells why nothing was begun, and returns the exit code.
+func (o *options) fail(ctx context.Context, err error) int {
+	var usage *usageError
+	var journal *journalError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(o.stderr, "bulk: %v (-h for help)\n", err)
+		return cli.BadUsage
+	case errors.As(err, &journal):
+		fmt.Fprintln(o.stderr, "error:", err)
+		return cli.BadUsage
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(o.stderr, "Interrupted:", err)
+		return cli.Interrupted
+	}
+	cli.Explain(o.stderr, err)
+	if errors.Is(err, errLocked) || retryable(err) {
+		return cli.Again
+	}
+	return cli.Failure
 }

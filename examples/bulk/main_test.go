@@ -5,17 +5,22 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/cli"
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
 func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_URL")
+	os.Unsetenv("GITLAB_DEST_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
+	os.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
 	os.Exit(m.Run())
 }
 
@@ -26,93 +31,278 @@ func call(ctx context.Context, args ...string) (int, string) {
 	return code, out.String()
 }
 
-func TestSimulation(t *testing.T) {
-	t.Parallel()
-	code, out := call(t.Context())
-	if code != 0 || !strings.Contains(out, "4 saved, 0 skipped, 0 failed.") {
-		t.Errorf("exit code %d\n%s", code, out)
+// flags are those of a command that goes on with the scene.
+func (s *scene) flags(more ...string) []string {
+	args := []string{"export", "-url", s.from.URL, "-dir", s.dir}
+	if s.o.migrate {
+		args = []string{"migrate", "-from", s.from.URL, "-to", s.to.URL, "-namespace", "n", "-journal", s.o.journal}
 	}
+	return append(append(args, "-poll", "5ms", "-rate", "exports=none,imports=none,downloads=none,polls=none"), more...)
 }
 
-func TestBulk(t *testing.T) {
+func TestDemonstration(t *testing.T) {
 	t.Parallel()
-	s := portertest.NewServer()
-	defer s.Close()
-	archives := map[string]*portertest.Archive{}
-	for i, p := range []string{"group/app", "group/site", "group/sub/app"} {
-		archives[p] = portertest.NewArchive(100<<10, portertest.ArchiveSeed(int64(i)))
-		s.AddProject(portertest.Project{Path: p, Archive: archives[p]})
+	var out bytes.Buffer
+	code := demonstration(t.Context(), 30, 5*time.Second, &out, &out)
+	if code != cli.OK {
+		t.Errorf("exit code %d", code)
 	}
-	s.ScriptExport("group/site", portertest.ExportScript{Fault: portertest.FailRelation,
-		Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
-	dir := t.TempDir()
-	list := filepath.Join(dir, "projects.txt")
-	if err := os.WriteFile(list, []byte("# ours\n\ngroup/sub/app\n no/such \n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"-url", s.URL, "-dir", dir, "-list", list, "-poll", "5ms", "group/app", "group/site", "../group/app"}
-
-	code, out := call(t.Context(), args...)
-	if code != 1 || !strings.Contains(out, "2 saved, 0 skipped, 3 failed.") {
-		t.Errorf("exit code %d, want 1\n%s", code, out)
-	}
-	for _, p := range []string{"group/app", "group/sub/app"} {
-		got, err := os.ReadFile(filepath.Join(dir, p+".tar.gz"))
-		want := make([]byte, archives[p].Size())
-		archives[p].ReadAt(want, 0)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: other bytes than the archive, or %v", p, err)
+	for _, want := range []string{"30 projects move between two simulated instances", "The exit code of a real run would be 1."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q", want)
 		}
 	}
-
-	args = append(args[:2:2], "-dir", dir, "-poll", "5ms", "-skip", "group/app", "group/site")
-	code, out = call(t.Context(), args...)
-	if code != 0 || !strings.Contains(out, "1 saved, 1 skipped, 0 failed.") {
-		t.Errorf("again: exit code %d, want 0\n%s", code, out)
-	}
-	if n := len(s.Exports("group/app")); n != 1 {
-		t.Errorf("the skipped project was exported %d times", n)
+	if t.Failed() {
+		t.Log(out.String())
 	}
 }
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
+	none := "http://localhost:1"
+	migrate := []string{"migrate", "-from", none, "-to", none}
 	for _, tt := range []struct {
 		args []string
-		code int
 		want string
 	}{
-		{[]string{"-h"}, 0, "Exit codes: 0 all saved, 1 some failed, 2 wrong usage"},
-		{[]string{"-nonsense"}, 2, "-nonsense"},
-		{[]string{"-jobs", "0"}, 2, "-jobs must be positive"},
-		{[]string{"-list", "no-such-file.txt"}, 2, "no-such-file.txt"},
-		{[]string{"a/b"}, 2, "no -url"},
-		{[]string{"-url", "http://localhost:1"}, 2, "no projects"},
-		{[]string{"-url", "localhost", "a/b"}, 2, "-url: "},
+		{[]string{"import"}, `"import" is neither export nor migrate`},
+		{[]string{"-list", "x"}, `"-list" is neither`},
+		{[]string{"export", "-nonsense"}, "-nonsense"},
+		{[]string{"export", "a/b"}, "no -url"},
+		{[]string{"export", "-url", none}, "no projects are named"},
+		{[]string{"export", "-url", "localhost", "a/b"}, "-url: "},
+		{[]string{"export", "-url", none, "-transfers", "-1", "a/b"}, "-transfers must not be negative"},
+		{[]string{"export", "-url", none, "-max-age", "-1s", "a/b"}, "-max-age must not be negative"},
+		{[]string{"export", "-url", none, "-rate", "exports=0", "a/b"}, "give a number per minute, or none"},
+		{[]string{"export", "-url", none, "-list", "no-such-file"}, "-list: open no-such-file"},
+		{[]string{"export", "-url", none, "widget"}, "has no namespace"},
+		{[]string{"export", "-url", none, "-group", "https://x/y"}, "-group: namespace"},
+		{[]string{"export", "-url", none, "-archived", "skip", "a/b"}, "-archived is for -group"},
+		{[]string{"export", "-url", none, "-archived", "no", "-group", "a"}, "-archived can be skip, only or all"},
+		{[]string{"export", "-url", none, "-include", "a/[", "a/b"}, `pattern "a/[" is malformed`},
+		{[]string{"export", "-url", none, "-exclude", "a/*", "a/b"}, "no projects are left"},
+		{[]string{"export", "-url", none, "-dry-run", "-json", "a/b"}, "-dry-run writes text only"},
+		{[]string{"export", "-url", none, "-namespace", "x", "a/b"}, "-namespace"},
+		{[]string{"migrate", "a/b"}, "neither -from nor -to"},
+		{[]string{"migrate", "-from", none, "a/b"}, "-from is given, but -to is missing"},
+		{[]string{"migrate", "-to", none, "a/b"}, "-to is given, but -from is missing"},
+		{append(migrate, "-namespace", "12", "a/b"), "-namespace: namespace 12 is an ID"},
+		{append(migrate, "-namespace", "n", "-group", "12"), "-group with -namespace: namespace 12 is an ID"},
+		{append(migrate, "-namespace", "n", "a/p", "b/p"), "a/p and b/p would both become n/p"},
+		{append(migrate, "-new-after", "1h", "a/p"), "-new-after"},
 	} {
-		code, out := call(t.Context(), tt.args...)
-		if code != tt.code || !strings.Contains(out, tt.want) {
-			t.Errorf("%q: exit code %d, want %d with %q\n%s", tt.args, code, tt.code, tt.want, out)
-		}
+		clitest.Misused(t, run, tt.want, tt.args...)
 	}
 }
 
-func TestInterrupt(t *testing.T) {
+func TestHelp(t *testing.T) {
 	t.Parallel()
-	s := portertest.NewServer()
-	defer s.Close()
-	s.AddProject(portertest.Project{Path: "group/app"})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	code, out := call(ctx, "-url", s.URL, "-dir", t.TempDir(), "group/app")
-	if code != 130 || !strings.Contains(out, "run the same command again with -skip") {
-		t.Errorf("exit code %d, want 130\n%s", code, out)
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"-h"}, []string{"bulk export", "bulk migrate", "Exit codes:"}},
+		{[]string{"help"}, []string{"bulk export"}},
+		{[]string{"export", "-h"}, []string{"Examples:", "Lists", "doublestar", "Files:", "Environment:", "Exit codes:",
+			"-new-after", "-dry-run", "outcome_unknown"}},
+		{[]string{"migrate", "-h"}, []string{"Examples:", "Targets of migrate:", "Files:", "GITLAB_DEST_TOKEN", "  130  ", "-namespace"}},
+	} {
+		code, out := call(t.Context(), tt.args...)
+		for _, want := range tt.want {
+			if code != cli.OK || !strings.Contains(out, want) {
+				t.Errorf("%q: exit code %d, lacks %q", tt.args, code, want)
+			}
+		}
+		for _, line := range strings.Split(out[:strings.Index(out, "Exit codes:")], "\n") {
+			if len(line) > 90 {
+				t.Errorf("%q: a long line: %s", tt.args, line)
+			}
+		}
 	}
 }
 
 func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")
-	clitest.Misused(t, run, "-url was taken from GITLAB_URL, but no projects are named")
-	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "a/b")
+	clitest.Misused(t, run, "GITLAB_TOKEN is not set", "export", "a/b")
+	clitest.Misused(t, run, "-from was taken from GITLAB_URL, but -to is missing", "migrate", "a/b")
+	t.Setenv("GITLAB_TOKEN", portertest.Token)
+	t.Setenv("GITLAB_DEST_TOKEN", "")
+	clitest.Misused(t, run, "GITLAB_DEST_TOKEN is not set", "migrate", "-to", "http://localhost:1", "a/b")
+}
+
+// The program as a whole, with a list and its exit codes.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, true)
+	list := filepath.Join(t.TempDir(), "list.tsv")
+	if err := os.WriteFile(list, []byte("a/p\n11\tn/x\tother\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out := call(t.Context(), s.flags("-list", list)...)
+	if code != cli.OK || s.to.Project("n/p") == nil || s.to.Project("n/x/other") == nil {
+		t.Errorf("migrate: exit code %d\n%s", code, out)
+	}
+	e := newScene(t, false)
+	code, out = call(t.Context(), e.flags("-list", list)...)
+	if code != cli.OK {
+		t.Errorf("export: exit code %d\n%s", code, out)
+	}
+	for _, name := range []string{"a/p.tar.gz", "11.tar.gz", "bulk-export.jsonl"} {
+		if _, err := os.Stat(filepath.Join(e.dir, filepath.FromSlash(name))); err != nil {
+			t.Error(err)
+		}
+	}
+	code, out = call(t.Context(), e.flags("-group", "a", "no/such")...)
+	if code != cli.Failure || !strings.Contains(out, "no/such") {
+		t.Errorf("one of no project: exit code %d\n%s", code, out)
+	}
+	b, err := os.ReadFile(filepath.Join(e.dir, "bulk-export.jsonl"))
+	if err != nil || bytes.Contains(b, []byte(portertest.Token)) || strings.Contains(out, portertest.Token) {
+		t.Errorf("the token is written: %v", err)
+	}
+	code, out = call(t.Context(), "export", "-url", s.to.URL, "-dir", e.dir, "a/p")
+	if code != cli.BadUsage || !strings.Contains(out, "is the journal of another run: its source is") {
+		t.Errorf("another instance: exit code %d\n%s", code, out)
+	}
+	j, err := openJournal(filepath.Join(t.TempDir(), "j"), testHeader, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	code, out = call(t.Context(), e.flags("-journal", j.name, "a/p")...)
+	if code != cli.Again || !strings.Contains(out, "another run uses the journal") {
+		t.Errorf("at the same time: exit code %d\n%s", code, out)
+	}
+	code, out = call(t.Context(), e.flags("-group", "nobody")...)
+	if code != cli.Failure || !strings.Contains(out, "list projects of nobody") {
+		t.Errorf("no such group: exit code %d\n%s", code, out)
+	}
+}
+
+// An interrupted process says what goes on, and exits with 130.
+func TestInterruptedProcess(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no process can be sent an interrupt")
+	}
+	t.Parallel()
+	s := newScene(t, false)
+	s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
+	c := startChild(t, s.flags("a/p")...)
+	s.whenLooked(5, func() { c.cmd.Process.Signal(os.Interrupt) })
+	if code := c.exit(); code != cli.Interrupted || !strings.Contains(c.output.String(), "GitLab goes on with what it has begun") {
+		t.Errorf("exit code %d\n%s", code, c.output.Bytes())
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, false)
+	s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
+	code, out := call(t.Context(), s.flags("-timeout", "200ms", "a/p")...)
+	if code != cli.Again {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// A dry run tells what would happen to each project, and changes nothing.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		setup func(*scene)
+		args  []string
+		code  int
+		want  []string
+	}{
+		{name: "export", args: []string{"-group", "a"}, want: []string{"a/p ", "a/x/q ", "a new export", "3 projects: 3 to do"}},
+		{name: "by the limits", args: []string{"-rate", "exports=1", "-group", "a"},
+			want: []string{"at 1 a minute the last begins 2m0s after the first", "In all at least 2m0s"}},
+		{name: "joined", args: []string{"a/p"}, want: []string{"joins the export under way (started)"}, setup: func(s *scene) {
+			s.from.ScriptExport("a/p", portertest.ExportScript{Timing: &portertest.Timings{Assemble: time.Hour}})
+			s.schedule("a/p")
+		}},
+		{name: "archive", args: []string{"-max-age", "1h", "a/p"}, want: []string{"the archive that is there, if it is not older than 1h0m0s"},
+			setup: func(s *scene) { s.from.AddExport("a/p", "owner") }},
+		{name: "archive, but a new one is wanted", args: []string{"a/p"}, want: []string{"a new export"},
+			setup: func(s *scene) { s.from.AddExport("a/p", "owner") }},
+		{name: "from the journal", args: []string{"-group", "a"}, want: []string{"taken from the journal", "a new export", "3 projects: 1 to do",
+			"the archive that is there, if it is not older than 3m"}[:3],
+			setup: func(s *scene) {
+				s.o.journal = filepath.Join(s.dir, "bulk-export.jsonl")
+				s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.FailPacking})
+				s.mustRun()
+			}},
+		{name: "no such project", args: []string{"a/p", "a/none"}, code: cli.Failure, want: []string{"a new export", "would fail: ", "404"}},
+	} {
+		t.Run("export/"+tt.name, func(t *testing.T) { testDryRun(t, newScene(t, false), tt.setup, tt.args, tt.code, tt.want) })
+	}
+	for _, tt := range []struct {
+		name  string
+		setup func(*scene)
+		args  []string
+		code  int
+		want  []string
+	}{
+		{name: "free", args: []string{"-group", "a"}, want: []string{"a new export; n/x/q is free"}},
+		{name: "taken", args: []string{"a/p", "a/z"}, code: cli.Failure, want: []string{"would fail: ", "n/p", "n/z is free"},
+			setup: func(s *scene) { s.to.AddProject(portertest.Project{Path: "n/p"}) }},
+		{name: "no namespace", args: []string{"-group", "a", "-namespace", "no"}, code: cli.Failure,
+			want: []string{"would fail: ", "namespace no"}},
+		{name: "noted", args: []string{"-group", "a"}, want: []string{"Note: ", "becomes owner's there (all)"}},
+		{name: "moved away", args: []string{"a/p"}, want: []string{"n/p is free"},
+			setup: func(s *scene) { s.to.AddProject(portertest.Project{Path: "n/old", FormerPaths: []string{"n/p"}}) }},
+		{name: "done", args: []string{"a/p"}, want: []string{"taken from the journal: it is there already", "0 to do."}, setup: func(s *scene) {
+			s.o.input = input{args: []string{"a/p"}}
+			s.mustRun()
+		}},
+		{name: "failed import", args: []string{"a/p"}, code: cli.Failure, want: []string{"would fail: ", "n/p"},
+			setup: func(s *scene) {
+				s.o.input = input{args: []string{"a/p"}}
+				s.to.ScriptImport("n/p", portertest.ImportScript{Error: "no"})
+				s.mustRun()
+			}},
+	} {
+		t.Run("migrate/"+tt.name, func(t *testing.T) { testDryRun(t, newScene(t, true), tt.setup, tt.args, tt.code, tt.want) })
+	}
+}
+
+func testDryRun(t *testing.T, s *scene, setup func(*scene), args []string, code int, want []string) {
+	t.Parallel()
+	if setup != nil {
+		setup(s)
+	}
+	exports, projects, left := s.exports(), len(s.to.Projects()), strings.Join(files(t, s.dir), " ")
+	got, out := call(t.Context(), s.flags(append([]string{"-dry-run"}, args...)...)...)
+	if got != code {
+		t.Errorf("exit code %d, want %d", got, code)
+	}
+	for _, text := range want {
+		if !strings.Contains(out, text) {
+			t.Errorf("output lacks %q", text)
+		}
+	}
+	if s.exports() != exports || len(s.to.Projects()) != projects || strings.Join(files(t, s.dir), " ") != left {
+		t.Errorf("something was done: exports %s, %d projects, files %q", s.exports(), len(s.to.Projects()), files(t, s.dir))
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+// schedule has an export of a project under way.
+func (s *scene) schedule(project string) {
+	s.t.Helper()
+	from, _, err := s.o.connect()
+	if err == nil {
+		if err = from.ScheduleExport(s.t.Context(), porter.ProjectPath(project), nil); err == nil {
+			for len(s.from.Exports(project)) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(20 * time.Millisecond) // so that it is started
+		}
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }

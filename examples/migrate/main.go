@@ -202,11 +202,7 @@ func report(ctx context.Context, m *porter.Migration, err error, stdout, stderr 
 	}
 	fmt.Fprintf(stdout, "Finished, but %d items could not be imported:\n", len(m.Import.FailedRelations))
 	for _, r := range m.Import.FailedRelations {
-		line := ""
-		if r.LineNumber >= 0 {
-			line = fmt.Sprintf(", line %d", r.LineNumber+1) // GitLab counts from 0
-		}
-		fmt.Fprintf(stdout, "  %s%s: %s %s\n", r.RelationName, line, r.ExceptionClass, r.ExceptionMessage)
+		fmt.Fprintln(stdout, " ", cli.FailedRelation(r))
 	}
 	return cli.Incomplete
 }

@@ -182,7 +182,7 @@ func reimport(ctx context.Context, client *porter.Client, o options, source port
 // that can be imported again, and the others.
 func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Relation) {
 	for _, f := range imp.FailedRelations {
-		fmt.Fprintf(stdout, "Left out: %s%s (%s).\n", f.RelationName, line(f), f.ExceptionClass)
+		fmt.Fprintln(stdout, "Left out:", cli.FailedRelation(f))
 		switch r := porter.Relation(f.RelationName); {
 		case slices.Contains(relations, r), slices.Contains(others, r):
 		case r == porter.RelationIssues, r == porter.RelationMergeRequests, r == porter.RelationMilestones, r == porter.RelationPipelines:
@@ -192,12 +192,4 @@ func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Re
 		}
 	}
 	return relations, others
-}
-
-// line says where in the archive an item is, if GitLab does. It counts from 0.
-func line(f porter.FailedRelation) string {
-	if f.LineNumber < 0 {
-		return ""
-	}
-	return fmt.Sprintf(", line %d", f.LineNumber+1)
 }

@@ -90,7 +90,7 @@ func (p *PartFile) open(stem string) error {
 		return err
 	}
 	p.state = f
-	if err = p.openBytes(bytes); err == nil {
+	if err = p.openBytes(bytes, made); err == nil {
 		return nil
 	}
 	if made {
@@ -103,8 +103,8 @@ func (p *PartFile) open(stem string) error {
 }
 
 // openBytes opens the bytes that the state describes, or, if there are none,
-// makes an empty file and its state.
-func (p *PartFile) openBytes(name string) error {
+// makes an empty file and its state. made is whether the state's file is new.
+func (p *PartFile) openBytes(name string, made bool) error {
 	if !stillThere(p.state.File) {
 		return linkError(p.state.Name())
 	}
@@ -131,6 +131,8 @@ func (p *PartFile) openBytes(name string) error {
 	switch {
 	case !stillThere(p.bytes):
 		err = linkError(name)
+	case !valid && !made && p.isEmpty():
+		err = p.state.write(partState{}) // a process was killed in here, just before it wrote this
 	case !valid:
 		err = errForeign
 	default:
@@ -140,6 +142,12 @@ func (p *PartFile) openBytes(name string) error {
 		p.bytes.Close()
 	}
 	return err
+}
+
+// isEmpty reports whether both files are, so that nothing is lost whosever they are.
+func (p *PartFile) isEmpty() bool {
+	fi, err := p.bytes.Stat()
+	return err == nil && fi.Size() == 0 && p.state.length == 0
 }
 
 // recognize looks whether a state is that of the bytes, and takes it.

@@ -154,6 +154,10 @@ func TestPartFileOfOthers(t *testing.T) {
 			p.sync.stop()
 			p.close()
 		}, false},
+		{"our own, killed before the first state", func(t *testing.T, target string) {
+			write(t, target+".part", "")
+			write(t, target+".part.json", "")
+		}, false},
 		{"our state alone", func(t *testing.T, target string) {
 			partLeft(t, target, content)
 			os.Remove(target + ".part")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	Failure     = 1
 	BadUsage    = 2
 	Incomplete  = 3
+	Again       = 4 // only failures that are worth trying again
 	Interrupted = 130
 )
 
@@ -101,6 +103,16 @@ func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("-timeout of %s is over", d))
+}
+
+// FailedRelation says what an import could not import, in one line. Lines are
+// counted from 1.
+func FailedRelation(r porter.FailedRelation) string {
+	line := ""
+	if r.LineNumber >= 0 {
+		line = fmt.Sprintf(", line %d", r.LineNumber+1) // GitLab counts from 0
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s%s: %s %s", r.RelationName, line, r.ExceptionClass, r.ExceptionMessage))
 }
 
 // Explain prints why an operation failed, and what can be done about it.

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/seed-5d77b939/porter"
+)
+
+// An instance is a GitLab, as the user of a token has it.
+type instance struct {
+	*porter.Client
+	auth porter.Auth
+}
+
+func connect(base string, auth porter.Auth, opts ...porter.Option) (*instance, error) {
+	client, err := porter.NewClient(base, auth, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &instance{client, auth}, nil
+}
+
+const (
+	userTime = 30 * time.Second
+	userSize = 1 << 20 // bytes of the answer
+)
+
+// user returns the name of the token's user, "" if GitLab does not tell.
+//
+// GET /user: https://docs.gitlab.com/api/users/#retrieve-the-current-user
+func (in *instance) user(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, userTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, in.BaseURL()+"user", nil)
+	if err != nil || in.auth(req) != nil {
+		return ""
+	}
+	resp, err := porter.NewTransport(nil).RoundTrip(req) // follows no redirect: the token stays here
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	var u struct {
+		Username string `json:"username"`
+	}
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, userSize)).Decode(&u) != nil {
+		return ""
+	}
+	return u.Username
+}
