@@ -95,11 +95,10 @@ func (d *unpackedFiles) belowLink(name string) bool {
 }
 
 const (
-	maxDocument  = 50 << 20 // that the importer parses
-	maxVersion   = 4 << 10  // of VERSION that is read
-	maxListing   = 64 << 20 // of lfs-objects.json
-	maxNesting   = 100
-	membersOfAll = "project_members"
+	maxDocument = 50 << 20 // that the importer parses
+	maxVersion  = 4 << 10  // of VERSION that is read
+	maxListing  = 64 << 20 // of lfs-objects.json
+	maxNesting  = 100
 )
 
 // read reads a file, if the importer does, and adds to holds what it says that

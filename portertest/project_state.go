@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"maps"
 	"net/url"
 	"time"
 )
@@ -24,6 +25,9 @@ type ProjectState struct {
 	ArchiveSize     int64      // of what was uploaded
 	ArchiveSHA256   string     // of what was uploaded, in hex
 	Overrides       url.Values // override_params, flattened: "topics" → a, b
+	// References are how often the imported records name a user, as their author,
+	// assignee and the like, by the user's name here.
+	References map[string]int
 }
 
 // Project returns the project with the given full path or decimal ID, or nil
@@ -60,7 +64,7 @@ func (s *imports) state(p *project) *ProjectState {
 		}
 		st.CorrelationID = j.correlation
 		st.ArchiveName, st.ArchiveSize, st.ArchiveSHA256 = j.upload.name, j.upload.size, j.upload.sha256
-		st.Overrides = j.overrides
+		st.Overrides, st.References = j.overrides, maps.Clone(p.references)
 	}
 	return st
 }

@@ -27,6 +27,7 @@ type User struct {
 	Username string // required; also the path of the user's own namespace
 	Name     string // defaults to Username
 	Token    string // required
+	Email    string // the primary address, by which imports of an administrator find the user; "" for none
 	Admin    bool   // administers the instance
 	Bot      bool   // is the user behind a project or group access token
 	// ServiceAccount is a bot to look at, but imports as people do.
@@ -63,6 +64,7 @@ type user struct {
 	id         int64
 	username   string
 	name       string
+	email      string
 	admin, bot bool
 	service    bool
 	everywhere bool // owns everything
@@ -133,7 +135,7 @@ func (s *accounts) addUser(u User) *user {
 	}
 	usr.home.name = usr.name
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
-	usr.service = u.ServiceAccount
+	usr.service, usr.email = u.ServiceAccount, u.Email
 	if u.Blocked {
 		usr.denied = "Your account has been blocked."
 		s.onBlock(usr)
