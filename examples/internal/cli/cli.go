@@ -117,7 +117,7 @@ func FailedRelation(r porter.FailedRelation) string {
 
 // Explain prints why an operation failed, and what can be done about it.
 func Explain(stderr io.Writer, err error) {
-	fmt.Fprintln(stderr, "error:", err)
+	fmt.Fprintln(stderr, "error:", Printable(err.Error()))
 	for _, advice := range []struct {
 		err  error
 		text string
