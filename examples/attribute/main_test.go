@@ -95,7 +95,8 @@ func TestReport(t *testing.T) {
 	}{
 		{"all", all, 0, []string{"user3 (3)  3 references  c@new.test  line 3", "7 of 7 references mapped."}},
 		{"some", "user1,a@new.test\nnobody,x@new.test\n", 3, []string{
-			"Left to the importer:\n  user2 (2)  3 references  no address, and no line\n  user3 (3)  3 references  no address, and no line", "  line 2: nobody\n", "1 of 7 references mapped.",
+			"Left to the importer:\n  user2 (2)  3 references  no address, and no line\n  user3 (3)  3 references  no address, and no line",
+			"  line 2: nobody\n", "1 of 7 references mapped.",
 		}},
 		{"nobody", "x,x@new.test\n", 3, []string{"0 of 7 references mapped."}},
 		{"same address", all + "@user1x,a@new.test\n", 3, []string{"line 4: @user1x"}},
@@ -203,7 +204,9 @@ func TestMigrate(t *testing.T) {
 			t.Parallel()
 			_, users := files(t, tt.csv)
 			src, dst := instances(t)
-			o := options{users: users, from: src.URL, to: dst.URL, what: "group/app", namespace: "new", poll: 5 * time.Millisecond, dir: t.TempDir()}
+			o := options{
+				users: users, from: src.URL, to: dst.URL, what: "group/app", namespace: "new", poll: 5 * time.Millisecond, dir: t.TempDir(),
+			}
 			for i, arg := range tt.args {
 				o.strict = o.strict || arg == "-strict"
 				if arg == "-namespace" {
@@ -263,7 +266,8 @@ func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	archive, users := files(t, all)
 	src, dst := instances(t)
-	code, out := call(t.Context(), "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-path", "app2", "-poll", "5ms", "group/app")
+	code, out := call(t.Context(), "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-path", "app2", "-poll", "5ms",
+		"group/app")
 	want(t, code, out, 0, "Moved group/app to new/app2")
 
 	code, out = call(t.Context(), "-h")

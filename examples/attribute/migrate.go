@@ -60,7 +60,9 @@ func migrate(ctx context.Context, o options, u *users, fromAuth, toAuth porter.A
 }
 
 // check looks for what stands in the way, before anything runs.
-func check(ctx context.Context, from *porter.Client, p porter.ProjectRef, to *porter.Client, opts porter.ImportOptions, stdout io.Writer) error {
+func check(
+	ctx context.Context, from *porter.Client, p porter.ProjectRef, to *porter.Client, opts porter.ImportOptions, stdout io.Writer,
+) error {
 	k, err := porter.CheckMigration(ctx, from, p, to, porter.MigrateOptions{Import: opts})
 	if err != nil {
 		return err
