@@ -92,8 +92,8 @@ func (a archive) reader(ctx context.Context) (*ExportReader, error) {
 }
 
 // copyTo writes the archive to w.
-func (a archive) copyTo(ctx context.Context, w io.Writer) (n int64, err error) {
+func (a archive) copyTo(ctx context.Context, w io.Writer, opts *DownloadOptions) (dl *Download, err error) {
 	ctx, o := a.c.begin(ctx, OpDownload, a.id, a.label)
 	defer o.end(&err)
-	return opener(a.open).copyTo(ctx, w)
+	return opener(a.open).copyTo(ctx, w, opts.verifier(verifyBy(wholeRules)))
 }

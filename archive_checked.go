@@ -7,32 +7,51 @@ import (
 	"os"
 )
 
-// A checkedReader verifies an archive while it is read, and ends only if the
-// archive is sound: what is uploaded from it is never complete otherwise.
-type checkedReader struct {
-	io.ReadCloser
-	what    string // for errors
-	pipe    *io.PipeWriter
-	verdict chan verification
-	info    *ArchiveInfo // once it has ended
-	err     error
-}
-
-// A verification is how verifying an archive ended.
+// A verification verifies what is written to it, in a goroutine of its own.
 type verification struct {
+	pipe *io.PipeWriter
+	done chan struct{} // closed when what follows is set
 	info *ArchiveInfo
 	err  error
 }
 
-func newCheckedReader(r io.ReadCloser, what string, by importRules) *checkedReader {
+func newVerification(verify verifier) *verification {
 	pr, pw := io.Pipe()
-	c := &checkedReader{ReadCloser: r, what: what, pipe: pw, verdict: make(chan verification, 1)}
+	v := &verification{pipe: pw, done: make(chan struct{})}
 	go func() {
-		info, err := verifyBy(pr, by)
-		pr.CloseWithError(err)
-		c.verdict <- verification{info, err}
+		defer close(v.done)
+		v.info, v.err = verify(pr)
+		pr.CloseWithError(v.err)
 	}()
-	return c
+	return v
+}
+
+// Write fails with the verdict once that is known, because what was written
+// before cannot be the beginning of anything sound.
+func (v *verification) Write(b []byte) (int, error) { return v.pipe.Write(b) }
+
+// end says that everything was written, and waits for the verdict.
+func (v *verification) end() (*ArchiveInfo, error) {
+	v.pipe.Close()
+	<-v.done
+	return v.info, v.err
+}
+
+// stop ends it without a verdict, if there is none yet.
+func (v *verification) stop() { v.pipe.CloseWithError(os.ErrClosed) }
+
+// A checkedReader verifies an archive while it is read, and ends only if the
+// archive is sound: what is uploaded from it is never complete otherwise.
+type checkedReader struct {
+	io.ReadCloser
+	what string // for errors
+	v    *verification
+	info *ArchiveInfo // once it has ended
+	err  error
+}
+
+func newCheckedReader(r io.ReadCloser, what string, by importRules) *checkedReader {
+	return &checkedReader{ReadCloser: r, what: what, v: newVerification(verifyBy(by))}
 }
 
 func (c *checkedReader) Read(b []byte) (int, error) {
@@ -40,12 +59,12 @@ func (c *checkedReader) Read(b []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.ReadCloser.Read(b)
-	if _, refused := c.pipe.Write(b[:n]); refused != nil || err == io.EOF {
-		c.pipe.Close()
-		v := <-c.verdict
-		if c.info = v.info; v.err != nil {
-			n, err = 0, fmt.Errorf("%s: verify archive: %w", c.what, v.err)
-		}
+	_, unsound := c.v.Write(b[:n])
+	if unsound == nil && err == io.EOF {
+		c.info, unsound = c.v.end()
+	}
+	if unsound != nil {
+		n, err = 0, fmt.Errorf("%s: %w", c.what, unsound)
 	}
 	c.err = err
 	return n, err
@@ -57,7 +76,7 @@ func (c *checkedReader) Size() int64 { return sizeOf(c.ReadCloser) }
 // Close ends the reading and the verification.
 func (c *checkedReader) Close() error {
 	err := c.ReadCloser.Close()
-	c.pipe.CloseWithError(os.ErrClosed)
+	c.v.stop()
 	return err
 }
 

@@ -24,27 +24,30 @@ type Item struct {
 // is a Problem. It can be had, and read, until the function or loop that was
 // given the item goes on, and as often as is wanted.
 func (i Item) Open() (io.ReadCloser, error) {
-	if i.text == nil || i.text.gone {
+	if !i.text.has(i) {
 		return nil, fmt.Errorf("open item: %w", os.ErrClosed)
 	}
-	return &itemReader{i.text, io.NewSectionReader(i.text.in, i.text.start, i.Size)}, nil
+	return &itemReader{i, io.NewSectionReader(i.text.in, i.text.start, i.Size)}, nil
 }
 
-// An itemText is where the text of an item is kept.
+// An itemText is where the text of the item at hand is kept.
 type itemText struct {
 	in    *diskio.Scratch
 	start int64
-	gone  bool
+	line  int // of the item, -1 for none
 }
+
+// has reports whether the text is that of i.
+func (t *itemText) has(i Item) bool { return t != nil && t.line == i.Line }
 
 // An itemReader reads an item as long as its text is there.
 type itemReader struct {
-	text *itemText
+	item Item
 	r    *io.SectionReader
 }
 
 func (r *itemReader) Read(p []byte) (int, error) {
-	if r.text.gone {
+	if !r.item.text.has(r.item) {
 		return 0, fmt.Errorf("read item: %w", os.ErrClosed)
 	}
 	return r.r.Read(p)
@@ -84,15 +87,13 @@ func (s *itemSink) value(depth int, first byte, text []byte) {
 type itemLines struct {
 	recordScan
 	sink itemSink
-	kept *diskio.Scratch
+	text itemText
 	take func(Item) (keep bool, instead []byte, err error)
-
-	start int64 // of the line at hand
 }
 
 // newItemLines returns what cuts a file and keeps texts in kept.
 func newItemLines(kept *diskio.Scratch, take func(Item) (bool, []byte, error)) *itemLines {
-	l := &itemLines{kept: kept, take: take}
+	l := &itemLines{text: itemText{in: kept, line: -1}, take: take}
 	l.scan.sink = &l.sink
 	l.scan.reset()
 	return l
@@ -101,7 +102,7 @@ func newItemLines(kept *diskio.Scratch, take func(Item) (bool, []byte, error)) *
 func (l *itemLines) write(p []byte) error {
 	for len(p) > 0 {
 		n, ended := l.recordScan.take(p)
-		if _, err := l.kept.Write(p[:n]); err != nil {
+		if _, err := l.text.in.Write(p[:n]); err != nil {
 			return err
 		}
 		if p = p[n:]; !ended {
@@ -124,22 +125,23 @@ func (l *itemLines) end() error {
 // endLine ends a line with so many bytes of newline. A null is no item, and kept.
 func (l *itemLines) endLine(newline int64) error {
 	r := l.endRecord()
+	kept := l.text.in
 	keep, instead, err := true, []byte(nil), error(nil)
 	if !r.null {
-		text := &itemText{in: l.kept, start: l.start}
+		l.text.line = r.line
 		keep, instead, err = l.take(Item{
-			Line: r.line, IID: max(0, l.sink.iid), Title: jsonText(l.sink.title), Size: r.length - newline, Problem: r.problem, text: text,
+			Line: r.line, IID: max(0, l.sink.iid), Title: jsonText(l.sink.title), Size: r.length - newline, Problem: r.problem, text: &l.text,
 		})
-		text.gone = true
+		l.text.line = -1
 	}
 	if !keep || instead != nil {
-		l.kept.Truncate(l.start)
+		kept.Truncate(l.text.start)
 	}
 	if err == nil && instead != nil {
-		_, err = l.kept.Write(append(instead, '\n'))
+		_, err = kept.Write(append(instead, '\n'))
 	}
 	l.sink = itemSink{title: l.sink.title[:0]}
-	l.start = l.kept.Size()
+	l.text.start = kept.Size()
 	return err
 }
 

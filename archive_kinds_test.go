@@ -275,18 +275,22 @@ func TestDocumentLimit(t *testing.T) {
 // simulated import of it ends, which looks at it in its own way.
 func TestArchiveKinds(t *testing.T) {
 	t.Parallel()
-	for name, kinds := range archiveKinds(t) {
+	groups := archiveKinds(t)
+	long := &kindsOf{tb: t}
+	longLineKinds(long)
+	groups["long lines"] = long.kinds
+	for name, kinds := range groups {
 		for _, kind := range kinds {
 			t.Run(name+"/"+kind.name, func(t *testing.T) { checkKind(t, kind) })
 		}
 	}
 }
 
-// archiveKinds are all kinds of archives, in groups.
+// archiveKinds are all kinds of small archives, in groups.
 func archiveKinds(tb testing.TB) map[string][]archiveKind {
 	groups := map[string][]archiveKind{}
 	for name, add := range map[string]func(*kindsOf){
-		"VERSION": versionKinds, "tree": treeKinds, "bundles": bundleKinds, "LFS": lfsKinds, "tar": tarKinds, "long lines": longLineKinds,
+		"VERSION": versionKinds, "tree": treeKinds, "bundles": bundleKinds, "LFS": lfsKinds, "tar": tarKinds,
 	} {
 		k := &kindsOf{tb: tb}
 		add(k)

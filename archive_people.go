@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // A Contributor is a user of the instance that an archive is from. GitLab maps
@@ -243,6 +244,9 @@ func (l *member) contributor() Contributor {
 // jsonText is the text of a JSON string, which comes without its quotes and may
 // be cut short.
 func jsonText(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw)
+	}
 	for cut := 0; cut <= min(len(raw), len(`\ud83d\ude00`)); cut++ {
 		var s string
 		if json.Unmarshal(slices.Concat([]byte{'"'}, raw[:len(raw)-cut], []byte{'"'}), &s) == nil {

@@ -1,6 +1,10 @@
 package porter
 
 import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -90,6 +94,9 @@ func (l *limitedReader) Read(b []byte) (int, error) {
 // A repeated is benchPiece over and over, which costs nothing to make.
 type repeated struct{}
 
+// unverified is for what is no archive.
+var unverified = &DownloadOptions{SkipVerify: true}
+
 func benchSource(size int64) *io.SectionReader {
 	return io.NewSectionReader(repeated{}, 0, size)
 }
@@ -158,8 +165,8 @@ func forSizes(b *testing.B, fn func(b *testing.B, c *Client, size int64)) {
 func BenchmarkDownload(b *testing.B) {
 	forSizes(b, func(b *testing.B, c *Client, size int64) {
 		for b.Loop() {
-			if n, err := c.DownloadExport(b.Context(), ProjectID(1), io.Discard); err != nil || n != size {
-				b.Fatal(n, err)
+			if dl, err := c.DownloadExport(b.Context(), ProjectID(1), io.Discard, unverified); err != nil || dl.Bytes != size {
+				b.Fatal(dl, err)
 			}
 		}
 	})
@@ -169,11 +176,51 @@ func BenchmarkDownloadFile(b *testing.B) {
 	forSizes(b, func(b *testing.B, c *Client, size int64) {
 		name := filepath.Join(b.TempDir(), "app.tar.gz")
 		for b.Loop() {
-			if n, err := c.DownloadExportFile(b.Context(), ProjectID(1), name); err != nil || n != size {
-				b.Fatal(n, err)
+			if dl, err := c.DownloadExportFile(b.Context(), ProjectID(1), name, unverified); err != nil || dl.Bytes != size {
+				b.Fatal(dl, err)
 			}
 		}
 	})
+}
+
+// BenchmarkDownloadVerified says what verifying adds to a download, which should
+// be no slower than one core inflates the archive.
+func BenchmarkDownloadVerified(b *testing.B) {
+	text := gzipOf(b, tarOf(b, append(exportHeaders(), tar.Header{Name: "tree/project/issues.ndjson", Linkname: ndjson(64 << 20)})...))
+	noise := portertest.NewArchive(256 << 20)
+	for name, archive := range map[string]*io.SectionReader{
+		"text":  io.NewSectionReader(bytes.NewReader(text), 0, int64(len(text))),
+		"noise": noise.NewReader(),
+	} {
+		c := benchConnect(b, benchServe(b, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.FormatInt(archive.Size(), 10))
+			w.Header().Set("ETag", `"v1"`)
+			io.Copy(w, io.NewSectionReader(archive, 0, archive.Size()))
+		})))
+		file := filepath.Join(b.TempDir(), "app.tar.gz")
+		run := func(what string, f func() error) {
+			b.Run(name+"/"+what, func(b *testing.B) {
+				b.SetBytes(archive.Size())
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := f(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run("inflate", func() error {
+			z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(archive, 0, archive.Size()), 64<<10))
+			if err == nil {
+				_, err = io.Copy(io.Discard, z)
+			}
+			return err
+		})
+		for way, opts := range map[string]*DownloadOptions{"verified": nil, "unverified": unverified} {
+			run("writer/"+way, func() error { _, err := c.DownloadExport(b.Context(), ProjectID(1), io.Discard, opts); return err })
+			run("file/"+way, func() error { _, err := c.DownloadExportFile(b.Context(), ProjectID(1), file, opts); return err })
+		}
+	}
 }
 
 func BenchmarkUpload(b *testing.B) {
@@ -360,7 +407,7 @@ func TestTransferAllocations(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		for name, transfer := range map[string]func(t *testing.T, c *Client, size int64) error{
 			"download": func(t *testing.T, c *Client, size int64) error {
-				_, err := c.DownloadExport(t.Context(), ProjectID(1), io.Discard)
+				_, err := c.DownloadExport(t.Context(), ProjectID(1), io.Discard, unverified)
 				return err
 			},
 			"upload": func(t *testing.T, c *Client, size int64) error {

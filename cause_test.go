@@ -54,7 +54,7 @@ func TestCauseIsNotTheOutcome(t *testing.T) {
 			return err
 		},
 		"DownloadExport": func(ctx context.Context, c *porter.Client, _ string) error {
-			_, err := c.DownloadExport(ctx, app, io.Discard)
+			_, err := c.DownloadExport(ctx, app, io.Discard, nil)
 			return err
 		},
 		"ExportToFile": func(ctx context.Context, c *porter.Client, dir string) error {

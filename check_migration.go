@@ -34,7 +34,7 @@ func (k *Check) migration(ctx context.Context, from *Client, id, label string, t
 			return err
 		}
 	}
-	if err := opts.Export.check(); err != nil {
+	if err := opts.Export.check(false); err != nil {
 		return err
 	}
 	sctx, o := from.begin(ctx, OpLook, id, label)

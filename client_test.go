@@ -319,9 +319,9 @@ func TestProjectRefs(t *testing.T) {
 			return nil
 		},
 		"OpenExport":     func(p porter.ProjectRef) error { _, err := c.OpenExport(ctx, p); return err },
-		"DownloadExport": func(p porter.ProjectRef) error { _, err := c.DownloadExport(ctx, p, io.Discard); return err },
+		"DownloadExport": func(p porter.ProjectRef) error { _, err := c.DownloadExport(ctx, p, io.Discard, nil); return err },
 		"DownloadExportFile": func(p porter.ProjectRef) error {
-			_, err := c.DownloadExportFile(ctx, p, filepath.Join(t.TempDir(), "a"))
+			_, err := c.DownloadExportFile(ctx, p, filepath.Join(t.TempDir(), "a"), nil)
 			return err
 		},
 		"ExportTo": func(p porter.ProjectRef) error { _, err := c.ExportTo(ctx, p, io.Discard, nil); return err },
@@ -390,8 +390,8 @@ func TestNilWriter(t *testing.T) {
 	c := nowhere(t)
 	ctx, p := t.Context(), porter.ProjectID(1)
 	_, toErr := c.ExportTo(ctx, p, nil, nil)
-	_, downloadErr := c.DownloadExport(ctx, p, nil)
-	_, relationErr := c.DownloadRelationExport(ctx, p, porter.RelationFile{Relation: porter.PortableIssues}, nil)
+	_, downloadErr := c.DownloadExport(ctx, p, nil, nil)
+	_, relationErr := c.DownloadRelationExport(ctx, p, porter.RelationFile{Relation: porter.PortableIssues}, nil, nil)
 	for _, err := range []error{toErr, downloadErr, relationErr} {
 		if err == nil || !strings.HasSuffix(err.Error(), ": writer is nil") {
 			t.Errorf("error is %v", err)

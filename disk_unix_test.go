@@ -63,7 +63,7 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 	if err != nil || len(part) != 1_300_000 || !bytes.Equal(part, archiveBytes(t, archive)[:len(part)]) {
 		t.Errorf("the part has %d bytes: %v", len(part), err)
 	}
-	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
@@ -84,7 +84,7 @@ func TestDownloadFileGroup(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	fi, err := os.Stat(file)

@@ -67,16 +67,17 @@
 // Archives are streamed and never held in memory. A download that breaks off
 // or stalls continues where it was, if the server still has the same archive;
 // [Client.DownloadExportFile] does so even after the process was killed, or the
-// power failed. A file appears under its name only when it is complete. A
+// power failed. A file appears under its name only when it is complete and undamaged. A
 // download ends without an error only if every byte of it has come.
 //
 // # Verification
 //
 // [VerifyArchive] reads an archive and finds damage, what is no project
 // export, and what GitLab would accept and then fail to import, such as a
-// record that is not JSON. It also says how much of what an archive holds. [Migrate] runs it
-// while the archive passes through, and does not complete the upload of a bad
-// one, so that it never becomes a project. [Client.StartRelationImport] does so
+// record that is not JSON. It also says how much of what an archive holds.
+// Downloads run it as the archive comes, unless [DownloadOptions] say otherwise,
+// and a damaged one never gets the name of a file. [Migrate] does not complete the
+// upload of a bad one, so that it never becomes a project. [Client.StartRelationImport] does so
 // too: GitLab itself finishes the import of a relation whatever it could read.
 //
 // # Into the archive
@@ -84,6 +85,10 @@
 // [InspectArchive] tells what is in an archive, sound or not: how much of which
 // relation, who is in it and how often, and all that is wrong. [Items] yields
 // records one by one, and [ExtractArchive] writes a repository as a git bundle.
+// [EditArchive] changes what is to be imported: it drops parts, keeps some records
+// only, or gives members the e-mail addresses by which GitLab attributes their
+// work to them. [RelationArchive] holds a few records that are to be imported into
+// a project that is there.
 //
 // # Credentials
 //

@@ -79,7 +79,7 @@ func TestDownloadResumes(t *testing.T) {
 				s := dlServer(t, archive, portertest.Downloads(mode))
 				cut := s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Do: portertest.CutResponse(at)})
 				var buf bytes.Buffer
-				n, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf)
+				n, err := bytesOf(dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,7 +134,7 @@ func TestDownloadManyCuts(t *testing.T) {
 			cut := s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Times: -1, Do: portertest.CutResponse(5000)})
 			c := dlConnect(t, s, porter.WithRetry(1, porter.ConstantBackoff(0)))
 			var buf bytes.Buffer
-			if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+			if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil); err != nil {
 				t.Fatal(err)
 			}
 			if sum(buf.Bytes()) != archive.SHA256() {
@@ -155,8 +155,8 @@ func TestDownloadRetriesEnd(t *testing.T) {
 			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Do: portertest.CutResponse(5000)})
 			s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: -1, Do: portertest.CutResponse(0)})
 			var buf bytes.Buffer
-			n, err := dlConnect(t, s, porter.WithRetry(retries, porter.ConstantBackoff(0)),
-				porter.WithPolling(porter.Polling{Patience: time.Nanosecond})).DownloadExport(t.Context(), porter.ProjectID(7), &buf)
+			c := dlConnect(t, s, porter.WithRetry(retries, porter.ConstantBackoff(0)), porter.WithPolling(porter.Polling{Patience: time.Nanosecond}))
+			n, err := bytesOf(c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil))
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("error: %v", err)
 			}
@@ -222,7 +222,7 @@ func TestDownloadWaitsToResume(t *testing.T) {
 				c := dlConnect(t, s, porter.WithRetry(4, porter.ConstantBackoff(time.Second)))
 				start := time.Now()
 				var buf bytes.Buffer
-				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil); err != nil {
 					t.Fatal(err)
 				}
 				if sum(buf.Bytes()) != archive.SHA256() {
@@ -250,7 +250,7 @@ func TestDownloadResumesInItsMinute(t *testing.T) {
 				s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Do: portertest.CutResponse(30000)})
 				start := time.Now() // of a minute: bubbles begin at midnight
 				var buf bytes.Buffer
-				if _, err := connect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+				if _, err := connect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil); err != nil {
 					t.Fatal(err)
 				}
 				if sum(buf.Bytes()) != archive.SHA256() {
@@ -285,7 +285,7 @@ func TestDownloadResumesNotReady(t *testing.T) {
 			Do: portertest.Respond(404, nil, `{"message":"The project export file is not available yet"}`)})
 		start := time.Now()
 		var buf bytes.Buffer
-		if _, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+		if _, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil); err != nil {
 			t.Fatal(err)
 		}
 		if sum(buf.Bytes()) != archive.SHA256() {
@@ -568,7 +568,7 @@ func TestDownloadGluesNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, script := dlScripted(t, nil, tt.answers...)
 			var buf bytes.Buffer
-			n, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf)
+			n, err := bytesOf(c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil))
 			switch want := tt.want.(type) {
 			case nil:
 				if err != nil {
@@ -644,7 +644,7 @@ func TestDownloadOfNoArchive(t *testing.T) {
 				}
 			}
 			var buf bytes.Buffer
-			n, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf)
+			n, err := bytesOf(c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil))
 			check(err)
 			if n != 0 || buf.Len() != 0 {
 				t.Errorf("wrote %q", buf.Bytes())
@@ -652,7 +652,7 @@ func TestDownloadOfNoArchive(t *testing.T) {
 			_, err = c.OpenExport(t.Context(), porter.ProjectID(7))
 			check(err)
 			dir := t.TempDir()
-			_, err = c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"))
+			_, err = c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"), nil)
 			check(err)
 			if left, _ := os.ReadDir(dir); len(left) > 0 {
 				t.Errorf("left %v", left)
@@ -670,7 +670,7 @@ func TestDownloadMislabelledEncoding(t *testing.T) {
 	for _, body := range [][]byte{archive, gzipped(t, []byte("tiny"))} {
 		c, _ := dlScripted(t, nil, dlAnswer(200, body, -1, "Content-Encoding: gzip", "Content-Type: application/x-gzip"))
 		var buf bytes.Buffer
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf); err != nil {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &buf, unverified); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(buf.Bytes(), body) {
@@ -702,7 +702,7 @@ func TestDownloadNotReady(t *testing.T) {
 				s.Inject(portertest.Fault{Method: "GET", Path: dlPath, Times: tt.times, Do: portertest.Respond(404, nil, text)})
 				start := time.Now()
 				var buf bytes.Buffer
-				_, err := connect(t, s, tt.opts...).DownloadExport(t.Context(), porter.ProjectID(7), &buf)
+				_, err := connect(t, s, tt.opts...).DownloadExport(t.Context(), porter.ProjectID(7), &buf, nil)
 				if !errors.Is(err, tt.want) {
 					t.Errorf("error: %v", err)
 				}
@@ -743,7 +743,7 @@ func TestDownloadRefused(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, script := dlScripted(t, nil, dlAnswer(tt.status, []byte(tt.body), -1))
-			_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard, nil)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("error: %v", err)
 			}
@@ -897,7 +897,7 @@ func TestExportReaderEnds(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			_, err := dlConnect(t, s, porter.WithRetry(3, porter.ConstantBackoff(time.Hour))).DownloadExport(ctx, porter.ProjectID(7),
-				io.Discard)
+				io.Discard, nil)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error: %v", err)
 			}
@@ -942,7 +942,7 @@ func TestDownloadToFailingWriter(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := dlServer(t, archive)
-			n, err := dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), tt.w)
+			n, err := bytesOf(dlConnect(t, s).DownloadExport(t.Context(), porter.ProjectID(7), tt.w, nil))
 			if !errors.Is(err, tt.want) || n != tt.n {
 				t.Errorf("wrote %d: %v", n, err)
 			}
@@ -971,7 +971,7 @@ func TestDownloadProgress(t *testing.T) {
 			s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Times: 3, Do: portertest.CutResponse(20_000)})
 			var events []porter.Event
 			c := dlConnect(t, s, porter.WithObserver(func(ev porter.Event) { events = append(events, ev) }))
-			if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); err != nil {
+			if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard, nil); err != nil {
 				t.Fatal(err)
 			}
 			var last int64

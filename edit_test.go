@@ -229,6 +229,7 @@ func TestDrop(t *testing.T) {
 // TestKeepItems keeps some, in an archive that also has something to repair.
 func TestKeepItems(t *testing.T) {
 	t.Parallel()
+	all := func(Item) bool { return true }
 	const lines = `{"iid":1,"title":"one"}` + "\n{\nnull\n" + `{"iid":3,"title":"thrëe"}` + "\n" + `{"iid":2}`
 	archive := archiveOf(t, append(fullArchive(), fileNamed("tree/project/merge_requests.ndjson", lines))...)
 	for _, tt := range []struct {
@@ -249,7 +250,7 @@ func TestKeepItems(t *testing.T) {
 			return err == nil && i.Title == "one" && bytes.Contains(b, []byte("title"))
 		}, `{"iid":1,"title":"one"}` + "\nnull\n"},
 	} {
-		b, err := editing(t, archive, KeepItems(RelationMergeRequests, tt.keep), KeepItems(RelationMergeRequests, func(Item) bool { return true }))
+		b, err := editing(t, archive, KeepItems(RelationMergeRequests, tt.keep), KeepItems(RelationMergeRequests, all))
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -258,7 +259,7 @@ func TestKeepItems(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if _, err := editing(t, archive, KeepItems(RelationMergeRequests, func(Item) bool { return true })); !errors.Is(err, ErrUnimportable) {
+	if _, err := editing(t, archive, KeepItems(RelationMergeRequests, all)); !errors.Is(err, ErrUnimportable) {
 		t.Errorf("with what cannot be imported: %v", err)
 	}
 }
@@ -283,7 +284,8 @@ func TestMapUsers(t *testing.T) {
 			`{"access_level":30,"user":{"id":1,"username":"ü","public_email":"\u003c\"ü\"\u003e@example.com"},"source_type":"Project"}`},
 		{`{"user": { "public_email" : null , "id" : 1 }, "x" : [1,  2] }`,
 			`{"user": { "public_email" : "\u003c\"\"\u003e@example.com" , "id" : 1 }, "x" : [1,  2] }`},
-		{`{"user":{"id":1,"email":"a"}}`, `{"user":{"public_email":"\u003c\"\"\u003e@example.com","id":1,"email":"\u003c\"\"\u003e@example.com"}}`},
+		{`{"user":{"id":1,"email":"a"}}`,
+			`{"user":{"public_email":"\u003c\"\"\u003e@example.com","id":1,"email":"\u003c\"\"\u003e@example.com"}}`},
 		{`{"user":{"email":"a","id":1,"public_email":"b","x":{"email":"c"}},"email":"d"}`,
 			`{"user":{"email":"\u003c\"\"\u003e@example.com","id":1,"public_email":"\u003c\"\"\u003e@example.com","x":{"email":"c"}},"email":"d"}`},
 		{`{"user":{"id":1}}`, `{"user":{"public_email":"\u003c\"\"\u003e@example.com","id":1}}`},
@@ -310,8 +312,11 @@ func TestMapUsers(t *testing.T) {
 	if diff := cmp.Diff(Contributor{SourceID: 1, Username: "ü", AccessLevel: 30}, asked[0]); diff != "" {
 		t.Errorf("asked for (-want +got):\n%s", diff)
 	}
+}
 
-	// One after the other, each with what the one before has made of it.
+// TestMapUsersTwice has each edit see what the one before has made of a member.
+func TestMapUsersTwice(t *testing.T) {
+	t.Parallel()
 	archive := archiveOf(t, append(exportHeaders(), fileNamed("tree/project/project_members.ndjson", `{"user":{"id":1}}`))...)
 	b, err := editing(t, archive, MapUsers(func(Contributor) (string, bool) { return "a", true }),
 		MapUsers(func(c Contributor) (string, bool) { return c.Email + "b", true }))
@@ -319,8 +324,9 @@ func TestMapUsers(t *testing.T) {
 		t.Errorf("got %s, %v", got, err)
 	}
 
-	long := archiveOf(t, append(exportHeaders(), fileNamed("tree/project/project_members.ndjson", `{"a":"`+strings.Repeat("x", 1<<20)+`"}`))...)
-	if _, err := editing(t, long, MapUsers(f)); err == nil || !strings.Contains(err.Error(), "line 0 (counted from 0) is 1048584 bytes long") {
+	long := fileNamed("tree/project/project_members.ndjson", `{"a":"`+strings.Repeat("x", 1<<20)+`"}`)
+	_, err = editing(t, archiveOf(t, append(exportHeaders(), long)...), MapUsers(addressOf))
+	if !isError(err, nil, "line 0 (counted from 0) is 1048584 bytes long") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -349,7 +355,7 @@ func TestEditArchiveErrors(t *testing.T) {
 		{"odd relation", bytesSource(sound), KeepItems("../x", all), nil, "there is no relation"},
 		{"nil map", bytesSource(sound), MapUsers(nil), nil, "map users: function is nil"},
 		{"tree in one file", bytesSource(json), KeepItems(RelationIssues, all), ErrUnimportable, "the project tree is one file"},
-		{"members in one file", bytesSource(json), MapUsers(func(Contributor) (string, bool) { return "", true }), ErrUnimportable, "is one file"},
+		{"members in one file", bytesSource(json), MapUsers(addressOf), ErrUnimportable, "is one file"},
 		{"pipelines in one file", bytesSource(json), Drop(PartPipelines), ErrUnimportable, "is one file"},
 		{"no Open", Source{}, Drop(), nil, "Open is nil"},
 		{"failing source", failing, Drop(), broken, "broken"},
@@ -383,7 +389,9 @@ func TestEditArchiveNames(t *testing.T) {
 	headers := fullArchive()
 	for _, format := range []tar.Format{tar.FormatGNU, tar.FormatPAX} {
 		for _, n := range []int{90, 100, 101, 155, 156, 255, 256, 300, 5000} {
-			headers = append(headers, tar.Header{Name: fmt.Sprint("uploads/", int(format), "/", strings.Repeat("ü", n)), Linkname: "x", Format: format})
+			h := fileNamed(fmt.Sprint("uploads/", int(format), "/", strings.Repeat("ü", n)), "x")
+			h.Format = format
+			headers = append(headers, h)
 		}
 	}
 	headers = append(headers, tar.Header{
@@ -529,8 +537,8 @@ func TestEditArchiveTools(t *testing.T) {
 		archives["real"] = b
 	}
 	for _, name := range slices.Sorted(maps.Keys(archives)) {
-		edited, err := editing(t, archives[name], Drop(PartWiki, PartPipelines), KeepItems(RelationIssues, func(i Item) bool { return i.IID == 1 }),
-			MapUsers(func(c Contributor) (string, bool) { return c.Username + "@example.com", true }))
+		edited, err := editing(t, archives[name], Drop(PartWiki, PartPipelines),
+			KeepItems(RelationIssues, func(i Item) bool { return i.IID == 1 }), MapUsers(addressOf))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -147,7 +147,7 @@ func endpointCases() []endpointCase {
 		}},
 		{"DownloadExport", "download-export", func(ctx context.Context, c *porter.Client) (any, error) {
 			var buf bytes.Buffer
-			n, err := c.DownloadExport(ctx, porter.ProjectID(4711), &buf)
+			n, err := bytesOf(c.DownloadExport(ctx, porter.ProjectID(4711), &buf, unverified))
 			return endpointFile{"", n, plainText(buf.Bytes())}, err
 		}, []endpointAnswer{
 			{"download-export-10.6", endpointFile{"", 31, "an archive\n"}},
@@ -277,7 +277,8 @@ func endpointCases() []endpointCase {
 		}},
 		{"DownloadRelationExport of a batch", "export-relations-download-batch", func(ctx context.Context, c *porter.Client) (any, error) {
 			var buf bytes.Buffer
-			n, err := c.DownloadRelationExport(ctx, porter.ProjectID(4711), porter.RelationFile{Relation: porter.PortableIssues, Batch: 2}, &buf)
+			file := porter.RelationFile{Relation: porter.PortableIssues, Batch: 2}
+			n, err := bytesOf(c.DownloadRelationExport(ctx, porter.ProjectID(4711), file, &buf, nil))
 			return endpointFile{"", n, plainText(buf.Bytes())}, err
 		}, []endpointAnswer{
 			{"export-relations-download-batch-16.2", endpointFile{"", 36, `{"title":"bug"}` + "\n"}},

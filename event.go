@@ -77,7 +77,7 @@ const (
 	EventStatus   EventKind = "status"   // a poll returned
 	EventProgress EventKind = "progress" // bytes moved
 	EventRetry    EventKind = "retry"    // a request or transfer is tried again
-	EventPaced    EventKind = "paced"    // an operation waits for its turn, or longer than 30 seconds before it looks again
+	EventPaced    EventKind = "paced"    // an operation waits: for its turn, or longer than 30 seconds for something else
 	EventDone     EventKind = "done"     // an operation has ended well, or the caller has seen enough of an iterator
 	EventFailed   EventKind = "failed"   // an operation has ended with an error, or was ended by the caller
 )

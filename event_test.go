@@ -118,17 +118,17 @@ func eventCalls() []eventCall {
 			return err
 		}, "export started, download started 1001, download done 1001, export done 1001"},
 		{"DownloadExport", func(ctx context.Context, c *porter.Client, _ string) error {
-			_, err := c.DownloadExport(ctx, app, io.Discard)
+			_, err := c.DownloadExport(ctx, app, io.Discard, nil)
 			return err
 		}, "download started, download done"},
 		{"DownloadExportFile", func(ctx context.Context, c *porter.Client, dir string) error {
-			_, err := c.DownloadExportFile(ctx, id, filepath.Join(dir, "a.tar.gz"))
+			_, err := c.DownloadExportFile(ctx, id, filepath.Join(dir, "a.tar.gz"), nil)
 			return err
 		}, "download started 1001, download done 1001"},
 		{"DownloadExport to a writer that fails", func(ctx context.Context, c *porter.Client, _ string) error {
 			pr, pw := io.Pipe()
 			pr.CloseWithError(errors.ErrUnsupported)
-			_, err := c.DownloadExport(ctx, id, pw)
+			_, err := c.DownloadExport(ctx, id, pw, nil)
 			return expect(err, errors.ErrUnsupported)
 		}, "download started 1001, download failed 1001"},
 		{"OpenExport read to its end", func(ctx context.Context, c *porter.Client, _ string) error {
@@ -154,10 +154,10 @@ func eventCalls() []eventCall {
 				_, err = readEndpointFile(c.OpenRelationExport(ctx, id, relation))
 			}
 			if err == nil {
-				_, err = c.DownloadRelationExport(ctx, id, relation, io.Discard)
+				_, err = c.DownloadRelationExport(ctx, id, relation, io.Discard, nil)
 			}
 			if err == nil {
-				_, err = c.DownloadRelationExportFile(ctx, id, relation, filepath.Join(dir, "issues.gz"))
+				_, err = c.DownloadRelationExportFile(ctx, id, relation, filepath.Join(dir, "issues.gz"), nil)
 			}
 			return err
 		}, "start relations export started 1001, start relations export done 1001, relation exports started, relation exports done, " +

@@ -98,9 +98,9 @@ func ExampleRetryable() {
 	}
 
 	for {
-		exp, err := client.ExportTo(context.Background(), porter.ProjectPath("team/app"), io.Discard, nil)
+		dl, err := client.ExportTo(context.Background(), porter.ProjectPath("team/app"), io.Discard, nil)
 		if err == nil {
-			fmt.Println("saved", exp.PathWithNamespace)
+			fmt.Println("saved", dl.Project.PathWithNamespace)
 			break
 		}
 		after, ok := porter.Retryable(err)

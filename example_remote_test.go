@@ -150,7 +150,7 @@ func ExampleClient_DownloadRelationExportFile() {
 		}
 		for _, f := range files {
 			name := filepath.Join(dir, fmt.Sprintf("%s-%d.ndjson.gz", f.Relation, f.Batch))
-			if _, err := client.DownloadRelationExportFile(ctx, project, f, name); err != nil {
+			if _, err := client.DownloadRelationExportFile(ctx, project, f, name, nil); err != nil {
 				log.Fatal(err)
 			}
 			fmt.Println(filepath.Base(name))

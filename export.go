@@ -17,7 +17,6 @@ type Export struct {
 	Project
 	Status ExportStatus `json:"export_status"`
 	Links  ExportLinks  `json:"_links"` // set once Status is ExportFinished
-	Proof  *Proof       `json:"-"`      // of ExportTo and ExportToFile with Prove
 }
 
 // UnmarshalJSON takes created_at in any form.

@@ -25,19 +25,25 @@ func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, e
 	return archive{c: c, id: id, label: p.String()}.reader(ctx)
 }
 
-// DownloadExport writes the finished archive to w and returns how many bytes
-// it wrote. If a write fails, its error is returned; else the errors are those
-// of OpenExport and ExportReader.Read. What was written before an error is no
-// whole archive.
-func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer) (int64, error) {
+// DownloadExport writes the finished archive to w and, without SkipVerify,
+// verifies it as it passes. It has been written by the time that it is found
+// not to be sound: then the error, one of VerifyArchive's, says how much of it.
+// If a write fails, its error is returned; else the errors are those of
+// OpenExport and ExportReader.Read. What was written before an error is no whole
+// archive, unless that is ErrUnimportable.
+func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer, opts *DownloadOptions) (*Download, error) {
 	id, err := resolve(p)
 	if err == nil && w == nil {
 		err = errors.New("writer is nil")
 	}
-	if err != nil {
-		return 0, fmt.Errorf("download export: %w", err)
+	if err == nil {
+		err = opts.check(false)
 	}
-	return archive{c: c, id: id, label: p.String()}.copyTo(ctx, w)
+	if err != nil {
+		return nil, fmt.Errorf("download export: %w", err)
+	}
+	dl, err := archive{c: c, id: id, label: p.String()}.copyTo(ctx, w, opts)
+	return dl.of(projectOf(p)), err
 }
 
 // ExportSource returns a Source that downloads the finished export each time

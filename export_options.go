@@ -10,6 +10,9 @@ import (
 // nil is the zero value.
 type ExportOptions struct {
 	ScheduleExportOptions
+	// Mode is for ExportToFile alone. Migrate verifies only if neither SkipVerify
+	// is set.
+	DownloadOptions
 	// MaxAge takes the user's finished archive instead of making another, if it
 	// is not older, by its Last-Modified and the server's clock, and whatever
 	// options it was made with. 0 makes a new one. If the age of the archive is
@@ -17,7 +20,7 @@ type ExportOptions struct {
 	// beginning of its download, of which GitLab allows one per minute.
 	MaxAge time.Duration
 	// Prove counts what is in the project and in the archive, and says in
-	// Export.Proof what the export has lost: since GitLab 17.5 it leaves out what
+	// Download.Losses what the export has lost: since GitLab 17.5 it leaves out what
 	// it cannot read, and ends as finished. It makes about 12 requests before the
 	// export and up to 13 after it. An archive that another call has made can be
 	// short of what was made since, so a shortage then proves nothing.
@@ -45,10 +48,21 @@ func (o *ExportOptions) schedule() *ScheduleExportOptions {
 	return &o.ScheduleExportOptions
 }
 
-func (o *ExportOptions) check() error {
+// download returns the options of the download.
+func (o *ExportOptions) download() *DownloadOptions {
+	if o == nil {
+		return nil
+	}
+	return &o.DownloadOptions
+}
+
+// check refuses what makes no sense for a file, or for anything else.
+func (o *ExportOptions) check(file bool) error {
 	switch {
 	case o == nil:
 		return nil
+	case o.Prove && o.SkipVerify:
+		return errProveNeedsVerify
 	case o.Strict && !o.Prove:
 		return errors.New("strict needs prove")
 	case o.MaxAge < 0:
@@ -56,6 +70,11 @@ func (o *ExportOptions) check() error {
 	case o.MaxAge > 0 && o.Upload != nil:
 		return errors.New("max age and upload target exclude each other: GitLab uploads only an archive that it makes")
 	}
+	if err := o.download().check(file); err != nil {
+		return err
+	}
 	_, err := o.schedule().encode()
 	return err
 }
+
+var errProveNeedsVerify = errors.New("prove needs the archive verified, and skip verify does without")

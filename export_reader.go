@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -121,14 +120,4 @@ func (open opener) observedReader(ctx context.Context, c *core, id, label string
 	}
 	r.told = o
 	return r, nil
-}
-
-// copyTo writes the file to w.
-func (open opener) copyTo(ctx context.Context, w io.Writer) (int64, error) {
-	r, err := open.reader(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	return diskio.Copy(r.d.op, w, r)
 }

@@ -14,26 +14,23 @@ import (
 // scheduled with. If the answer to the scheduling is lost, and for a quarter of
 // Polling.Grace no export shows, it is scheduled once more. The download bears
 // an outage for Polling.Patience. Errors are those of ScheduleExport,
-// WaitForExport and DownloadExport.
+// WaitForExport and DownloadExport, and with Strict a *LossError, by which time
+// the archive has been written.
 //
-// With MaxAge an archive that is young enough is taken instead. With Prove, the
-// archive is verified as it passes, and an error of VerifyArchive one of ExportTo.
+// With MaxAge an archive that is young enough is taken instead.
 //
 // With an upload target, the error is ErrExportExpired if the export ends
 // without an archive: before 14.0 GitLab removes it once it is uploaded, and
 // does not tell that from a failure.
-func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts *ExportOptions) (*Export, error) {
+func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts *ExportOptions) (*Download, error) {
 	if to == nil {
 		return nil, errors.New("export: writer is nil")
 	}
-	ctx, w, err := c.newExport(ctx, p, opts)
+	ctx, w, err := c.newExport(ctx, p, opts, false)
 	if err != nil {
 		return nil, err
 	}
-	return w.prove(ctx, func(a archive) error {
-		_, err := w.verified(to, func(to io.Writer) (int64, error) { return a.copyTo(ctx, to) })
-		return err
-	})
+	return w.deliver(ctx, func(a archive) (*Download, error) { return a.copyTo(ctx, to, opts.download()) })
 }
 
 // ExportToFile schedules an export or joins the one under way, waits for it
@@ -44,23 +41,40 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 //
 // With MaxAge an archive that is young enough is taken instead, so that a call
 // after one that was killed in the download goes on with its part file. With
-// Prove, the file is verified once it is there, and stays there if that fails or,
-// with Strict, something was lost.
-func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ExportOptions) (*Export, error) {
+// Strict, the file stays there if something was lost.
+func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ExportOptions) (*Download, error) {
 	name, err := diskio.Check(name) // before the hours of exporting
 	if err != nil {
 		return nil, fmt.Errorf("export to file: %w", err)
 	}
-	ctx, w, err := c.newExport(ctx, p, opts)
+	ctx, w, err := c.newExport(ctx, p, opts, true)
 	if err != nil {
 		return nil, err
 	}
 	given, _ := resolve(p) // it was fine before
-	return w.prove(ctx, func(a archive) error {
-		_, err := a.downloadFile(ctx, given, name)
-		if err == nil {
-			err = w.verifyFile(ctx, name)
-		}
+	return w.deliver(ctx, func(a archive) (*Download, error) { return a.downloadFile(ctx, given, name, opts.download()) })
+}
+
+// deliver has use download the archive, and then says what the export has lost,
+// if that is wanted.
+func (w *wholeExport) deliver(ctx context.Context, use func(archive) (*Download, error)) (dl *Download, err error) {
+	exp, err := w.archive(ctx, func(a archive) (err error) {
+		dl, err = use(a)
 		return err
 	})
+	if dl == nil {
+		return nil, err
+	}
+	dl.Project, dl.Reused = exp.Project, exp == w.before
+	if err != nil || w.proof == nil {
+		return dl, err
+	}
+	if err = w.proof.compare(ctx, dl.Archive); err == nil {
+		dl.Proof = *w.proof.proof()
+		err = w.opts.strict(&dl.Proof)
+	}
+	if err != nil {
+		err = fmt.Errorf("export of %s: %w", w.project, err)
+	}
+	return dl, err
 }

@@ -43,12 +43,12 @@ func TestExportTo(t *testing.T) {
 				archive := portertest.NewArchive(100 << 10)
 				s.ScriptExport("team/app", portertest.ExportScript{Archive: archive})
 				var buf bytes.Buffer
-				exp, err := c.ExportTo(t.Context(), exportProject, &buf, nil)
+				dl, err := c.ExportTo(t.Context(), exportProject, &buf, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if exp.Status != porter.ExportFinished || exp.PathWithNamespace != exportProject {
-					t.Errorf("got %+v", exp)
+				if dl.Project.PathWithNamespace != exportProject || dl.Bytes != archive.Size() || dl.Archive == nil || dl.Reused {
+					t.Errorf("got %+v", dl)
 				}
 				if sum(buf.Bytes()) != archive.SHA256() {
 					t.Error("not the project's archive")
@@ -442,12 +442,12 @@ func TestExportToMovedProject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := exportingServer(t, portertest.ExternalURL("https://gitlab.example.com"))
 		id := s.AddProject(portertest.Project{Path: "new/home", FormerPaths: []string{"old/home"}})
-		exp, err := c.ExportTo(t.Context(), porter.ProjectPath("old/home"), new(bytes.Buffer), nil)
+		dl, err := c.ExportTo(t.Context(), porter.ProjectPath("old/home"), new(bytes.Buffer), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if exp.ID != porter.ProjectID(id) || exp.PathWithNamespace != "new/home" {
-			t.Errorf("got %+v", exp)
+		if dl.Project.ID != porter.ProjectID(id) || dl.Project.PathWithNamespace != "new/home" {
+			t.Errorf("got %+v", dl)
 		}
 		byPath := 0
 		for _, r := range s.Requests() {

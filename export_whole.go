@@ -17,19 +17,20 @@ type wholeExport struct {
 	trail   *trail
 	before  *Export // at the look before
 	proof   *prover // nil for none
-	info    *ArchiveInfo
 
 	operation *operation // to be ended when the export is made
 }
 
 // newExport checks its arguments, begins the operation, and looks at the
 // export of p.
-func (c *Client) newExport(ctx context.Context, p ProjectRef, opts *ExportOptions) (context.Context, *wholeExport, error) {
+func (c *Client) newExport(
+	ctx context.Context, p ProjectRef, opts *ExportOptions, file bool,
+) (context.Context, *wholeExport, error) {
 	id, err := resolve(p)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("export: %w", err)
 	}
-	if err := opts.check(); err != nil {
+	if err := opts.check(file); err != nil {
 		return ctx, nil, fmt.Errorf("export of %s: %w", p, err)
 	}
 	ctx, o := c.begin(ctx, OpExport, id, p.String())

@@ -51,12 +51,12 @@ func TestHandmadeDownload(t *testing.T) {
 	for name, answer := range handmadeAnswers {
 		c := handmadeClient(t, func(*http.Request) (*http.Response, error) { return answer(archive), nil })
 		var got bytes.Buffer
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got); err != nil || !bytes.Equal(got.Bytes(), archive) {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got, nil); err != nil || !bytes.Equal(got.Bytes(), archive) {
 			t.Errorf("%s: %d bytes, %v", name, got.Len(), err)
 		}
 		for body, quoted := range map[string]string{"": "it is empty", `{"message":"404 Not found or has expired"}`: "has expired"} {
 			c := handmadeClient(t, func(*http.Request) (*http.Response, error) { return answer([]byte(body)), nil })
-			_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard, nil)
 			if !errors.Is(err, porter.ErrNotArchive) || !strings.Contains(err.Error(), quoted) {
 				t.Errorf("%s: error is %v", name, err)
 			}
@@ -84,7 +84,7 @@ func TestDownloadEndsByClosing(t *testing.T) {
 		}))
 		defer srv.Close()
 		c := newClient(t, srv.URL, nil, porter.WithRetry(0, nil))
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); !errors.Is(err, want) {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard, nil); !errors.Is(err, want) {
 			t.Errorf("error is %v, want %v", err, want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestHandmadeBodyHangs(t *testing.T) {
 		call   func(context.Context, *porter.Client) error
 	}{
 		"download": {200, string(archive[:20_000]), func(ctx context.Context, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard, nil)
 			return err
 		}},
 		"status": {200, `{"id":7,`, func(ctx context.Context, c *porter.Client) error {

@@ -168,3 +168,14 @@ func sum(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
 }
+
+// unverified downloads what is no archive.
+var unverified = &porter.DownloadOptions{SkipVerify: true}
+
+// bytesOf returns how many bytes were downloaded.
+func bytesOf(d *porter.Download, err error) (int64, error) {
+	if d == nil {
+		return 0, err
+	}
+	return d.Bytes, err
+}

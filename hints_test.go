@@ -22,7 +22,7 @@ var hintCalls = map[string]func(context.Context, *porter.Client) error{
 		return err
 	},
 	"download": func(ctx context.Context, c *porter.Client) error {
-		_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), io.Discard)
+		_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), io.Discard, nil)
 		return err
 	},
 	"import": func(ctx context.Context, c *porter.Client) error {

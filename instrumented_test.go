@@ -98,7 +98,7 @@ func TestNewTransport(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		var got bytes.Buffer
-		if _, err := c.DownloadExport(t.Context(), ProjectID(1), &got); err != nil || !bytes.Equal(got.Bytes(), archive) {
+		if _, err := c.DownloadExport(t.Context(), ProjectID(1), &got, unverified); err != nil || !bytes.Equal(got.Bytes(), archive) {
 			t.Errorf("%s: downloaded %d bytes: %v", name, got.Len(), err)
 		}
 		if i, ok := rt.(*instrumented); ok && (i.sent.Load() < int64(len(archive)) || i.received.Load() < int64(len(archive))) {

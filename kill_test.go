@@ -35,7 +35,7 @@ func TestKillChild(t *testing.T) {
 	killChildSetup(t)
 	c := newClient(t, url, porter.PrivateToken(portertest.Token),
 		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -139,7 +139,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 		return err
 	}
 	download := func(ctx context.Context, c *porter.Client) error {
-		_, err := c.DownloadExport(ctx, app, io.Discard)
+		_, err := c.DownloadExport(ctx, app, io.Discard, unverified)
 		return err
 	}
 	tests := []struct {
@@ -258,7 +258,7 @@ func TestTokenFailureCostsNoTurn(t *testing.T) {
 			return portertest.Token, nil
 		}), porter.WithTransport(s.Transport()), porter.WithRetry(3, porter.ConstantBackoff(time.Second)))
 		begun := time.Now()
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("g/app"), io.Discard); err != nil {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("g/app"), io.Discard, unverified); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begun); took > 5*time.Second {

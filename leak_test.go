@@ -53,7 +53,7 @@ func leakOperations(archive *portertest.Archive) map[string]func(ctx context.Con
 			return err
 		},
 		"DownloadExport": func(ctx context.Context, _ string, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, app, io.Discard)
+			_, err := c.DownloadExport(ctx, app, io.Discard, nil)
 			return err
 		},
 		"ExportTo": func(ctx context.Context, _ string, c *porter.Client) error {

@@ -157,9 +157,9 @@ func matrixExport(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	s.ScriptExport("team/app", portertest.ExportScript{Archive: first}, portertest.ExportScript{Archive: second})
 	var buf bytes.Buffer
 	nightly := porter.ScheduleExportOptions{Description: "Nightly"}
-	exp, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: nightly})
-	if err != nil || sum(buf.Bytes()) != first.SHA256() || exp.Status != porter.ExportFinished || exp.Links.API == "" {
-		t.Fatalf("got %d bytes, %+v, %v", buf.Len(), exp, err)
+	dl, err := c.ExportTo(t.Context(), matrixApp, &buf, &porter.ExportOptions{ScheduleExportOptions: nightly})
+	if err != nil || sum(buf.Bytes()) != first.SHA256() || dl.Bytes != first.Size() || dl.Project.PathWithNamespace != matrixApp {
+		t.Fatalf("got %d bytes, %+v, %v", buf.Len(), dl, err)
 	}
 	if runs := s.Exports("team/app"); r.can["options"] != (runs[0].Description == "Nightly") {
 		t.Errorf("description %q", runs[0].Description)
@@ -289,7 +289,7 @@ func matrixExpiry(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	if err != nil || exp.Status != porter.ExportNone {
 		t.Errorf("got %+v, %v", exp, err)
 	}
-	if _, err := c.DownloadExport(t.Context(), matrixApp, io.Discard); !errors.Is(err, porter.ErrExportExpired) {
+	if _, err := c.DownloadExport(t.Context(), matrixApp, io.Discard, nil); !errors.Is(err, porter.ErrExportExpired) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -310,7 +310,7 @@ func matrixPacing(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 	}
 	time.Sleep(5 * time.Minute)
 	for range 3 {
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("team/app0"), io.Discard); err != nil {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("team/app0"), io.Discard, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -373,13 +373,13 @@ func matrixLimits(t *testing.T, r release, s *portertest.Server, c *porter.Clien
 
 func matrixMoved(t *testing.T, r release, s *portertest.Server, c *porter.Client) {
 	id := s.AddProject(portertest.Project{Path: "team/moved", FormerPaths: []string{"old/place"}})
-	exp, err := c.ExportTo(t.Context(), porter.ProjectPath("old/place"), io.Discard, nil)
+	dl, err := c.ExportTo(t.Context(), porter.ProjectPath("old/place"), io.Discard, nil)
 	if !r.can["moved"] {
 		if !errors.Is(err, porter.ErrNotFound) || !strings.Contains(err.Error(), "404 Project Not Found") {
 			t.Errorf("got %v", err)
 		}
-	} else if err != nil || exp.ID != porter.ProjectID(id) || exp.PathWithNamespace != "team/moved" {
-		t.Errorf("got %+v, %v", exp, err)
+	} else if err != nil || dl.Project.ID != porter.ProjectID(id) || dl.Project.PathWithNamespace != "team/moved" {
+		t.Errorf("got %+v, %v", dl, err)
 	}
 	err = c.ScheduleExport(t.Context(), porter.ProjectPath("old/place"), nil)
 	if err == nil || r.can["moved"] != strings.Contains(err.Error(), "name it by its ID") {
@@ -401,7 +401,7 @@ func matrixOtherUser(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 	if err != nil || r.can["private"] != (exp.Status == porter.ExportNone) {
 		t.Errorf("the other user sees %+v, %v", exp, err)
 	}
-	_, err = other.DownloadExport(t.Context(), matrixApp, io.Discard)
+	_, err = other.DownloadExport(t.Context(), matrixApp, io.Discard, nil)
 	if r.can["private"] != errors.Is(err, porter.ErrExportExpired) || !r.can["private"] && err != nil {
 		t.Errorf("the other user's download: %v", err)
 	}
@@ -670,7 +670,7 @@ func matrixRelations(t *testing.T, r release, s *portertest.Server, c *porter.Cl
 			number = list[0].Batches[i].Number
 		}
 		var buf bytes.Buffer
-		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, issues(number), &buf); err != nil {
+		if _, err := c.DownloadRelationExport(t.Context(), matrixApp, issues(number), &buf, nil); err != nil {
 			t.Fatal(err)
 		}
 		lines += strings.Count(plainText(buf.Bytes()), "\n")

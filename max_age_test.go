@@ -59,9 +59,9 @@ func TestMaxAge(t *testing.T) {
 	ways := map[string]way{
 		"ExportTo": func(t *testing.T, _ *portertest.Server, c *porter.Client, opts *porter.ExportOptions) string {
 			var buf bytes.Buffer
-			exp, err := c.ExportTo(t.Context(), exportProject, &buf, opts)
-			if err != nil || exp.Status != porter.ExportFinished {
-				t.Fatalf("%+v, %v", exp, err)
+			dl, err := c.ExportTo(t.Context(), exportProject, &buf, opts)
+			if err != nil || dl.Bytes != int64(buf.Len()) {
+				t.Fatalf("%+v, %v", dl, err)
 			}
 			return sum(buf.Bytes())
 		},

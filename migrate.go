@@ -16,7 +16,7 @@ type MigrateOptions struct {
 	Export     *ExportOptions // nil for none; before 14.0 an upload target leaves nothing to move, and the error is ErrExportExpired
 	SpoolDir   string         // holds the archive meanwhile; defaults to os.TempDir, which on some systems is memory
 	NoSpool    bool           // nothing on disk; a broken upload then downloads again
-	SkipVerify bool           // do not check the archive on its way
+	SkipVerify bool           // do not check the archive on its way; Export.SkipVerify says the same
 	Strict     bool           // an incomplete import is an error, and with Prove what was lost, a *LossError
 	SkipCheck  bool           // do not look before the export for what would certainly make the import fail
 
@@ -159,10 +159,13 @@ func (m *migration) checkOptions() (err error) {
 			return err
 		}
 	}
-	if (m.opts.Prove || m.opts.Export.proves()) && m.opts.SkipVerify {
-		return errors.New("prove needs the archive verified, and skip verify does without")
+	if m.opts.Export != nil && m.opts.Export.SkipVerify {
+		m.opts.SkipVerify = true
 	}
-	return m.opts.Export.check()
+	if (m.opts.Prove || m.opts.Export.proves()) && m.opts.SkipVerify {
+		return errProveNeedsVerify
+	}
+	return m.opts.Export.check(false)
 }
 
 // checkSource refuses the checkpoint of another source, which it says is id.

@@ -153,7 +153,7 @@ func TestEventsOfDownload(t *testing.T) {
 				}
 				var log eventLog
 				c := s.client(t, porter.WithObserver(log.observe))
-				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(p), io.Discard); err != nil {
+				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(p), io.Discard, nil); err != nil {
 					t.Fatal(err)
 				}
 				progress := log.of(porter.EventProgress)

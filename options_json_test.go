@@ -36,6 +36,7 @@ func TestOptionsAsJSON(t *testing.T) {
 		Import: opts,
 		Export: &porter.ExportOptions{
 			ScheduleExportOptions: porter.ScheduleExportOptions{Description: "d"}, MaxAge: 90 * time.Minute, Prove: true, Strict: true,
+			DownloadOptions: porter.DownloadOptions{SkipVerify: true, Mode: 0o640},
 		},
 		SpoolDir: "/var/tmp", NoSpool: true, SkipVerify: true, Strict: true, SkipCheck: true, Prove: true, Resume: checkpoint,
 	}

@@ -26,7 +26,7 @@ func TestOutage(t *testing.T) {
 	app := porter.ProjectPath("acme/app")
 	calls := map[string]func(context.Context, *porter.Client) error{
 		"download": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, app, io.Discard)
+			_, err := c.DownloadExport(ctx, app, io.Discard, nil)
 			return err
 		},
 		"export": func(ctx context.Context, c *porter.Client) error {
@@ -185,7 +185,7 @@ func TestStorageInTrouble(t *testing.T) {
 				defer gitlab.Close()
 				c := newClient(t, gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(3, porter.ConstantBackoff(0)))
 				var got bytes.Buffer
-				_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got)
+				_, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got, nil)
 				if ok := err == nil; ok != (tt.ok || broken > 0) { // later, another URL is asked for
 					t.Errorf("asked %d times: %v", asked, err)
 				}

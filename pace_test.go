@@ -301,7 +301,7 @@ func TestPaceRequestsThatNeverArrived(t *testing.T) {
 			return err
 		}, porter.PrivateToken(portertest.Token)},
 		{"no token to download with", func(ctx context.Context, c *porter.Client, p porter.ProjectPath) error {
-			_, err := c.DownloadExport(ctx, p, io.Discard)
+			_, err := c.DownloadExport(ctx, p, io.Discard, nil)
 			return err
 		}, porter.PrivateToken("")},
 	}
@@ -334,14 +334,14 @@ func TestPaceDownloads(t *testing.T) {
 		c := s.client(t, porter.WithObserver(events.observe))
 		start := time.Now()
 		for _, p := range s.projects {
-			if _, err := c.DownloadExport(t.Context(), p, io.Discard); err != nil {
+			if _, err := c.DownloadExport(t.Context(), p, io.Discard, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if d := time.Since(start); d > 0 {
 			t.Errorf("three projects waited for each other: %v", d)
 		}
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath(strings.ToUpper(string(s.projects[0]))), io.Discard); err != nil {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectPath(strings.ToUpper(string(s.projects[0]))), io.Discard, nil); err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(start).Round(time.Second); d != 35*time.Second {
@@ -364,7 +364,7 @@ func TestPaceDownloadAfterExport(t *testing.T) {
 		if _, err := c.ExportTo(t.Context(), s.projects[0], io.Discard, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.DownloadExport(t.Context(), s.projects[0], io.Discard); err != nil {
+		if _, err := c.DownloadExport(t.Context(), s.projects[0], io.Discard, nil); err != nil {
 			t.Fatal(err)
 		}
 		if n := refusals(s.Server, http.StatusTooManyRequests); n > 0 {
@@ -708,13 +708,13 @@ func TestPaceDownloadsOthersUse(t *testing.T) {
 			s.AddProject(portertest.Project{Path: p})
 			s.AddExport(p, "owner")
 		}
-		if _, err := s.client(t).DownloadExport(t.Context(), porter.ProjectPath("team/a"), io.Discard); err != nil {
+		if _, err := s.client(t).DownloadExport(t.Context(), porter.ProjectPath("team/a"), io.Discard, nil); err != nil {
 			t.Fatal(err)
 		}
 		c := s.client(t)
 		for _, p := range []porter.ProjectPath{"team/a", "team/b", "team/c"} {
 			start := time.Now()
-			if _, err := c.DownloadExport(t.Context(), p, io.Discard); err != nil {
+			if _, err := c.DownloadExport(t.Context(), p, io.Discard, nil); err != nil {
 				t.Fatal(err)
 			}
 			if d := time.Since(start); (d > 0) != (p == "team/a") {

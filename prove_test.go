@@ -154,12 +154,12 @@ func TestProveCountsAgain(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			src.RemoveItems("team/app", "labels", 4) // of which one is the group's
 		}()
-		exp, err := from.ExportTo(t.Context(), migrateApp, new(bytes.Buffer), &porter.ExportOptions{Prove: true})
+		dl, err := from.ExportTo(t.Context(), migrateApp, new(bytes.Buffer), &porter.ExportOptions{Prove: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &porter.Proof{Losses: []porter.Loss{{Relation: porter.PortableMilestones, In: "export", Want: exact(5), Have: exact(0)}}}
-		if diff := cmp.Diff(want, exp.Proof); diff != "" {
+		want := porter.Proof{Losses: []porter.Loss{{Relation: porter.PortableMilestones, In: "export", Want: exact(5), Have: exact(0)}}}
+		if diff := cmp.Diff(want, dl.Proof); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -279,31 +279,31 @@ func TestExportProves(t *testing.T) {
 	proveBubble(t, p, func(t *testing.T, src, dst *portertest.Server, from, to *porter.Client) {
 		name := filepath.Join(t.TempDir(), "app.tar.gz")
 		prove := &porter.ExportOptions{Prove: true, Strict: true}
-		exp, err := from.ExportToFile(t.Context(), migrateApp, name, prove)
-		if err != nil || exp.Proof == nil || len(exp.Proof.Losses)+len(exp.Proof.Unproven) > 0 {
-			t.Fatalf("%v, %+v", err, exp)
+		dl, err := from.ExportToFile(t.Context(), migrateApp, name, prove)
+		if err != nil || !cmp.Equal(dl.Proof, porter.Proof{}) {
+			t.Fatalf("%v, %+v", err, dl)
 		}
 		src.ScriptExport("team/app", portertest.ExportScript{LoseBatch: "issues"}, portertest.ExportScript{LoseBatch: "issues"})
 		want := []porter.Loss{{Relation: porter.PortableIssues, In: "export", Want: exact(101), Have: exact(1)}}
-		for _, export := range []func() (*porter.Export, error){
-			func() (*porter.Export, error) { return from.ExportToFile(t.Context(), migrateApp, name, prove) },
-			func() (*porter.Export, error) {
+		for _, export := range []func() (*porter.Download, error){
+			func() (*porter.Download, error) { return from.ExportToFile(t.Context(), migrateApp, name, prove) },
+			func() (*porter.Download, error) {
 				return from.ExportTo(t.Context(), migrateApp, new(bytes.Buffer), prove)
 			},
 		} {
-			exp, err := export()
+			dl, err := export()
 			var lost *porter.LossError
 			if !errors.As(err, &lost) || !strings.Contains(err.Error(), "export of team/app: incomplete: 100 of 101 issues") {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, lost.Losses); diff != "" || !cmp.Equal(exp.Proof.Losses, want) {
-				t.Error(diff, exp.Proof)
+			if diff := cmp.Diff(want, lost.Losses); diff != "" || !cmp.Equal(dl.Losses, want) {
+				t.Error(diff, dl.Proof)
 			}
 		}
 		// The archive is of another call: it may lack what was made since.
-		exp, err = from.ExportTo(t.Context(), migrateApp, new(bytes.Buffer), &porter.ExportOptions{Prove: true, Strict: true, MaxAge: time.Hour})
-		if err != nil || !cmp.Equal(exp.Proof, &porter.Proof{Unproven: []porter.PortableRelation{porter.PortableIssues}}) {
-			t.Errorf("%v, %+v", err, exp.Proof)
+		dl, err = from.ExportTo(t.Context(), migrateApp, new(bytes.Buffer), &porter.ExportOptions{Prove: true, Strict: true, MaxAge: time.Hour})
+		if err != nil || !dl.Reused || !cmp.Equal(dl.Proof, porter.Proof{Unproven: []porter.PortableRelation{porter.PortableIssues}}) {
+			t.Errorf("%v, %+v", err, dl)
 		}
 		if fi, err := os.Stat(name); err != nil || fi.Size() == 0 {
 			t.Error("the file is not there", err)

@@ -83,7 +83,7 @@ func TestRangeIsOfNoUse(t *testing.T) {
 				}
 				c := newClient(t, gitlab.URL, nil, porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(time.Millisecond)))
 				var got bytes.Buffer
-				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got); err != nil || !bytes.Equal(got.Bytes(), archive) {
+				if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), &got, unverified); err != nil || !bytes.Equal(got.Bytes(), archive) {
 					t.Errorf("asked for %q: %v", asked, err)
 				}
 				if ranges := len(strings.Join(asked, "")) / len("bytes=10000-"); ranges != 1 {
@@ -112,7 +112,7 @@ func TestLocationIsEscaped(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		}))
 		c := newClient(t, gitlab.URL, nil, porter.WithoutPacing())
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard); err != nil || query != want {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(7), io.Discard, unverified); err != nil || query != want {
 			t.Errorf("%s: asked for %q: %v", raw, query, err)
 		}
 		gitlab.Close()

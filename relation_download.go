@@ -32,26 +32,38 @@ func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f Relatio
 }
 
 // DownloadRelationExport writes the exported file f to w, as DownloadExport
-// does, and returns how many bytes it wrote.
-func (c *Client) DownloadRelationExport(ctx context.Context, p ProjectRef, f RelationFile, w io.Writer) (n int64, err error) {
+// does. The file of a relation is no archive of a project: without SkipVerify it
+// is verified that it is whole, undamaged gzip data, whatever they hold.
+func (c *Client) DownloadRelationExport(
+	ctx context.Context, p ProjectRef, f RelationFile, w io.Writer, opts *DownloadOptions,
+) (dl *Download, err error) {
 	r, err := c.relationDownload(p, f)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if w == nil {
-		return 0, fmt.Errorf("%s: writer is nil", r.op)
+		return nil, fmt.Errorf("%s: writer is nil", r.op)
+	}
+	if err := opts.check(false); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
 	ctx, o := c.begin(ctx, OpDownload, r.id, r.request.project)
 	defer o.end(&err)
-	return opener(r.open).copyTo(ctx, w)
+	dl, err = opener(r.open).copyTo(ctx, w, opts.verifier(verifyGzip))
+	return dl.of(projectOf(p)), err
 }
 
 // DownloadRelationExportFile downloads the exported file f to the file name, as
-// DownloadExportFile does, and returns its size in bytes.
-func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f RelationFile, name string) (int64, error) {
+// DownloadExportFile does, and verifies it as DownloadRelationExport does.
+func (c *Client) DownloadRelationExportFile(
+	ctx context.Context, p ProjectRef, f RelationFile, name string, opts *DownloadOptions,
+) (*Download, error) {
 	r, err := c.relationDownload(p, f)
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	if err := opts.check(true); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
 	s := saving{
 		c:       c,
@@ -60,9 +72,11 @@ func (c *Client) DownloadRelationExportFile(ctx context.Context, p ProjectRef, f
 		project: r.request.project,
 		origin:  r.request.url,
 		open:    r.open,
-		verify:  verifyGzip,
+		verify:  opts.verifier(verifyGzip),
+		mode:    opts.mode(),
 	}
-	return s.to(ctx, name)
+	dl, err := s.to(ctx, name)
+	return dl.of(projectOf(p)), err
 }
 
 // A relationDownload is a download of a RelationFile.
@@ -107,13 +121,13 @@ func (r *relationDownload) open(ctx context.Context, start start) (*download, er
 
 // verifyGzip reads r to its end and reports whether it is undamaged gzip data,
 // whatever they hold.
-func verifyGzip(r io.Reader) error {
+func verifyGzip(r io.Reader) (*ArchiveInfo, error) {
 	z, err := gzip.NewReader(r)
 	if err == nil {
 		_, err = io.Copy(io.Discard, &unpackedReader{r: z, max: maxUnpacked})
 	}
 	if err != nil {
-		return gzipError(err)
+		return nil, gzipError(err)
 	}
-	return nil
+	return nil, nil
 }

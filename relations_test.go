@@ -70,16 +70,16 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		},
 			`download relation export of team/app: relation "a\rb" holds control characters`},
 		{"negative batch", func() error {
-			_, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels, Batch: -1}, nil)
+			_, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels, Batch: -1}, nil, nil)
 			return err
 		},
 			"batch -1 is negative"},
 		{"no file", func() error {
-			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, "")
+			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, "", nil)
 			return err
 		}, "download export of relation labels of team/app: "},
 		{"a folder", func() error {
-			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, t.TempDir())
+			_, err := c.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, t.TempDir(), nil)
 			return err
 		}, "download export of relation labels of team/app: "},
 	}
@@ -735,12 +735,12 @@ func TestRelationsOfServer(t *testing.T) {
 							t.Errorf("got %+v, %v", labels, err)
 						}
 						var buf bytes.Buffer
-						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, &buf); err != nil ||
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, &buf, nil); err != nil ||
 							strings.Count(plainText(buf.Bytes()), "\n") != 7 {
 							t.Errorf("got %q, %v", plainText(buf.Bytes()), err)
 						}
 						file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-						n, err := c.DownloadRelationExportFile(ctx, app, uploadsFile, file)
+						n, err := bytesOf(c.DownloadRelationExportFile(ctx, app, uploadsFile, file, nil))
 						b, _ := os.ReadFile(file)
 						if err != nil || n != int64(len(b)) || sum(b) != archives["uploads"].SHA256() {
 							t.Errorf("got %d of %d bytes, %v", len(b), n, err)
@@ -751,7 +751,7 @@ func TestRelationsOfServer(t *testing.T) {
 							name != "uploads.tar.gz" || r.Close() != nil {
 							t.Errorf("size %d, name %q", r.Size(), name)
 						}
-						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard); err == nil ||
+						if _, err := c.DownloadRelationExport(ctx, app, porter.RelationFile{Relation: "typo"}, io.Discard, nil); err == nil ||
 							!strings.Contains(err.Error(), "400 relation is not portable") {
 							t.Errorf("got %v", err)
 						}
@@ -786,7 +786,7 @@ func TestRelationsOfServer(t *testing.T) {
 						wantFiles, missing := 3, porter.ErrNotFound
 						if version < "16.2" {
 							wantFiles = 1
-						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard); !errors.Is(err,
+						} else if _, err := c.DownloadRelationExport(ctx, app, issues(4), io.Discard, nil); !errors.Is(err,
 							missing) || !strings.Contains(err.Error(), "Batch not found") {
 							t.Errorf("got %v", err)
 						}
@@ -818,7 +818,7 @@ func countIssues(t *testing.T, c *porter.Client, app porter.ProjectRef, list []*
 		}
 		for _, n := range batches {
 			var buf bytes.Buffer
-			if _, err := c.DownloadRelationExport(t.Context(), app, porter.RelationFile{Relation: e.Relation, Batch: n}, &buf); err != nil {
+			if _, err := c.DownloadRelationExport(t.Context(), app, porter.RelationFile{Relation: e.Relation, Batch: n}, &buf, nil); err != nil {
 				t.Fatal(err)
 			}
 			files++
@@ -903,7 +903,7 @@ func TestRelationFileResumes(t *testing.T) {
 					}
 					cut(3)
 					var buf bytes.Buffer
-					if n, err := c.DownloadRelationExport(ctx, app, uploadsFile, &buf); err != nil || n != uploads.Size() ||
+					if n, err := bytesOf(c.DownloadRelationExport(ctx, app, uploadsFile, &buf, nil)); err != nil || n != uploads.Size() ||
 						sum(buf.Bytes()) != uploads.SHA256() {
 						t.Errorf("got %d bytes, %v", n, err)
 					}
@@ -915,14 +915,14 @@ func TestRelationFileResumes(t *testing.T) {
 					}
 					cut(1)
 					file := filepath.Join(t.TempDir(), "uploads.tar.gz")
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil ||
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file, nil); err == nil ||
 						!strings.Contains(err.Error(), "download export of relation uploads of team/app: ") {
 						t.Errorf("got %v", err)
 					}
 					if fi, err := os.Stat(file + ".part"); err != nil || fi.Size() == 0 {
 						t.Errorf("no part file: %v", err)
 					}
-					if n, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err != nil ||
+					if n, err := bytesOf(impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file, nil)); err != nil ||
 						n != uploads.Size() {
 						t.Errorf("got %d, %v", n, err)
 					}
@@ -942,10 +942,11 @@ func TestRelationFileResumes(t *testing.T) {
 
 					// A part file of one relation is not continued by another.
 					cut(1)
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file); err == nil {
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, uploadsFile, file, nil); err == nil {
 						t.Error("not cut")
 					}
-					if _, err := impatient.DownloadRelationExportFile(ctx, app, porter.RelationFile{Relation: porter.PortableLabels}, file); err != nil {
+					labels := porter.RelationFile{Relation: porter.PortableLabels}
+					if _, err := impatient.DownloadRelationExportFile(ctx, app, labels, file, nil); err != nil {
 						t.Fatal(err)
 					}
 					b, _ = os.ReadFile(file)
@@ -981,11 +982,11 @@ func TestRelationsFailOnServer(t *testing.T) {
 			if batched {
 				batch = 1
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard); !errors.Is(err,
+			if _, err := c.DownloadRelationExport(ctx, app, issues(batch), io.Discard, nil); !errors.Is(err,
 				porter.ErrNotFound) || !strings.Contains(err.Error(), "file not found") {
 				t.Errorf("got %v", err)
 			}
-			if _, err := c.DownloadRelationExport(ctx, app, issues(1-batch), io.Discard); err == nil ||
+			if _, err := c.DownloadRelationExport(ctx, app, issues(1-batch), io.Discard, nil); err == nil ||
 				!strings.Contains(err.Error(), "400 Export is ") {
 				t.Errorf("got %v", err)
 			}

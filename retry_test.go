@@ -490,7 +490,7 @@ func TestDownloadCanceledInPause(t *testing.T) {
 			c := newClient(t, "https://git.test", nil, porter.WithTransport(script))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard)
+			_, err := c.DownloadExport(ctx, porter.ProjectID(7), io.Discard, nil)
 			var api *porter.APIError
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &api) || tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("%s: error is %v", name, err)

@@ -6,22 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
+	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // DownloadExportFile downloads the finished archive to a file, which appears
-// under its name only when it is complete, and returns its size in bytes. A
+// under its name only when it is complete and, without SkipVerify, undamaged. A
 // relative name is one of the folder that the process is in at the call.
+//
+// The archive is verified as it comes. A damaged one, or one that is no project
+// export, leaves no file, and what had the name before stays: the error is that
+// of VerifyArchive. One that is whole but that GitLab could not import gets its
+// name all the same, as it is what GitLab has exported; the error is
+// ErrUnimportable.
 //
 // Until then the bytes are in a file named name.part, and name.part.json tells
 // which archive they belong to and how many of them are certainly on the disk.
 // Both stay after a failure, or if the process is killed or the power fails,
 // and the next call goes on from there if the server still holds that archive;
 // otherwise it begins anew. A file that was continued is verified from its
-// first byte before it gets its name; if it is damaged, or no project export,
-// the download begins anew, once. A part that no call could continue is removed.
+// first byte once the rest is there, which is told as a pause if it takes long;
+// if it is damaged, or no project export, the download begins anew, once. A part
+// that no call could continue is removed.
 // If the name leaves no room for these endings, the two files are named
 // porter-HASH.part and porter-HASH.part.json.
 //
@@ -35,26 +44,32 @@ import (
 // which only a killed process leaves behind.
 //
 // An existing file, or symbolic link, is replaced at the end. The new one, and
-// its part file from the start, have the mode of that file, or of the one that
-// the link points to; if there is none, only the owner can read them. Like
+// its part file from the start, have opts.Mode; if that is 0, they have the mode
+// of that file, or of the one that the link points to, and if there is none, only
+// the owner can read them. Like
 // other downloads, the file may not have reached the disk by then: a program
 // that must bear a loss of power opens it and calls its Sync.
 //
 // If the disk has no room for the archive, that is an error before it is
 // downloaded.
 //
-// Errors are those of OpenExport and ExportReader.Read, and of the file system.
-func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string) (int64, error) {
+// Errors are those of OpenExport, ExportReader.Read and VerifyArchive, and of the
+// file system.
+func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string, opts *DownloadOptions) (*Download, error) {
 	id, err := resolve(p)
-	if err != nil {
-		return 0, fmt.Errorf("download export: %w", err)
+	if err == nil {
+		err = opts.check(true)
 	}
-	return archive{c: c, id: id, label: p.String()}.downloadFile(ctx, id, name)
+	if err != nil {
+		return nil, fmt.Errorf("download export: %w", err)
+	}
+	dl, err := archive{c: c, id: id, label: p.String()}.downloadFile(ctx, id, name, opts)
+	return dl.of(projectOf(p)), err
 }
 
 // downloadFile downloads the archive to a file. The part file goes by the
 // reference to the project that the caller gave, which the next call may repeat.
-func (a archive) downloadFile(ctx context.Context, given, name string) (int64, error) {
+func (a archive) downloadFile(ctx context.Context, given, name string, opts *DownloadOptions) (*Download, error) {
 	s := saving{
 		c:       a.c,
 		op:      "download export of " + a.label,
@@ -62,13 +77,8 @@ func (a archive) downloadFile(ctx context.Context, given, name string) (int64, e
 		project: a.label,
 		origin:  a.c.projectEndpoint(given, "export/download"),
 		open:    a.open,
-		verify: func(r io.Reader) error {
-			_, err := VerifyArchive(r)
-			if errors.Is(err, ErrUnimportable) { // it is what the server holds
-				return nil
-			}
-			return err
-		},
+		verify:  opts.verifier(verifyBy(wholeRules)),
+		mode:    opts.mode(),
 	}
 	return s.to(ctx, name)
 }
@@ -81,7 +91,8 @@ type saving struct {
 	project string
 	origin  string // a part file is continued only for the same one
 	open    opener
-	verify  func(io.Reader) error
+	verify  verifier    // nil for none
+	mode    fs.FileMode // of the file; 0 for that of the one that it replaces
 
 	target string
 	part   *diskio.PartFile // nil before the download may begin
@@ -89,9 +100,9 @@ type saving struct {
 }
 
 // to downloads to the file target.
-func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
+func (s *saving) to(ctx context.Context, target string) (dl *Download, err error) {
 	if s.target, err = diskio.CheckTarget(target); err != nil {
-		return 0, fmt.Errorf("%s: %w", s.op, err)
+		return nil, fmt.Errorf("%s: %w", s.op, err)
 	}
 	// Not before: an observer may change the process's folder.
 	ctx, o := s.c.begin(ctx, OpDownload, s.id, s.project)
@@ -110,36 +121,57 @@ func (s *saving) to(ctx context.Context, target string) (n int64, err error) {
 		}
 	}()
 
-	n, continued, err := s.download(ctx, s.start)
-	if err != nil {
-		return n, err
-	}
-	if continued {
-		switch err := s.part.Verify(ctx, s.verify); {
-		case err != nil && ctx.Err() != nil:
-			return n, fmt.Errorf("%s: %w", s.op, err)
-		case err != nil:
+	dl, continued, err := s.download(ctx, s.start)
+	if err == nil && continued && s.verify != nil {
+		dl.Archive, err = s.verifyContinued(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrUnimportable) {
 			s.c.cfg.logger.WarnContext(ctx, "the continued file is not sound: beginning anew",
 				"project", s.project, "file", s.part.Target(), "error", err)
 			if err := s.part.Forget(); err != nil {
-				return n, fmt.Errorf("%s: %w", s.op, err)
+				return dl, fmt.Errorf("%s: %w", s.op, err)
 			}
-			if n, _, err = s.download(ctx, fromBeginning); err != nil {
-				return n, err
-			}
+			dl, _, err = s.download(ctx, fromBeginning)
 		}
 	}
-	if err := s.part.Finish(); err != nil {
-		return n, fmt.Errorf("%s: %w", s.op, err)
+	unimportable := errors.Is(err, ErrUnimportable) // it is what the server holds
+	if err != nil && !unimportable {
+		return dl, err
 	}
-	return n, nil
+	if err := s.part.Finish(); err != nil {
+		return dl, fmt.Errorf("%s: %w", s.op, err)
+	}
+	s.part = nil
+	if unimportable {
+		err = fmt.Errorf("%w (the file is there all the same)", err)
+	}
+	return dl, err
+}
+
+// verifyContinued verifies the part file from its first byte.
+func (s *saving) verifyContinued(ctx context.Context) (info *ArchiveInfo, err error) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		err = s.part.Verify(ctx, func(r io.Reader) (err error) {
+			info, err = s.verify(r)
+			return err
+		})
+	}()
+	if !wait.AtMost(heartbeat, over) {
+		s.c.pauseFor(ctx, Event{Kind: EventPaced, Project: s.project}, over)
+	}
+	<-over // which comes if ctx ends, too
+	if err != nil {
+		err = fmt.Errorf("%s: %w", s.op, err)
+	}
+	return info, err
 }
 
 // start opens the part file, if that was not done, and tells where it can be
 // continued.
 func (s *saving) start() (off int64, v validator, err error) {
 	if s.part == nil {
-		if s.part, err = diskio.Open(s.target); err != nil {
+		if s.part, err = diskio.Open(s.target, s.mode); err != nil {
 			return 0, validator{}, err
 		}
 		s.whole = s.part.Whole()
@@ -149,16 +181,17 @@ func (s *saving) start() (off int64, v validator, err error) {
 }
 
 // download downloads what the part file does not hold yet, or everything anew,
-// as start tells, and reports whether it continued.
-func (s *saving) download(ctx context.Context, start start) (n int64, continued bool, err error) {
+// as start tells, and reports whether it continued. What it did not continue it
+// verifies; if that is damaged, the part file is of no use.
+func (s *saving) download(ctx context.Context, start start) (dl *Download, continued bool, err error) {
 	d, err := s.open(ctx, start)
 	if err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
 	off := d.off
 	r, err := newExportReader(d)
 	if err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
 	defer r.Close()
 	if err = s.part.CheckSpace(d.v.Size, off == 0); err == nil {
@@ -169,10 +202,19 @@ func (s *saving) download(ctx context.Context, start start) (n int64, continued 
 		}
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("%s: %w", s.op, err)
+		return nil, false, fmt.Errorf("%s: %w", s.op, err)
 	}
-	n, err = diskio.Copy(s.op, s.part, r)
-	return off + n, off > 0, err
+	verify := s.verify
+	if off > 0 {
+		verify = nil
+	}
+	dl = &Download{Modified: d.modified()}
+	n, info, err := copyVerified(s.op, s.part, r, verify)
+	if unsound(err) && !errors.Is(err, ErrUnimportable) {
+		s.part.Discard()
+	}
+	dl.Bytes, dl.Archive = off+n, info
+	return dl, off > 0, err
 }
 
 // reached returns where the part file can be continued, and what archive it

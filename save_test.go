@@ -64,8 +64,13 @@ func saveCheck(t *testing.T, name string, a *portertest.Archive) {
 // saveBroken downloads to a file until the connection breaks after n bytes.
 func saveBroken(t *testing.T, s *portertest.Server, mode portertest.DownloadMode, name string, n int64) {
 	t.Helper()
+	saveBrokenWith(t, s, mode, name, n, nil)
+}
+
+func saveBrokenWith(t *testing.T, s *portertest.Server, mode portertest.DownloadMode, name string, n int64, opts *porter.DownloadOptions) {
+	t.Helper()
 	cut := s.Inject(portertest.Fault{Origin: dlDeliverer(mode), Method: "GET", Do: portertest.CutResponse(n)})
-	_, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
+	_, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), name, opts)
 	if !errors.Is(err, io.ErrUnexpectedEOF) || cut.Hits() != 1 {
 		t.Fatalf("a download broken off after %d bytes: %v", n, err)
 	}
@@ -78,7 +83,7 @@ func TestDownloadFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := dlServer(t, archive, portertest.Downloads(mode))
 			file := saveTarget(t)
-			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file)
+			n, err := bytesOf(dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file, nil))
 			if err != nil || n != archive.Size() {
 				t.Fatalf("%d bytes, %v", n, err)
 			}
@@ -104,7 +109,7 @@ func TestDownloadFileContinues(t *testing.T) {
 				if diff := cmp.Diff(want, saveListing(t, file)); diff != "" {
 					t.Errorf("left:\n%s", diff)
 				}
-				n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+				n, err := bytesOf(dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil))
 				if err != nil || n != size {
 					t.Fatalf("%d bytes, %v", n, err)
 				}
@@ -138,7 +143,7 @@ func TestDownloadFileOnlyToBeRenamed(t *testing.T) {
 			if err := os.WriteFile(file+".part", archiveBytes(t, archive), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			saveCheck(t, file, archive)
@@ -167,7 +172,7 @@ func TestDownloadFileArchiveReplaced(t *testing.T) {
 						t.Fatal(err)
 					}
 					time.Sleep(2 * time.Second)
-					n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+					n, err := bytesOf(c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil))
 					if err != nil || n != size {
 						t.Fatalf("%d bytes, %v", n, err)
 					}
@@ -261,7 +266,7 @@ func TestDownloadFileUnusablePart(t *testing.T) {
 				saveEdit(t, file, `"last_modified":"`, `"ignored":"`)
 			}
 			tt.spoil(t, file)
-			if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			saveCheck(t, file, archive)
@@ -319,11 +324,11 @@ func TestDownloadFileLeavesOthersFiles(t *testing.T) {
 			}
 			unchanged("no such project")
 			s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(700_000)})
-			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 				t.Error("not broken off")
 			}
 			unchanged("broken off")
-			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, "app.tar.gz")
@@ -372,7 +377,7 @@ func TestDownloadFileAfterPowerCut(t *testing.T) {
 			file := saveTarget(t)
 			saveBroken(t, s, portertest.FromDisk, file, saveReached)
 			tt.spoil(t, file)
-			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			n, err := bytesOf(dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil))
 			if err != nil || n != archive.Size() {
 				t.Fatalf("%d bytes, %v", n, err)
 			}
@@ -408,13 +413,13 @@ func TestDownloadFileLostAndBrokenOffAgain(t *testing.T) {
 	// The rest comes, but the whole does not.
 	s.Inject(portertest.Fault{Path: "/export/download", Skip: 1, Do: portertest.Respond(500, nil, "")})
 	c := dlConnect(t, s, porter.WithRetry(0, nil))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 		t.Error("no error")
 	}
 	if left := saveListing(t, file); len(left) > 0 {
 		t.Errorf("left %q", left)
 	}
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
@@ -431,32 +436,41 @@ func TestDownloadFileIsNoProjectExport(t *testing.T) {
 	rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
 	c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest, dlAnswer(200, b, -1, etag))
 	file := saveTarget(t)
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 		t.Fatal("not broken off")
 	}
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); !errors.Is(err, porter.ErrNotArchive) {
 		t.Fatal(err)
 	}
-	if got, _ := os.ReadFile(file); !bytes.Equal(got, b) || len(script.asked) != 3 {
-		t.Errorf("%d bytes after %d requests", len(got), len(script.asked))
+	if left := saveListing(t, file); len(left) > 0 || len(script.asked) != 3 {
+		t.Errorf("left %v after %d requests", left, len(script.asked))
 	}
 }
 
 // What GitLab cannot import is not damaged: the continued file is what the
-// server holds, and is not downloaded again.
+// server holds, and is not downloaded again. Neither is what nobody verifies.
 func TestDownloadFileContinuesUnimportable(t *testing.T) {
-	b := archiveBytes(t, portertest.NewArchive(40<<10, portertest.ArchiveFormatVersion("0.2.3")))
-	name, etag := filepath.Join(t.TempDir(), "app.tar.gz"), `ETag: "1"`
-	rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
-	c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest)
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name); err == nil {
-		t.Fatal("no error")
-	}
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, b) || len(script.asked) != 2 {
-		t.Errorf("%d bytes after %d requests, %v", len(got), len(script.asked), err)
+	for _, tt := range []struct {
+		archive []byte
+		opts    *porter.DownloadOptions
+		want    error
+	}{
+		{archiveBytes(t, portertest.NewArchive(40<<10, portertest.ArchiveFormatVersion("0.2.3"))), nil, porter.ErrUnimportable},
+		{gzipped(t, saveRandom(10_000)), unverified, nil},
+	} {
+		b := tt.archive
+		name, etag := filepath.Join(t.TempDir(), "app.tar.gz"), `ETag: "1"`
+		rest := dlAnswer(206, b[600:], -1, etag, fmt.Sprintf("Content-Range: bytes 600-%d/%d", len(b)-1, len(b)))
+		c, script := dlScripted(t, []porter.Option{porter.WithRetry(0, nil)}, dlAnswer(200, b, 600, etag), rest)
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name, tt.opts); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatal(err)
+		}
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), name, tt.opts); !errors.Is(err, tt.want) {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, b) || len(script.asked) != 2 {
+			t.Errorf("%d bytes after %d requests, %v", len(got), len(script.asked), err)
+		}
 	}
 }
 
@@ -472,7 +486,7 @@ func TestDownloadFileCanceledWhileVerified(t *testing.T) {
 			cancel()
 		}
 	}))
-	if _, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file); !errors.Is(err, context.Canceled) {
+	if _, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error: %v", err)
 	}
 	if n := saveSynced(t, file); n != archive.Size() {
@@ -491,7 +505,8 @@ func TestDownloadRelationFileAfterPowerCut(t *testing.T) {
 			dlAnswer(200, b, -1, etag))
 		file := saveTarget(t)
 		get := func() (int64, error) {
-			return c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), porter.RelationFile{Relation: porter.PortableIssues}, file)
+			issues := porter.RelationFile{Relation: porter.PortableIssues}
+			return bytesOf(c.DownloadRelationExportFile(t.Context(), porter.ProjectID(7), issues, file, nil))
 		}
 		if _, err := get(); err == nil {
 			t.Fatal("not broken off")
@@ -521,7 +536,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 	inTheWay := func() { os.MkdirAll(filepath.Join(file, "in the way"), 0o777) }
 	c := dlConnect(t, s, atProgress(inTheWay))
 	whole := "; the whole archive is in " + file + ".part"
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil || !strings.HasSuffix(err.Error(), whole) {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil || !strings.HasSuffix(err.Error(), whole) {
 		t.Errorf("error: %v", err)
 	}
 	kept := func(when string) {
@@ -538,7 +553,7 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 		"broken off": portertest.CutResponse(0),
 	} {
 		in := s.Inject(portertest.Fault{Path: "/export/download", Do: do})
-		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil)
 		in.Remove()
 		if err == nil || !strings.Contains(err.Error(), "(a whole archive of an earlier call is in "+file+".part)") {
 			t.Errorf("%s: error: %v", name, err)
@@ -550,14 +565,14 @@ func TestDownloadFileKeepsWhole(t *testing.T) {
 	}
 	other := string(archiveBytes(t, portertest.NewArchive(2<<20, portertest.ArchiveSeed(2))))
 	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.Respond(200, nil, other)})
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	kept("another downloaded")
 	if b, err := os.ReadFile(file); err != nil || string(b) != other {
 		t.Errorf("the file has %d other bytes: %v", len(b), err)
 	}
-	if n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || n != archive.Size() {
+	if n, err := bytesOf(c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil)); err != nil || n != archive.Size() {
 		t.Fatalf("%d bytes, %v", n, err)
 	}
 	saveCheck(t, file, archive)
@@ -575,16 +590,21 @@ func TestDownloadFileMode(t *testing.T) {
 	}
 	archive := portertest.NewArchive(1 << 20)
 	s := dlServer(t, archive)
-	for _, tt := range []struct{ existing, part, want fs.FileMode }{
-		{0, 0o600, 0o600}, // there is none
-		{0o600, 0o600, 0o600},
-		{0o644, 0o644, 0o644},
-		{0o666, 0o666, 0o666}, // whatever the umask
-		{0o640, 0o640, 0o640},
-		{0o400, 0o600, 0o400},
-		{0o444, 0o644, 0o444},
-		{0o755 | fs.ModeSetuid | fs.ModeSetgid, 0o755, 0o755},
+	for _, tt := range []struct{ existing, mode, part, want fs.FileMode }{
+		{0, 0, 0o600, 0o600}, // there is none
+		{0o600, 0, 0o600, 0o600},
+		{0o644, 0, 0o644, 0o644},
+		{0o666, 0, 0o666, 0o666}, // whatever the umask
+		{0o640, 0, 0o640, 0o640},
+		{0o400, 0, 0o600, 0o400},
+		{0o444, 0, 0o644, 0o444},
+		{0o755 | fs.ModeSetuid | fs.ModeSetgid, 0, 0o755, 0o755},
+		{0, 0o664, 0o664, 0o664},
+		{0o600, 0o666, 0o666, 0o666},
+		{0o666, 0o600, 0o600, 0o600},
+		{0o644, 0o440, 0o640, 0o440},
 	} {
+		opts := &porter.DownloadOptions{Mode: tt.mode}
 		for _, link := range []bool{false, true} {
 			file := saveTarget(t)
 			existing := file
@@ -606,7 +626,7 @@ func TestDownloadFileMode(t *testing.T) {
 					t.Errorf("%v, link %v: %s: mode %v: %v", tt.existing, link, when, fi.Mode(), err)
 				}
 			}
-			saveBroken(t, s, portertest.FromDisk, file, 700_000)
+			saveBrokenWith(t, s, portertest.FromDisk, file, 700_000, opts)
 			check("part", file+".part", tt.part)
 			check("state", file+".part.json", 0o600)
 			seen := false
@@ -614,7 +634,7 @@ func TestDownloadFileMode(t *testing.T) {
 				check("continued part", file+".part", tt.part)
 				seen = true
 			}))
-			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || !seen {
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, opts); err != nil || !seen {
 				t.Fatal(err)
 			}
 			check("file", file, tt.want)
@@ -642,7 +662,7 @@ func TestDownloadFileModeChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), atProgress(func() { os.Chmod(file, 0o600) }))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o600 {
@@ -658,7 +678,7 @@ func TestDownloadFileLongName(t *testing.T) {
 		s := dlServer(t, archive)
 		file := filepath.Join(t.TempDir(), strings.Repeat("a", n-7)+".tar.gz")
 		saveBroken(t, s, portertest.FromDisk, file, 500<<10)
-		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 			t.Fatal(err)
 		}
 		saveCheck(t, file, archive)
@@ -675,7 +695,7 @@ func TestDownloadFileElsewhere(t *testing.T) {
 	t.Chdir(here)
 	for name, get := range map[string]func(c *porter.Client) error{
 		"DownloadExportFile": func(c *porter.Client) error {
-			_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz")
+			_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz", nil)
 			return err
 		},
 		"ExportToFile": func(c *porter.Client) error {
@@ -703,7 +723,7 @@ func TestDownloadFileFolderVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dlConnect(t, dlServer(t, portertest.NewArchive(1<<20)), atProgress(func() { os.RemoveAll(dir) }))
-	_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"))
+	_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "app.tar.gz"), nil)
 	if err == nil && runtime.GOOS != "windows" {
 		t.Error("no error")
 	}
@@ -717,7 +737,7 @@ func TestDownloadFileWithoutRoom(t *testing.T) {
 		w.Write(gzipped(t, saveRandom(1000)))
 	})
 	file := saveTarget(t)
-	n, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+	n, err := bytesOf(c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil))
 	if err == nil || n != 0 {
 		t.Fatalf("%d bytes, %v", n, err)
 	}
@@ -768,12 +788,12 @@ func TestDownloadFileContinueAnswers(t *testing.T) {
 			}
 			c, script := dlScripted(t, nil, first, dlAnswer(502, nil, -1), dlAnswer(502, nil, -1), dlAnswer(502, nil, -1), tt.answer, final)
 			file := saveTarget(t)
-			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 				t.Fatal("no error")
 			}
 			begun := len(script.asked)
 			script.answers = append(script.answers[:begun:begun], tt.answer, final)
-			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			saveCheck(t, file, archive)
@@ -824,7 +844,7 @@ func TestDownloadFileFails(t *testing.T) {
 					}
 				}
 				c, _ := dlScripted(t, nil, tt.answers...)
-				_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+				_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil)
 				if text, ok := tt.want.(dlText); ok && (err == nil || !strings.Contains(err.Error(), string(text))) || !ok &&
 					!errors.Is(err, tt.want) {
 					t.Errorf("error: %v", err)
@@ -854,7 +874,7 @@ func TestDownloadFileContinuesExportToFile(t *testing.T) {
 	if _, err := c.ExportToFile(t.Context(), porter.ProjectPath("acme/widget"), file, nil); err == nil {
 		t.Fatal("no error")
 	}
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("acme/widget"), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
@@ -872,11 +892,11 @@ func TestDownloadFileKeepsAnothersPart(t *testing.T) {
 	file := saveTarget(t)
 	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(3 << 20)})
 	c := dlConnect(t, s, porter.WithRetry(0, nil))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 		t.Fatal("no error")
 	}
 	before := saveListing(t, file)
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("team/other"), file); !errors.Is(err, porter.ErrExportExpired) {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectPath("team/other"), file, nil); !errors.Is(err, porter.ErrExportExpired) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, saveListing(t, file)); diff != "" || len(before) == 0 {
@@ -910,7 +930,7 @@ func TestDownloadFileKeepsPart(t *testing.T) {
 	}
 	for _, tt := range tests {
 		in := s.Inject(portertest.Fault{Method: "GET", Times: -1, Do: tt.do})
-		if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(tt.ctx, porter.ProjectID(7), file); err == nil {
+		if _, err := dlConnect(t, s, porter.WithRetry(0, nil)).DownloadExportFile(tt.ctx, porter.ProjectID(7), file, nil); err == nil {
 			t.Fatalf("%s: no error", tt.name)
 		}
 		in.Remove()
@@ -918,7 +938,7 @@ func TestDownloadFileKeepsPart(t *testing.T) {
 			t.Fatalf("%s: the part has %d bytes now: %v", tt.name, len(got), err)
 		}
 	}
-	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+	if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
@@ -938,7 +958,7 @@ func TestDownloadFileCanceled(t *testing.T) {
 		for _, at := range []int64{0, 100, 5000, 400_000, 1_000_000, 1, 1_700_000} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := dlConnect(t, s, porter.WithTransport(&saveCanceler{s.Transport(), cancel, at}))
-			n, err := c.DownloadExportFile(ctx, porter.ProjectID(7), file)
+			n, err := bytesOf(c.DownloadExportFile(ctx, porter.ProjectID(7), file, nil))
 			cancel()
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("canceled after %d: %v", at, err)
@@ -961,7 +981,7 @@ func TestDownloadFileCanceled(t *testing.T) {
 		if reached < 2_000_000 {
 			t.Errorf("reached only %d bytes", reached)
 		}
-		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 			t.Fatal(err)
 		}
 		saveCheck(t, file, archive)
@@ -1033,7 +1053,7 @@ func TestDownloadFileTargets(t *testing.T) {
 			filepath.Join(dir, strings.Repeat("x", 300)): "name too long",
 		} {
 			s := dlServer(t, archive)
-			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), name)
+			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), name, nil)
 			if err == nil || !strings.Contains(err.Error(), want) && want != "name too long" ||
 				!strings.HasPrefix(err.Error(), "download export of 7: ") {
 				t.Errorf("%q: error: %v", name, err)
@@ -1061,7 +1081,7 @@ func TestDownloadFileTargets(t *testing.T) {
 			t.Skip("this user may write anywhere")
 		}
 		s := dlServer(t, archive)
-		_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "a.gz"))
+		_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), filepath.Join(dir, "a.gz"), nil)
 		if !errors.Is(err, fs.ErrPermission) || len(s.Requests()) != 0 {
 			t.Errorf("error: %v", err)
 		}
@@ -1074,11 +1094,11 @@ func TestDownloadFileReplaces(t *testing.T) {
 		file := saveTarget(t)
 		s := dlServer(t, archive)
 		c := dlConnect(t, s, atProgress(func() { os.Mkdir(file, 0o777) }))
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 			t.Error("no error")
 		}
 		saveMust(t, os.Remove(file)) // it is empty, so nothing was put there
-		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+		if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 			t.Fatal(err)
 		}
 		saveCheck(t, file, archive)
@@ -1098,14 +1118,14 @@ func TestDownloadFileReplaces(t *testing.T) {
 				t.Errorf("meanwhile the file holds %d bytes: %v", len(b), err)
 			}
 		}))
-		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil || !seen {
+		if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil || !seen {
 			t.Fatal(err)
 		}
 		saveCheck(t, file, archive)
 	})
 	t.Run("relative name", func(t *testing.T) {
 		t.Chdir(t.TempDir())
-		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz"); err != nil {
+		if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), "app.tar.gz", nil); err != nil {
 			t.Fatal(err)
 		}
 		saveCheck(t, "app.tar.gz", archive)
@@ -1123,7 +1143,7 @@ func TestDownloadFileLinks(t *testing.T) {
 			if err := os.Symlink(to, file); err != nil {
 				t.Skip(err)
 			}
-			if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err != nil {
+			if _, err := dlConnect(t, dlServer(t, archive)).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			saveCheck(t, file, archive)
@@ -1148,7 +1168,7 @@ func TestDownloadFileLinks(t *testing.T) {
 				t.Skip(err)
 			}
 			s := dlServer(t, archive)
-			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			_, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil)
 			if err == nil || !strings.HasSuffix(err.Error(), suffix+" is a link to another file") || len(s.Requests()) != 0 {
 				t.Errorf("%s: error: %v", suffix, err)
 			}
@@ -1156,7 +1176,7 @@ func TestDownloadFileLinks(t *testing.T) {
 				t.Errorf("%s: what the link pointed to holds %d bytes", suffix, len(b))
 			}
 			saveMust(t, os.Remove(other))
-			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file); err == nil {
+			if _, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err == nil {
 				t.Errorf("%s: to nowhere: no error", suffix)
 			}
 			if _, err := os.Stat(other); err == nil {
@@ -1184,7 +1204,7 @@ func TestDownloadFileAtTheSameTime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			n, err := dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+			n, err := bytesOf(dlConnect(t, s).DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil))
 			if err != nil || n != archive.Size() {
 				t.Errorf("%d bytes, %v", n, err)
 			}
@@ -1215,11 +1235,11 @@ func TestDownloadFileFailsBesideAnother(t *testing.T) {
 	file := saveTarget(t)
 	done := make(chan error)
 	go func() {
-		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file)
+		_, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil)
 		done <- err
 	}()
 	<-started
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error: %v", err)
 	}
 	if diff := cmp.Diff([]string{"app.tar.gz.part", "app.tar.gz.part.json"}, saveListing(t, file)); diff != "" {

@@ -299,7 +299,7 @@ var echoedCalls = map[string]func(context.Context, *porter.Client) error{
 		return err
 	},
 	"download": func(ctx context.Context, c *porter.Client) error {
-		_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard)
+		_, err := c.DownloadExport(ctx, porter.ProjectID(42), io.Discard, nil)
 		return err
 	},
 	"import": func(ctx context.Context, c *porter.Client) error {

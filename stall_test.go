@@ -57,7 +57,7 @@ func TestStalls(t *testing.T) {
 	archive := portertest.NewArchive(1 << 20)
 	download := func(ctx context.Context, c *porter.Client) error {
 		var buf bytes.Buffer
-		_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), &buf)
+		_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), &buf, nil)
 		if err == nil && sum(buf.Bytes()) != archive.SHA256() {
 			err = errors.New("other bytes")
 		}
@@ -156,7 +156,7 @@ func TestSlowIsNoStall(t *testing.T) {
 			return err
 		},
 		"writer": func(ctx context.Context, c *porter.Client) error {
-			_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), slowWriter{io.Discard, slow})
+			_, err := c.DownloadExport(ctx, porter.ProjectPath("acme/app"), slowWriter{io.Discard, slow}, nil)
 			return err
 		},
 		"reader": func(ctx context.Context, c *porter.Client) error {
@@ -210,7 +210,7 @@ func TestSlowTransfers(t *testing.T) {
 		})
 		c := retryClient(t, slowBody, 0, nil, porter.WithStallTimeout(stallTimeout))
 		start := time.Now()
-		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(1), io.Discard); err != nil {
+		if _, err := c.DownloadExport(t.Context(), porter.ProjectID(1), io.Discard, unverified); err != nil {
 			t.Error(err)
 		}
 		if _, err := c.StartImport(t.Context(), porter.ReaderSource(bytes.NewReader(make([]byte, 1000)), 1000),

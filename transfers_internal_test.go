@@ -77,7 +77,7 @@ func transferAtRandom(ctx context.Context, random *rand.Rand, clients []*Client,
 				r.Close()
 			}
 		case 1:
-			from.DownloadExport(ctx, p, io.Discard)
+			from.DownloadExport(ctx, p, io.Discard, nil)
 		case 2:
 			to.Import(ctx, from.ExportSource(p), opts)
 		case 3, 4:

@@ -108,7 +108,7 @@ func TestTransfersAtMost(t *testing.T) {
 			var wg sync.WaitGroup
 			for i, p := range s.projects {
 				wg.Go(func() {
-					if _, err := c.DownloadExport(t.Context(), p, io.Discard); err != nil {
+					if _, err := c.DownloadExport(t.Context(), p, io.Discard, nil); err != nil {
 						t.Error(err)
 					}
 				})
@@ -156,7 +156,7 @@ func TestTransfersInOrder(t *testing.T) {
 				if i != 2 {
 					ctx = t.Context()
 				}
-				_, err := c.DownloadExport(ctx, p, io.Discard)
+				_, err := c.DownloadExport(ctx, p, io.Discard, nil)
 				if cancelled := errors.Is(err, context.Canceled); cancelled != (i == 2) || err != nil && !cancelled {
 					t.Error(err)
 				}
@@ -279,7 +279,7 @@ func importExport(ctx context.Context, c *porter.Client, p porter.ProjectPath) e
 }
 
 func download(ctx context.Context, c *porter.Client, p porter.ProjectPath) error {
-	_, err := c.DownloadExport(ctx, p, io.Discard)
+	_, err := c.DownloadExport(ctx, p, io.Discard, nil)
 	return err
 }
 
@@ -417,7 +417,7 @@ func TestOneTransferFromEndToEnd(t *testing.T) {
 			src := porter.Source{Size: -1, Open: func(ctx context.Context) (io.ReadCloser, error) {
 				pr, pw := io.Pipe()
 				go func() {
-					_, err := from.DownloadExport(ctx, p, pw)
+					_, err := from.DownloadExport(ctx, p, pw, nil)
 					pw.CloseWithError(err)
 				}()
 				return pr, nil

@@ -382,7 +382,7 @@ func TestMovedProject(t *testing.T) {
 	if int64(exp.ID) != id || exp.PathWithNamespace != "acme/now" {
 		t.Errorf("export of %d, %s", exp.ID, exp.PathWithNamespace)
 	}
-	if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("acme/once"), io.Discard); err != nil {
+	if _, err := c.DownloadExport(t.Context(), porter.ProjectPath("acme/once"), io.Discard, nil); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.ExportTo(t.Context(), porter.ProjectPath("acme/once"), io.Discard, nil); err != nil {
@@ -488,7 +488,7 @@ func TestUserAgent(t *testing.T) {
 		s.AddProject(portertest.Project{Path: "acme/app"})
 		s.AddExport("acme/app", "owner")
 		if _, err := connect(t, s, porter.WithUserAgent(product)).DownloadExport(t.Context(), porter.ProjectPath("acme/app"),
-			io.Discard); err != nil {
+			io.Discard, nil); err != nil {
 			t.Error(err)
 		}
 		for _, r := range s.Requests() {

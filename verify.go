@@ -41,27 +41,29 @@ import (
 // contents as they are can go unnoticed: of what the gzip header says about
 // the file's origin, such as its time, and of unused bits in compressed data.
 func VerifyArchive(r io.Reader) (*ArchiveInfo, error) {
-	info, err := verifyBy(r, wholeRules)
-	if err != nil {
-		return nil, fmt.Errorf("verify archive: %w", err)
+	if r == nil {
+		return nil, errors.New("verify archive: reader is nil")
 	}
-	return info, nil
+	return verifyBy(wholeRules)(r)
 }
 
-// verifyBy verifies an archive by the rules of an import.
-func verifyBy(r io.Reader, by importRules) (*ArchiveInfo, error) {
-	if r == nil {
-		return nil, errors.New("reader is nil")
+// A verifier reads an archive, or another file, to its end and reports whether
+// it is sound.
+type verifier func(io.Reader) (*ArchiveInfo, error)
+
+// verifyBy verifies archives by the rules of an import.
+func verifyBy(by importRules) verifier {
+	return func(r io.Reader) (*ArchiveInfo, error) {
+		c := newContents()
+		if _, err := c.read(r, maxUnpacked); err != nil {
+			return nil, fmt.Errorf("verify archive: %w", err)
+		}
+		info := c.finish()
+		if all := by(c); len(all) > 0 {
+			return nil, fmt.Errorf("verify archive: %w", all[0].asError())
+		}
+		return info, nil
 	}
-	c := newContents()
-	if _, err := c.read(r, maxUnpacked); err != nil {
-		return nil, err
-	}
-	info := c.finish()
-	if all := by(c); len(all) > 0 {
-		return nil, all[0].asError()
-	}
-	return info, nil
 }
 
 // read reads an archive to its end. An error that is r's own is foreign.

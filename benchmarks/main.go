@@ -262,12 +262,16 @@ func (b *bench) contestants(verb, kind, url, archive string) []contestant {
 			cs = append(cs, contestant{name: "curl, HTTP/2 if offered", commands: [][]string{b.curl(verb, url, file)}})
 		}
 	}
-	return append(cs,
+	cs = append(cs,
 		contestant{name: "client-go", commands: [][]string{{b.path("clientgo"), verb, url, file}}, slow: true},
 		contestant{name: "net/http", commands: [][]string{{b.path("nethttp"), verb, url, file}}},
 		contestant{name: "net/http, tuned", commands: [][]string{{b.path("nethttp"), verb + "-tuned", url, file}}},
 		contestant{name: "porter", commands: [][]string{{b.path("porter"), verb, url, file}}},
 	)
+	if verb == "download" { // the others do not verify
+		cs = append(cs, contestant{name: "porter, unverified", commands: [][]string{{b.path("porter"), "download-unverified", url, file}}})
+	}
+	return cs
 }
 
 func hasCurl() bool {

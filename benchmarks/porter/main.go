@@ -37,8 +37,8 @@ func run(ctx context.Context, verb string, args []string) error {
 		return err
 	}
 	switch verb {
-	case "download":
-		_, err = c.DownloadExportFile(ctx, porter.ProjectID(1), args[1])
+	case "download", "download-unverified":
+		_, err = c.DownloadExportFile(ctx, porter.ProjectID(1), args[1], &porter.DownloadOptions{SkipVerify: verb == "download-unverified"})
 	case "upload":
 		var src porter.Source
 		if src, err = porter.FileSource(args[1]); err != nil {

@@ -143,7 +143,7 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	_, err = client.ExportToFile(wctx, project, o.output, &porter.ExportOptions{MaxAge: o.maxAge})
+	dl, err := client.ExportToFile(wctx, project, o.output, &porter.ExportOptions{MaxAge: o.maxAge})
 	display.Close()
 
 	var failed *porter.ExportError
@@ -160,30 +160,25 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 		return cli.Failure
 	}
 
-	info, sum, size, err := check(o.output)
+	sum, err := hash(o.output)
 	if err != nil {
 		fmt.Fprintf(stderr, "error: %s: %v\n", o.output, err)
 		return cli.Failure
 	}
 	fmt.Fprintf(stdout, "Saved %s to %s: %s, %d entries, exported by GitLab %s.\nSHA-256: %s\n",
-		o.project, o.output, cli.Size(size), info.Entries, cmp.Or(info.GitLabVersion, "of unknown version"), sum)
+		o.project, o.output, cli.Size(dl.Bytes), dl.Archive.Entries, cmp.Or(dl.Archive.GitLabVersion, "of unknown version"), sum)
 	return cli.OK
 }
 
-// check reads the file once, verifying and hashing it.
-func check(name string) (info *porter.ArchiveInfo, sum string, size int64, err error) {
+func hash(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, "", 0, err
+		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if info, err = porter.VerifyArchive(io.TeeReader(f, h)); err != nil {
-		return nil, "", 0, err
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
 	}
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, "", 0, err
-	}
-	return info, fmt.Sprintf("%x", h.Sum(nil)), fi.Size(), nil
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

@@ -60,6 +60,11 @@ func (in *input) check() error {
 	case in.archived != "" && in.archived != "skip" && in.archived != "only" && in.archived != "all":
 		return misused("-archived can be skip, only or all, not %q", in.archived)
 	}
+	for _, arg := range in.args {
+		if strings.HasPrefix(arg, "-") {
+			return misused("%s is behind a project; flags come first", arg)
+		}
+	}
 	for _, g := range in.groups {
 		if _, err := porter.ParseNamespace(g); err != nil {
 			return misused("-group: %v", err)
@@ -180,9 +185,11 @@ func newWanted(name string) (*wanted, error) {
 	return &wanted{name: name, source: name}, nil
 }
 
+func isSegment(s string) bool { return segment.MatchString(s) && strings.Trim(s, ".") != "" }
+
 func checkSegments(p string) error {
 	for s := range strings.SplitSeq(p, "/") {
-		if !segment.MatchString(s) || strings.Trim(s, ".") == "" {
+		if !isSegment(s) {
 			return fmt.Errorf("%q is no part of a path", s)
 		}
 	}
@@ -277,7 +284,7 @@ func parseLine(text string) (*wanted, error) {
 			return nil, err
 		}
 	}
-	if w.base = fields[2]; w.base != "" && !segment.MatchString(w.base) {
+	if w.base = fields[2]; w.base != "" && !isSegment(w.base) {
 		return nil, fmt.Errorf("path %q: the third column is the last part of a project's path", w.base)
 	}
 	return w, nil
@@ -384,23 +391,22 @@ func (w *wanted) target(namespace string) (string, error) {
 	return path.Join(namespace, rest[len(w.group)+1:], base), nil
 }
 
-// parseRate reads -rate.
-func parseRate(s string) (porter.Pacing, error) {
-	var p porter.Pacing
+// parseRate reads a -rate into p.
+func parseRate(s string, p *porter.Pacing) error {
 	limits := map[string]*int{"exports": &p.Exports, "imports": &p.Imports, "downloads": &p.Downloads, "polls": &p.Polls}
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		limit := limits[name]
 		switch n, err := strconv.Atoi(value); {
 		case limit == nil:
-			return p, fmt.Errorf("%q is none of exports, imports, downloads and polls", name)
+			return fmt.Errorf("%q is none of exports, imports, downloads and polls", name)
 		case value == "none":
 			*limit = -1
 		case err != nil || n <= 0:
-			return p, fmt.Errorf("%s=%s: give a number per minute, or none", name, value)
+			return fmt.Errorf("%s=%s: give a number per minute, or none", name, value)
 		default:
 			*limit = n
 		}
 	}
-	return p, nil
+	return nil
 }

@@ -45,6 +45,7 @@ func TestParseList(t *testing.T) {
 		{"namespace by ID", "a/b,12\n", "", "l.txt:1: namespace 12 is an ID"},
 		{"namespace with a space", "a/b,c d\n", "", "l.txt:1: namespace path \"c d\""},
 		{"path with a slash", "a/b,c,d/e\n", "", "l.txt:1: path \"d/e\": the third column"},
+		{"path of dots", "a/b,c,..\n", "", "l.txt:1: path \"..\": the third column"},
 		{"dots", "a/../b\n", "", "l.txt:1: project path \"a/../b\""},
 		{"a character of no path", "a/b:c\n", "", "l.txt:1: "},
 		{"backslash", "a\\b/c\n", "", "l.txt:1: project path"},
@@ -69,6 +70,16 @@ func TestParseList(t *testing.T) {
 	}
 }
 
+// What -rate says twice adds up.
+func TestRateRepeated(t *testing.T) {
+	t.Parallel()
+	var o options
+	want := porter.Pacing{Exports: 60, Imports: -1}
+	if err := o.flags().Parse([]string{"-rate", "exports=60", "-rate", "imports=none"}); err != nil || o.rate != want {
+		t.Errorf("%+v, %v", o.rate, err)
+	}
+}
+
 func TestParseListFails(t *testing.T) {
 	t.Parallel()
 	if _, err := parseList(failingReader{}, "standard input"); err == nil || err.Error() != "standard input: broken pipe" {
@@ -87,12 +98,14 @@ func TestParseRate(t *testing.T) {
 		"exports=none, imports=7,downloads=2": {Exports: -1, Imports: 7, Downloads: 2},
 		"polls=600":                           {Polls: 600},
 	} {
-		if got, err := parseRate(s); err != nil || got != want {
+		var got porter.Pacing
+		if err := parseRate(s, &got); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "exports", "exports=", "exports=0", "exports=-1", "uploads=3", "exports=6;imports=6"} {
-		if got, err := parseRate(s); err == nil {
+		var got porter.Pacing
+		if err := parseRate(s, &got); err == nil {
 			t.Errorf("%q: %+v", s, got)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -29,26 +30,30 @@ const (
 	userSize = 1 << 20 // bytes of the answer
 )
 
-// user returns the name of the token's user, "" if GitLab does not tell.
+// user returns the name of the token's user, "" if GitLab does not tell. The
+// error is a porter.ErrUnauthorized if GitLab does not take the token, else nil.
 //
 // GET /user: https://docs.gitlab.com/api/users/#retrieve-the-current-user
-func (in *instance) user(ctx context.Context) string {
+func (in *instance) user(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, userTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, in.BaseURL()+"user", nil)
 	if err != nil || in.auth(req) != nil {
-		return ""
+		return "", nil
 	}
 	resp, err := porter.NewTransport(nil).RoundTrip(req) // follows no redirect: the token stays here
 	if err != nil {
-		return ""
+		return "", nil
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized {
+		return "", fmt.Errorf("token for %s: %w", in.BaseURL(), porter.ErrUnauthorized)
+	}
 	var u struct {
 		Username string `json:"username"`
 	}
 	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, userSize)).Decode(&u) != nil {
-		return ""
+		return "", nil
 	}
-	return u.Username
+	return u.Username, nil
 }

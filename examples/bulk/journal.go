@@ -100,8 +100,12 @@ func (h *history) of(p project) (record, bool) {
 
 // readHistory reads the journal in a file. A half last line is left out: its
 // writer was killed. The error is fs.ErrNotExist if there is no journal, and an
-// empty file is none.
+// empty file is none. A device is not one either: it may have no end, and must
+// not be renamed.
 func readHistory(name string) (*history, error) {
+	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
+		return nil, refused("%s is not a regular file", name)
+	}
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err

@@ -289,6 +289,16 @@ func TestJournalFolder(t *testing.T) {
 	if _, err := openJournal(filepath.Join(dir, "j"), testHeader, 0); err == nil || !strings.HasPrefix(err.Error(), "journal: ") {
 		t.Errorf("a folder: %v", err)
 	}
+	device := filepath.Join(dir, "device")
+	if err := os.Symlink(os.DevNull, device); err != nil {
+		t.Skip(err)
+	}
+	if _, err := openJournal(device, testHeader, 0); err == nil || !strings.Contains(err.Error(), "device is not a regular file") {
+		t.Errorf("a device: %v", err)
+	}
+	if got, err := os.Readlink(device); err != nil || got != os.DevNull {
+		t.Errorf("the device has become %q, %v", got, err)
+	}
 	readOnly := filepath.Join(dir, "ro")
 	if err := os.Mkdir(readOnly, 0o500); err != nil {
 		t.Fatal(err)

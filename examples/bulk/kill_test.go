@@ -51,7 +51,7 @@ func startChild(t *testing.T, args ...string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{cmd: exec.Command(exe, "-test.run=^TestChild$", "-test.timeout=2m"), ended: make(chan struct{})}
+	c := &child{cmd: exec.Command(exe, "-test.run=^TestChild$", "-test.timeout=8m"), ended: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), "GOCOVERDIR="+t.TempDir(), "BULK_TEST_ARGS="+string(encoded))
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	if err := c.cmd.Start(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -19,8 +20,9 @@ import (
 )
 
 const help = `Bulk exports many GitLab projects to files, or migrates them to another
-instance. A project that fails does not stop the others. All are under way at
-once: the work stays within GitLab's rate limits by itself.
+instance. A project that fails does not stop the others; once GitLab does not take
+a token any more, no other is begun. All are under way at once: the work stays
+within GitLab's rate limits by itself.
 
   bulk                                   a demonstration with simulated instances
   bulk export  [flags] [PROJECT...]      to files: group/app to group/app.tar.gz
@@ -201,11 +203,10 @@ func (o *options) flags() *flag.FlagSet {
 	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.include))
 	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.exclude))
 	fs.StringVar(&in.archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
-	fs.IntVar(&o.transfers, "transfers", 4, "downloads and uploads at a `time`; 0 for any number")
+	fs.IntVar(&o.transfers, "transfers", 4, "`number` of downloads and uploads at a time; 0 for any")
 	fs.Func("rate", "`limits` per minute that differ from GitLab's own, such as exports=60,imports=none; also\n"+
-		"downloads (of one project) and polls (of all waits together)", func(s string) (err error) {
-		o.rate, err = parseRate(s)
-		return err
+		"downloads (of one project) and polls (of all waits together); may be repeated", func(s string) error {
+		return parseRate(s, &o.rate)
 	})
 	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
 	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")
@@ -277,7 +278,10 @@ func bulk(ctx context.Context, o options) int {
 	if err != nil {
 		return o.fail(ctx, err)
 	}
-	h := o.header(wctx, from, to)
+	h, err := o.header(wctx, from, to)
+	if err != nil {
+		return o.fail(ctx, err)
+	}
 	if o.dryRun {
 		return o.plan(ctx, wctx, from, to, projects, h)
 	}
@@ -297,9 +301,17 @@ func bulk(ctx context.Context, o options) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(o.stderr, "Interrupted. GitLab goes on with what it has begun; run the same command again to take it up.")
 		return cli.Interrupted
+	case w.tokenErr != nil:
+		fmt.Fprintf(o.stderr, "error: nothing more was begun: %v. Run the same command again with another token.\n", w.tokenErr)
+	case wctx.Err() != nil && slices.ContainsFunc(projects, left):
+		fmt.Fprintf(o.stderr, "Stopped: %v. GitLab goes on with what it has begun; run the same command again to take it up.\n",
+			context.Cause(wctx))
 	}
 	return exitCode(projects)
 }
+
+// left says whether a run was cut off before it came to a project's end.
+func left(p project) bool { return p.Step == stepWaiting || p.Step == stepInterrupted }
 
 // people is where text for people goes.
 func (o *options) people() io.Writer {
@@ -312,19 +324,24 @@ func (o *options) people() io.Writer {
 // newView shows the run in the ways that were asked for.
 func (o *options) newView() view {
 	var all views
-	f, isFile := o.stdout.(*os.File)
+	if o.metrics != "" {
+		all = append(all, newMetrics(o.metrics)) // it may complain above the screen
+	}
 	switch {
 	case o.json:
 		all = append(all, newJSON(o.stdout))
-	case isFile && term.IsTerminal(int(f.Fd())):
-		all = append(all, newScreen(f))
+	case isScreen(o.stdout):
+		all = append(all, newScreen(o.stdout.(*os.File)))
 	default:
 		all = append(all, newLines(o.stdout))
 	}
-	if o.metrics != "" {
-		all = append(all, newMetrics(o.metrics))
-	}
 	return all
+}
+
+// isScreen reports whether w is a terminal that can erase what is on it.
+func isScreen(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
 func (o *options) connect() (from, to *instance, err error) {
@@ -354,13 +371,14 @@ func (o *options) projects(ctx context.Context, from *instance) ([]project, erro
 	return exports(all, o.dir)
 }
 
-// header is that of this run's journal.
-func (o *options) header(ctx context.Context, from, to *instance) header {
-	h := header{Version: journalVersion, Command: "export", Source: from.BaseURL(), SourceUser: from.user(ctx), Begun: time.Now().UTC()}
-	if to != nil {
-		h.Command, h.Destination, h.DestinationUser = "migrate", to.BaseURL(), to.user(ctx)
+// header is that of this run's journal. It fails if a token is not taken.
+func (o *options) header(ctx context.Context, from, to *instance) (h header, err error) {
+	h = header{Version: journalVersion, Command: "export", Source: from.BaseURL(), Begun: time.Now().UTC()}
+	if h.SourceUser, err = from.user(ctx); err == nil && to != nil {
+		h.Command, h.Destination = "migrate", to.BaseURL()
+		h.DestinationUser, err = to.user(ctx)
 	}
-	return h
+	return h, err
 }
 
 // plan does the dry run.
@@ -371,8 +389,8 @@ func (o *options) plan(ctx, wctx context.Context, from, to *instance, projects [
 	}
 	p := planner{from: from, to: to, past: past, maxAge: o.maxAge}
 	planned := p.plan(wctx, projects, o.rate, took, o.stdout)
-	if ctx.Err() != nil {
-		return cli.Interrupted
+	if wctx.Err() != nil {
+		return o.fail(ctx, fmt.Errorf("dry run: %w: %w", context.Cause(wctx), wctx.Err()))
 	}
 	for i := range planned {
 		if planned[i].Step == stepWaiting {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -75,6 +76,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"export", "-url", none, "-max-age", "-1s", "a/b"}, "-max-age must not be negative"},
 		{[]string{"export", "-url", none, "-rate", "exports=0", "a/b"}, "give a number per minute, or none"},
 		{[]string{"export", "-url", none, "-list", "no-such-file"}, "-list: open no-such-file"},
+		{[]string{"export", "-url", none, "a/b", "-dir", "x"}, "-dir is behind a project; flags come first"},
 		{[]string{"export", "-url", none, "widget"}, "has no namespace"},
 		{[]string{"export", "-url", none, "-group", "https://x/y"}, "-group: namespace"},
 		{[]string{"export", "-url", none, "-archived", "skip", "a/b"}, "-archived is for -group"},
@@ -104,7 +106,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"-h"}, []string{"bulk export", "bulk migrate", "Exit codes:"}},
 		{[]string{"help"}, []string{"bulk export"}},
 		{[]string{"export", "-h"}, []string{"Examples:", "Lists", "doublestar", "Files:", "Environment:", "Exit codes:",
-			"-new-after", "-dry-run", "outcome_unknown"}},
+			"-new-after", "-dry-run", "outcome_unknown", "-transfers number"}},
 		{[]string{"migrate", "-h"}, []string{"Examples:", "Targets of migrate:", "Files:", "GITLAB_DEST_TOKEN", "  130  ", "-namespace"}},
 	} {
 		code, out := call(t.Context(), tt.args...)
@@ -195,13 +197,53 @@ func TestInterruptedProcess(t *testing.T) {
 	}
 }
 
+// A terminal that can't erase, such as that of an editor, is shown lines.
+func TestDumbTerminal(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer terminal.Close()
+	t.Setenv("TERM", "xterm")
+	if !isScreen(terminal) {
+		t.Skip("this system takes it for no terminal")
+	}
+	if t.Setenv("TERM", "dumb"); isScreen(terminal) {
+		t.Error("it is drawn on")
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, false)
 	s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
 	code, out := call(t.Context(), s.flags("-timeout", "200ms", "a/p")...)
-	if code != cli.Again {
+	if code != cli.Again || !strings.Contains(out, "Stopped: -timeout of 200ms is over. GitLab goes on") {
 		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// Nothing is said of a project that a dry run did not come to.
+func TestDryRunCutOff(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, false)
+	slow := s.from.Inject(portertest.Fault{Path: "/export", Times: -1, Do: portertest.Delay(time.Second)})
+	code, out := call(t.Context(), s.flags("-dry-run", "-timeout", "200ms", "a/p")...)
+	if code != cli.Again || out != "error: dry run: -timeout of 200ms is over: context deadline exceeded\n" {
+		t.Errorf("-timeout: exit code %d\n%s", code, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow.Remove()
+	s.from.Inject(portertest.Fault{Do: portertest.Delay(time.Second), Times: -1, Match: func(r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/export") {
+			cancel()
+		}
+		return ctx.Err() != nil
+	}})
+	code, out = call(ctx, s.flags("-dry-run", "a/p")...)
+	if code != cli.Interrupted || !strings.HasPrefix(out, "Interrupted: dry run: ") {
+		t.Errorf("interrupted: exit code %d\n%s", code, out)
 	}
 }
 

@@ -27,6 +27,7 @@ type metrics struct {
 	began    time.Time
 	written  time.Time
 	err      error // of the last attempt to write
+	told     bool  // that it can't be written
 	projects map[key]project
 	last     map[string]float64 // of the last run that has ended
 }
@@ -56,6 +57,7 @@ func (m *metrics) begin(b begin) {
 		m.projects[key{p.Name, p.Target}] = p
 	}
 	m.write(true, 0)
+	m.complain() // not only in the morning
 }
 
 func (m *metrics) change(p project) {
@@ -82,7 +84,12 @@ func (m *metrics) end(projects []project, elapsed time.Duration) {
 		m.last[lastSuccess], m.last[lastGood] = 1, now
 	}
 	m.write(false, elapsed)
-	if m.err != nil {
+	m.complain()
+}
+
+func (m *metrics) complain() {
+	if m.err != nil && !m.told {
+		m.told = true
 		fmt.Fprintln(m.stderr, "error: -metrics:", m.err)
 	}
 }

@@ -126,6 +126,9 @@ func TestMetricsUnwritable(t *testing.T) {
 		var told bytes.Buffer
 		v := newMetrics(file).(*metrics)
 		v.stderr = &told
+		if v.begin(begin{}); told.Len() == 0 {
+			t.Error("it tells only at the end")
+		}
 		many(v, 300)
 		if text := told.String(); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "error: -metrics: ") {
 			t.Errorf("it told %q", text)

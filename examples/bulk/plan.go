@@ -84,8 +84,8 @@ type planner struct {
 	maxAge   time.Duration
 }
 
-// plan writes what would become of each project, and an estimate. It returns the
-// projects with the errors that were found on the way.
+// plan writes what would become of each project, and an estimate, unless it is
+// cut off. It returns the projects with the errors that were found on the way.
 func (w *planner) plan(ctx context.Context, projects []project, rate porter.Pacing, took map[string]time.Duration,
 	out io.Writer) []project {
 	projects = recallAll(w.past, projects)
@@ -106,6 +106,9 @@ func (w *planner) plan(ctx context.Context, projects []project, rate porter.Paci
 		})
 	}
 	g.Wait()
+	if ctx.Err() != nil {
+		return projects // what is not known is no failure
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, p := range projects {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", p.Name, p.Target+p.File, texts[i])

@@ -31,6 +31,8 @@ type work struct {
 
 	mu       sync.Mutex // of what follows, and of the view
 	projects []project
+	tokenErr error                // that a token is not taken any more
+	cancels  []context.CancelFunc // end the work on each project; nil if it has none yet
 }
 
 // run does what is left to do, and returns what became of every project.
@@ -41,11 +43,18 @@ func (w *work) run(ctx context.Context) []project {
 	failed := w.resume()
 	w.view.begin(begin{Migrate: w.to != nil, Projects: slices.Clone(w.projects), Bound: w.estimate().bound, Pacing: w.rate})
 	var wg sync.WaitGroup
+	w.cancels = make([]context.CancelFunc, len(w.projects))
 	for i, p := range w.projects {
 		if err := failed[i]; err != nil {
 			w.end(ctx, i, outcome{err: err})
 		} else if !p.Step.ended() {
-			wg.Go(func() { w.end(ctx, i, w.one(ctx, i, p)) })
+			wg.Go(func() {
+				ctx, cancel := w.contextOf(ctx, i)
+				defer cancel()
+				out := w.one(ctx, i, p)
+				w.end(ctx, i, out)
+				w.checkTokens(ctx, out.err)
+			})
 		}
 	}
 	wg.Wait()
@@ -104,6 +113,48 @@ type outcome struct {
 	lost       []string
 	checkpoint *porter.Checkpoint // to try again from, after an error
 	err        error
+}
+
+// contextOf returns the context of the work on a project.
+func (w *work) contextOf(ctx context.Context, i int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancels[i] = cancel
+	if w.tokenErr != nil {
+		cancel()
+	}
+	return ctx, cancel
+}
+
+// checkTokens asks, if that may be why a project failed, whether the tokens are
+// still taken. If one is not, no more projects are begun: each would wait for its
+// turn, and fail. Those under way go on, as they may not need it any more.
+func (w *work) checkTokens(ctx context.Context, err error) {
+	w.mu.Lock()
+	known := w.tokenErr != nil
+	w.mu.Unlock()
+	if known || !errors.Is(err, porter.ErrUnauthorized) {
+		return
+	}
+	for _, in := range []*instance{w.from, w.to} {
+		if in == nil {
+			continue
+		}
+		_, err := in.user(ctx)
+		if err == nil {
+			continue
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.tokenErr = err
+		for i, cancel := range w.cancels {
+			if cancel != nil && w.projects[i].Begun.IsZero() {
+				cancel()
+			}
+		}
+		return
+	}
 }
 
 func (w *work) one(ctx context.Context, i int, p project) outcome {
@@ -290,17 +341,23 @@ func (w *work) observer(i int, job, transfer step) func(porter.Event) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.view.event(w.projects[i], ev)
+		if p := w.projects[i]; !p.Step.ended() {
+			w.view.event(p, ev)
+		}
 	}
 }
 
 // update changes a project, and shows it if it comes to another step. Its work
-// has begun once GitLab works on it.
+// has begun once GitLab works on it. What has ended stays: an upload that hangs
+// is left behind, and may yet tell something.
 func (w *work) update(i int, change func(*project)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := &w.projects[i]
 	before := p.Step
+	if before.ended() {
+		return
+	}
 	change(p)
 	if p.Step == before {
 		return
@@ -323,7 +380,7 @@ func (w *work) write(r record) error {
 // end notes how the work on a project has ended.
 func (w *work) end(ctx context.Context, i int, out outcome) {
 	w.mu.Lock()
-	p := w.projects[i] // nobody else changes it any more
+	p := w.projects[i]
 	w.mu.Unlock()
 	p.ID, p.Bytes, p.Err = cmp.Or(out.id, p.ID), cmp.Or(out.bytes, p.Bytes), out.err
 	broken := w.journal.failure()

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +94,11 @@ func (s *scene) run(ctx context.Context) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := openJournal(o.journal, o.header(ctx, from, to), o.newAfter)
+	h, err := o.header(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	j, err := openJournal(o.journal, h, o.newAfter)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +291,11 @@ func (s *scene) header() header {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.o.header(s.t.Context(), from, to)
+	h, err := s.o.header(s.t.Context(), from, to)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return h
 }
 
 // A file that was named, but not noted before the process was killed, is
@@ -380,6 +390,20 @@ func TestBrokenJournal(t *testing.T) {
 	}
 }
 
+// An upload that was left behind changes nothing any more.
+func TestLateEvents(t *testing.T) {
+	t.Parallel()
+	view := &recorder{t: t}
+	w := work{view: view, projects: []project{{Name: "a/p", Target: "n/p", Step: stepInterrupted}}}
+	w.update(0, func(p *project) { p.Step = stepMoving })
+	for _, kind := range []porter.EventKind{porter.EventProgress, porter.EventStatus, porter.EventRetry} {
+		w.observer(0, stepImporting, stepMoving)(porter.Event{Kind: kind})
+	}
+	if got := w.projects[0].Step; got != stepInterrupted || len(view.changes) > 0 || view.events > 0 {
+		t.Errorf("%s, %q, %d events", got, view.changes, view.events)
+	}
+}
+
 // looks counts what the source was asked for about exports.
 func (s *scene) looks() (n int) {
 	for _, r := range s.from.Requests() {
@@ -429,6 +453,52 @@ func TestInterruptedRun(t *testing.T) {
 	s.whenLooked(10, func() { s.from.Advance(2 * time.Hour) })
 	if _, got := s.mustRun(); got != "done, done" || s.exports() != "1 1 0" {
 		t.Errorf("again: %s; exports %s", got, s.exports())
+	}
+}
+
+// Once a token is not taken any more, nobody waits for a turn to hear so. A
+// single refusal may be a mistake of the server.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	for _, expired := range []bool{true, false} {
+		s := newScene(t, false)
+		s.o.rate.Exports = 1
+		now := s.from.Now()
+		s.from.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now)) // the next turn comes in a minute
+		ctx, cancel := context.WithTimeout(t.Context(), map[bool]time.Duration{true: 10 * time.Second, false: time.Second}[expired])
+		defer cancel()
+		s.from.Inject(portertest.Fault{Method: "POST", Path: "/export", Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
+		if expired {
+			s.from.Inject(portertest.Fault{Path: "/user", Skip: 1, Times: -1, Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
+		}
+		view, err := s.run(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(view.ended, func(a, b project) int { return cmp.Compare(a.Step, b.Step) })
+		if got := summary(view.ended); got != "failed, waiting, waiting" || (ctx.Err() == nil) != expired || exitCode(view.ended) != cli.Failure {
+			t.Errorf("expired %v: %s, %v", expired, got, ctx.Err())
+		}
+	}
+}
+
+// A token that is not taken at all is told before anything else is done.
+func TestWrongToken(t *testing.T) {
+	t.Parallel()
+	for _, migrate := range []bool{false, true} {
+		s := newScene(t, migrate)
+		s.o.input = input{args: []string{"a/p", "a/z"}}
+		s.o.fromAuth = porter.PrivateToken("wrong")
+		if migrate {
+			s.o.fromAuth, s.o.toAuth = s.o.toAuth, s.o.fromAuth
+		}
+		var out bytes.Buffer
+		s.o.stdout, s.o.stderr = &out, &out
+		code := bulk(t.Context(), s.o)
+		if code != cli.Failure || strings.Count(out.String(), "\n") != 2 ||
+			!strings.Contains(out.String(), "The token is wrong, expired or revoked") || len(files(t, s.dir)) > 0 {
+			t.Errorf("migrate %v: exit code %d, files %q\n%s", migrate, code, files(t, s.dir), &out)
+		}
 	}
 }
 

@@ -291,7 +291,7 @@ func TestScreenOnFile(t *testing.T) {
 	if err != nil || !bytes.Contains(got, []byte(" a failed: not found (schedule export")) {
 		t.Errorf("%q, %v", got, err)
 	}
-	for line := range strings.SplitSeq(string(got), "\n") {
+	for line := range strings.FieldsFuncSeq(string(got), func(r rune) bool { return r == '\n' || r == '\r' }) {
 		if n := columns(sequence.ReplaceAllString(line, "")); n > 79 {
 			t.Errorf("a line of %d columns: %q", n, line)
 		}

@@ -22,6 +22,7 @@ import (
 // name then, has no state, and no later call can continue it.
 type PartFile struct {
 	target string
+	mode   fs.FileMode // that the target is to have; 0 for that of the file that it replaces
 	bytes  *os.File
 	state  *stateFile // nil for a part file that nobody can continue
 	known  partState
@@ -34,13 +35,14 @@ type PartFile struct {
 
 // Open opens the part file of a target, which may not be there yet. If that is
 // being written already, or another program's file has its name, it returns one
-// with a name of its own. It ends with Finish, Leave or Discard.
-func Open(target string) (*PartFile, error) {
+// with a name of its own. It ends with Finish, Leave or Discard. The target will
+// have the permissions mode; 0 is those of the file that it replaces.
+func Open(target string, mode fs.FileMode) (*PartFile, error) {
 	target, err := CheckTarget(target)
 	if err != nil {
 		return nil, err
 	}
-	p := &PartFile{target: target}
+	p := &PartFile{target: target, mode: mode}
 	err = p.named(p.open)
 	if errors.Is(err, errLocked) || errors.Is(err, errForeign) {
 		err = p.named(p.openAside)
@@ -177,9 +179,9 @@ func (p *PartFile) openAside(stem string) (err error) {
 	return err
 }
 
-// takeMode gives the part file the group and the mode of the file that it will
-// replace, and also the bits that it needs meanwhile. Some file systems have
-// no modes, so errors are no reason to fail.
+// takeMode gives the part file the group of the file that it will replace, and
+// that file's mode if no other is wanted, and also the bits that it needs
+// meanwhile. Some file systems have no modes, so errors are no reason to fail.
 func (p *PartFile) takeMode(also fs.FileMode) {
 	mode := fs.FileMode(newFileMode)
 	if old, err := os.Stat(p.target); err == nil && old.Mode().IsRegular() {
@@ -187,6 +189,9 @@ func (p *PartFile) takeMode(also fs.FileMode) {
 		if !takeGroup(p.bytes, old) {
 			mode &^= 0o070 // they are for another group
 		}
+	}
+	if p.mode != 0 {
+		mode = p.mode
 	}
 	if fi, err := p.bytes.Stat(); err == nil && fi.Mode() != mode|also {
 		p.bytes.Chmod(mode | also)

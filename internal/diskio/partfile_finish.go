@@ -97,7 +97,7 @@ var checking sync.Mutex
 func Check(target string) (string, error) {
 	checking.Lock()
 	defer checking.Unlock()
-	p, err := Open(target)
+	p, err := Open(target, 0)
 	if err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ import (
 // partOpen opens the part file of a target, and closes it with the test.
 func partOpen(t *testing.T, target string) *PartFile {
 	t.Helper()
-	p, err := Open(target)
+	p, err := Open(target, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +426,7 @@ func TestPartFileLongNames(t *testing.T) {
 	if left := partFolder(t, dir); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
-	if _, err := Open(filepath.Join(dir, strings.Repeat("a", 256), "a.gz")); err == nil {
+	if _, err := Open(filepath.Join(dir, strings.Repeat("a", 256), "a.gz"), 0); err == nil {
 		t.Error("no error for a folder with such a name")
 	}
 }
@@ -584,7 +584,7 @@ func TestOpenRefuses(t *testing.T) {
 		filepath.Join(file, "a.gz"):           "file",
 		filepath.Join(dir, "missing", "a.gz"): "missing",
 	} {
-		if _, err := Open(name); err == nil || !strings.Contains(err.Error(), text) {
+		if _, err := Open(name, 0); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -593,7 +593,7 @@ func TestOpenRefuses(t *testing.T) {
 		if err := os.Symlink(file, target+linked); err != nil {
 			t.Skip(err)
 		}
-		if _, err := Open(target); err == nil || !strings.HasSuffix(err.Error(), "a.gz"+linked+" is a link to another file") {
+		if _, err := Open(target, 0); err == nil || !strings.HasSuffix(err.Error(), "a.gz"+linked+" is a link to another file") {
 			t.Errorf("%s is a link: %v", linked, err)
 		}
 		os.Remove(target + linked)
