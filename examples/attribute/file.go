@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,6 +60,10 @@ func report(ctx context.Context, source porter.Source, p *plan, stdout io.Writer
 		if problem.Fatal {
 			return nil, fmt.Errorf("GitLab would not import this archive: %s", problem)
 		}
+	}
+	if i.Tree == porter.TreeJSON {
+		return nil, errors.New("this archive is of GitLab 12 or older, with its tree in one file: it cannot be changed, and " +
+			"GitLab 15.11 and later do not import it")
 	}
 	return p.tell(i, stdout)
 }

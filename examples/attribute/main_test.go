@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/cli"
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
 	"github.com/seed-5d77b939/porter/portertest"
 )
@@ -162,6 +163,51 @@ func addressesIn(t *testing.T, r io.Reader) string {
 		addresses[c.SourceID-1] = c.Email
 	}
 	return strings.Join(addresses, " ")
+}
+
+// An archive of old has its members where nothing can be changed.
+func TestOldArchive(t *testing.T) {
+	t.Parallel()
+	archive, users := files(t, all)
+	old, err := io.ReadAll(portertest.NewArchive(64<<10, portertest.ArchiveGitLabVersion("12.10.0")).NewReader())
+	if err == nil {
+		err = os.WriteFile(archive, old, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out := call(t.Context(), "-users", users, archive)
+	want(t, code, out, 1, "of GitLab 12 or older")
+}
+
+// TestRealArchives maps the members of real archives, and imports what comes of
+// it into a simulated instance.
+func TestRealArchives(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("PORTER_ARCHIVES")
+	if dir == "" {
+		t.Skip("PORTER_ARCHIVES is not set")
+	}
+	_, users := files(t, "1,a@new.test\n")
+	output := filepath.Join(t.TempDir(), "out.tar.gz")
+	code, out := call(t.Context(), "-users", users, "-o", output, filepath.Join(dir, "ndjson_project_export.tar.gz"))
+	want(t, code, out, 0, "root (1)", "11 of 11 references mapped.")
+	_, dst := instances(t)
+	source, err := porter.FileSource(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := porter.NewClient(dst.URL, porter.PrivateToken("root"), cli.Polling(5*time.Millisecond)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imp, err := client.Import(t.Context(), source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("new")})
+	if err != nil || !imp.Complete() {
+		t.Fatal(imp, err)
+	}
+	if got := fmt.Sprint(dst.Project("new/app").References); got != "map[a:11]" {
+		t.Errorf("references %s", got)
+	}
 }
 
 // A damaged archive is not written, and what was there before stays.

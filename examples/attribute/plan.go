@@ -32,6 +32,10 @@ func newPlan(u *users) *plan {
 func (p *plan) address(c porter.Contributor) (email string, keep bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.ask(c), true
+}
+
+func (p *plan) ask(c porter.Contributor) string {
 	for _, l := range p.users.find(c) {
 		if !slices.Contains(p.found[c.SourceID], l) {
 			p.found[c.SourceID] = append(p.found[c.SourceID], l)
@@ -39,9 +43,9 @@ func (p *plan) address(c porter.Contributor) (email string, keep bool) {
 	}
 	p.had[c.SourceID] = cmp.Or(p.had[c.SourceID], c.Email)
 	if l := p.found[c.SourceID]; len(l) > 0 {
-		return l[0].address, true
+		return l[0].address
 	}
-	return c.Email, true
+	return c.Email
 }
 
 // A mapped person gets an address, by a line of the file or by the archive.
@@ -63,12 +67,14 @@ type result struct {
 // apply says what becomes of these people, who were asked for before or have not
 // been changed. A person whom two lines name is an error.
 func (p *plan) apply(people []porter.Contributor, strangers int64) (*result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	r := &result{strangers: strangers}
 	matched := map[*line]bool{}
 	owner := map[string]string{}
 	for _, c := range people {
 		if _, asked := p.had[c.SourceID]; !asked {
-			p.address(c)
+			p.ask(c)
 		}
 		lines := p.found[c.SourceID]
 		if len(lines) > 1 {
