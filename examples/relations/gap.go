@@ -56,6 +56,12 @@ func (j *job) look(ctx context.Context) (*find, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch imp.Status {
+	case porter.ImportScheduled, porter.ImportStarted:
+		return nil, fmt.Errorf("the import of %s is under way (%s): what it leaves out is not known yet", j.project, imp.Status)
+	case porter.ImportFailed:
+		f.beyond = append(f.beyond, "whatever else the import has not come to, which failed: "+imp.Error)
+	}
 	f.note(imp.FailedRelations)
 	counts, err := j.client.CountRelations(ctx, j.project)
 	if err != nil {

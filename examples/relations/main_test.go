@@ -95,10 +95,13 @@ func repaired(t *testing.T, s *portertest.Server, o options, scripts ...porterte
 	if !o.isNew {
 		client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), cli.Polling(o.poll)...)
 		if err == nil {
-			_, err = client.Import(t.Context(), source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+			_, err = client.StartImport(t.Context(), source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(scripts) == 0 || scripts[0].Timing == nil {
+			client.WaitForImport(t.Context(), porter.ProjectPath("team/app")) // it may fail
 		}
 	}
 	code = do(t.Context(), o, portertest.Token, source, &b, &b)
@@ -169,6 +172,15 @@ func TestRepair(t *testing.T) {
 		{
 			name: "told of, but there", scripts: []portertest.ImportScript{{FailedRelations: []portertest.FailedRelation{failed("issues", 3)}}},
 			want: []string{"issues: 6 in the archive, 6 in the project, 0 missing"},
+		},
+		{
+			name: "import under way", code: 1, want: []string{"is under way (s"},
+			scripts: []portertest.ImportScript{{Timing: &portertest.Timings{Import: time.Hour}}},
+		},
+		{
+			name: "import that failed", code: 3, imported: "1 milestones;6 issues;20 merge_requests;3 ci_pipelines;",
+			scripts: []portertest.ImportScript{{Error: "Import timed out"}},
+			want:    []string{"whatever else the import has not come to, which failed: Import timed out", "issues: 0 before, 6 after"},
 		},
 		{
 			name: "switched off",
