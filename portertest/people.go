@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"regexp"
@@ -36,6 +37,9 @@ var userReference = regexp.MustCompile(`"(?:author|assignee|updated_by|merged_by
 
 // usersIn returns the users that a record refers to, at any depth of it.
 func usersIn(line []byte) (ids []int64) {
+	if !bytes.Contains(line, []byte(`_id"`)) {
+		return nil
+	}
 	for _, m := range userReference.FindAllSubmatch(line, -1) {
 		if id, err := strconv.ParseInt(string(m[1]), 10, 64); err == nil {
 			ids = append(ids, id)

@@ -23,23 +23,23 @@ one who imports.
   attribute [flags] -users CSV PROJECT    migrates, with -from and -to
 
 CSV has a line for each user: a user of the source (a username, an ID, or the
-address in the archive) and, after a comma, the address at the destination. Lines
-that begin with # and a first line such as "user,address" are left out. A name of
-digits is written with an @ before it.
+address in the archive) and, after a comma, the address at the destination.
+Lines that begin with # and a first line such as "user,address" are left out. A
+name of digits is written with an @ before it.
 
 ` + onlyAdmins + `
-References are the authors, assignees and the like of all records. Those to people
-who are no members of the project (any more) cannot be mapped. Only the
-destination knows whether it has a user of an address: this program does not look.
+References are the authors, assignees and the like of all records. Those to
+people who are no members of the project (any more) cannot be mapped. Whether
+the destination has a user of an address, this program does not ask.
 
-Without arguments nothing real is touched: a simulated instance has a project with
-14 members without addresses, which moves to another one.
+Without arguments nothing real is touched: a simulated instance has a project
+with 14 members without addresses, which moves to another one.
 
 Examples:
   attribute
       a simulation
   attribute -users users.csv app.tar.gz
-      tells who is mapped, who is left to the importer, and which lines are of no use
+      tells who is mapped, who is not, and which lines are of no use
   attribute -users users.csv -o mapped.tar.gz app.tar.gz
       writes the archive that an administrator then imports
   attribute -users users.csv -from https://old.example.com \
@@ -52,8 +52,8 @@ Environment:
   GITLAB_DEST_URL, GITLAB_DEST_TOKEN  the destination unless -to is given, and a
                                       personal access token of an administrator
 
-They are of no use to -o and to reports of an ARCHIVE, which is an existing file.
-Mapping was tried on a simulator only, made after GitLab's source.
+They are of no use to -o and to reports of an ARCHIVE, which is an existing
+file. Mapping was tried on a simulator only, made after GitLab's source.
 
 Exit codes: 0 all references are mapped, 1 failed, 2 wrong usage, 3 done, but
 something is left to the importer or a line names nobody, 130 interrupted.

@@ -17,8 +17,8 @@ import (
 
 const help = `Relations brings back what an import has left out: issues, merge requests,
 milestones and pipelines. It compares their numbers (#7, !7) in the archive with
-those in the project, makes a small archive of the missing ones alone, imports it,
-and counts again. Items that are there are left alone.
+those in the project, makes a small archive of the missing ones alone, imports
+it, and counts again. Items that are there are left alone.
 
   relations [flags] ARCHIVE PROJECT
 
@@ -28,17 +28,17 @@ instance is used, on which an import has lost three merge requests.
 
 -split is for a project that does not exist yet, and whose import takes so long
 that GitLab ends it: all but merge requests and pipelines is imported first, and
-then these in slices. GitLab takes an import of one relation at a time, and no more
-than six imports a minute; all waiting for that is done here. If it ends early, go on
-without -split.
+then these in slices. GitLab takes an import of one relation at a time, and no
+more than six imports a minute; all waiting for that is done here. If it ends
+early, go on without -split.
 
-What GitLab cannot import by itself, such as labels, is only told. So are parts of
-items, such as comments: items that are there are not imported again. A number that
-another item in the project has since taken counts as there.
+What GitLab cannot import by itself, such as labels, is only told. So are parts
+of items, such as comments: items that are there are not imported again. A
+number that another item in the project has since taken counts as there.
 
 Which of this was tried on a real GitLab: nothing. Comparing, small archives,
--split and -slice were tried on a simulator only, which was made after the source
-of GitLab 18.9. Try it on a copy of the project first.
+-split and -slice were tried on a simulator only, which was made after the
+source of GitLab 18.9. Try it on a copy of the project first.
 
 Examples:
   relations
@@ -54,8 +54,8 @@ Environment:
   GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
                             Maintainer there
 
-Exit codes: 0 nothing is missing any more, 1 failed, 2 wrong usage, 3 something is
-missing still, or with -n at all, 130 interrupted.
+Exit codes: 0 nothing is missing any more, 1 failed, 2 wrong usage, 3 something
+is missing still, or with -n at all, 130 interrupted.
 `
 
 func main() { cli.Main(run) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestRun(t *testing.T) {
 		{"only told", []string{"-n"}, 3, []string{"117 in the project, 3 missing"}},
 		{"another relation", []string{"-relation", "issues"}, 0, []string{"issues: 60 in the archive, 60 in the project, 0 missing"}},
 		{"split", []string{"-split", "-slice", "60"}, 0, []string{
-			"Importing all but", "Importing 60 merge_requests by", "Importing 30 ci_pipelines by", "Number of imports: 3.",
+			"Importing all but", "Importing 60 merge_requests by", "Importing 30 ci_pipelines by", "beside the rest. Number of imports: 3.",
 			"merge_requests: 0 before, 120 after, 0 still missing", "ci_pipelines: 0 before, 30 after, 0 still missing",
 		}},
 		{"no such relation", []string{"-relation", "boards"}, 2, []string{"GitLab cannot import boards by itself"}},
@@ -264,6 +265,34 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%d imports of 10 merge requests\n%s", n, out)
 		}
 	}
+}
+
+// TestRealArchive loses the last issue of a real archive, and brings it back.
+func TestRealArchive(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("PORTER_ARCHIVES")
+	if dir == "" {
+		t.Skip("PORTER_ARCHIVES is not set")
+	}
+	s := portertest.NewServer()
+	defer s.Close()
+	s.AddGroup("team")
+	s.ScriptImport("team/app", portertest.ImportScript{LoseItems: map[string]int{"issues": 1}})
+	source, err := porter.FileSource(filepath.Join(dir, "ndjson_project_export.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), cli.Polling(5*time.Millisecond)...)
+	if err == nil {
+		_, err = client.Import(t.Context(), source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	o := options{url: s.URL, project: "team/app", relation: "issues", poll: 5 * time.Millisecond}
+	code := do(t.Context(), o, portertest.Token, source, &out, &out)
+	want(t, out.String(), code, 0, " in the project, 1 missing", ", 0 still missing")
 }
 
 // A split import into a project that is there says how to go on.

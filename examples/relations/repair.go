@@ -35,7 +35,11 @@ func (j *job) repair(ctx context.Context) (complete bool, err error) {
 			}
 		}
 	}
-	fmt.Fprintf(j.stdout, "Sent %s, of an archive of %s. Number of imports: %d.\n", cli.Size(sent), j.size(), imports)
+	rest := ", of an archive of " + j.size()
+	if j.isNew {
+		rest = " beside the rest"
+	}
+	fmt.Fprintf(j.stdout, "Sent %s%s. Number of imports: %d.\n", cli.Size(sent), rest, imports)
 	return j.count(ctx, before)
 }
 
