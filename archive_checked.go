@@ -50,8 +50,8 @@ type checkedReader struct {
 	err  error
 }
 
-func newCheckedReader(r io.ReadCloser, what string, by importRules) *checkedReader {
-	return &checkedReader{ReadCloser: r, what: what, v: newVerification(verifyBy(by))}
+func newCheckedReader(r io.ReadCloser, what string, verify verifier) *checkedReader {
+	return &checkedReader{ReadCloser: r, what: what, v: newVerification(verify)}
 }
 
 func (c *checkedReader) Read(b []byte) (int, error) {
@@ -89,7 +89,7 @@ func (src Source) checked(by importRules) Source {
 		if r == nil || err != nil {
 			return r, err
 		}
-		return newCheckedReader(r, src.Name, by), nil
+		return newCheckedReader(r, src.Name, verifyBy(by)), nil
 	}
 	return src
 }

@@ -29,6 +29,19 @@ type MigrateOptions struct {
 	// that another call has made, can be proven complete, but not short.
 	Prove bool
 
+	// Edit changes the archive on its way, as EditArchive does; what is verified,
+	// inspected and uploaded is the result. Prove still compares what was exported
+	// with the source, and the new project with the result. With NoSpool the
+	// upload is then chunked, which some proxies refuse. After Resume from a step
+	// before the upload, the edits are made anew.
+	Edit []Edit `json:"-"`
+	// Inspect is told what is in the archive once it has been read whole and is
+	// sound, or, with SkipVerify, in any case. An error of it ends the migration
+	// there, and nothing becomes a project. GitLab waits meanwhile for the end of
+	// the upload, so it should not take long. With NoSpool a repeated upload calls
+	// it again.
+	Inspect func(*Inspection) error `json:"-"`
+
 	// Resume is where another process has left off; nil for the beginning.
 	Resume *Checkpoint
 	// Checkpoint is told how far the migration has come, before and after what
@@ -41,8 +54,8 @@ type MigrateOptions struct {
 type Migration struct {
 	Source  Project       // only its ID, if it is not there any more
 	Import  *Import       // GitLab's last answer
-	Archive *ArchiveInfo  // nil with SkipVerify, and if another process has sent it
-	Bytes   int64         // of the archive; 0 if another process has sent it
+	Archive *ArchiveInfo  // as it was uploaded; nil with SkipVerify but no Inspect, and if another process has sent it
+	Bytes   int64         // of the archive as it was uploaded; 0 if another process has sent it
 	Elapsed time.Duration // of the whole call, waits included
 	Proof                 // empty without Prove
 }
@@ -104,6 +117,7 @@ type migration struct {
 	trail    *trail
 	dest     *wholeImport
 	proof    *prover
+	passage  passage
 	start    time.Time
 	spoolDir string // absolute; "" for no spool
 	result   Migration
@@ -119,6 +133,9 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
+	m.passage = passage{
+		label: m.label, edits: m.opts.Edit, dir: m.spoolDir, skipVerify: m.opts.SkipVerify, inspect: m.opts.Inspect,
+	}
 	before, err := m.lookAtSource(ctx, id, m.trail.from.Step.sent())
 	if err != nil {
 		return nil, err
@@ -132,7 +149,7 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		return nil, m.trail.end(err)
 	}
 	if err == nil {
-		err = m.proof.compare(ctx, m.result.Archive) // while GitLab imports
+		err = m.proof.compare(ctx, m.passage.beforeEdits(m.result.Archive)) // while GitLab imports
 	}
 	if err == nil {
 		err = m.waitForImport(ctx)
@@ -158,6 +175,9 @@ func (m *migration) checkOptions() (err error) {
 		if _, err := m.opts.Import.fields(); err != nil {
 			return err
 		}
+	}
+	if err := checkEdits(m.opts.Edit); err != nil {
+		return err
 	}
 	if m.opts.Export != nil && m.opts.Export.SkipVerify {
 		m.opts.SkipVerify = true
@@ -236,6 +256,7 @@ func (m *migration) move(ctx context.Context, id string, before *Export) (imp *I
 	}
 	if m.opts.Prove || m.opts.Export.proves() {
 		m.proof = &prover{c: m.from, id: before.ref(m.project), label: m.label}
+		m.passage.compared = true
 	}
 	source := wholeExport{
 		c: m.from, project: m.project, opts: m.opts.Export, trail: m.trail, before: before, proof: m.proof, operation: o,

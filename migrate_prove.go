@@ -12,7 +12,7 @@ func (m *migration) checkLosses(ctx context.Context, info *ArchiveInfo) error {
 	if m.opts.Export == nil || !m.opts.Export.Strict {
 		return nil
 	}
-	if err := m.proof.compare(ctx, info); err != nil {
+	if err := m.proof.compare(ctx, m.passage.beforeEdits(info)); err != nil {
 		return err
 	}
 	return m.opts.Export.strict(m.proof.proof())
@@ -31,6 +31,9 @@ func (m *migration) prove(ctx context.Context) error {
 	}
 	x := &importProver{c: m.to, id: m.result.Import.ID.String(), label: m.dest.opts.label(), source: m.proof,
 		unclear: make(map[PortableRelation]bool)}
+	if was := m.passage.exported; was != nil && was.HasRepository != m.result.Archive.HasRepository { // no loss, but the caller's wish
+		x.source = nil
+	}
 	if countable(m.result.Archive) {
 		x.wantArchive(m.result.Archive)
 	} else {

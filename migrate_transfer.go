@@ -31,12 +31,12 @@ func (m *migration) spooled(ctx context.Context, a archive, newSpool func(dir st
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	t.wg.Go(func() { t.download(r) })
-	if m.opts.SkipVerify {
+	if verify := m.passage.verifier(); verify == nil {
 		t.sp.Approve(nil)
 	} else {
-		t.wg.Go(t.verify)
+		t.wg.Go(func() { t.verify(verify) })
 	}
-	imp, err := m.upload(t.ctx, r.Size(), t.sp)
+	imp, err := m.upload(t.ctx, m.passage.size(r), t.sp)
 	t.end()
 	if err != nil && imp == nil && ctx.Err() == nil {
 		select {
@@ -77,8 +77,9 @@ func (t *relay) fail(err error) {
 }
 
 func (t *relay) download(r *ExportReader) {
-	defer r.Close()
-	n, err := diskio.Copy("spool", t.sp, r)
+	in := t.m.passage.edited(r)
+	defer in.Close()
+	n, err := diskio.Copy("spool", t.sp, in)
 	t.m.result.Bytes = n
 	if err != nil {
 		t.fail(err)
@@ -86,8 +87,8 @@ func (t *relay) download(r *ExportReader) {
 	t.sp.End(err)
 }
 
-func (t *relay) verify() {
-	info, err := VerifyArchive(t.sp.Reader(t.ctx))
+func (t *relay) verify(verify verifier) {
+	info, err := verify(t.sp.Reader(t.ctx))
 	if err == nil {
 		err = t.m.checkLosses(t.ctx, info)
 	}
@@ -127,9 +128,9 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 			if err != nil {
 				return nil, err
 			}
-			d := &directReader{ExportReader: r, m: m, ctx: ctx}
-			if !m.opts.SkipVerify {
-				d.checked = newCheckedReader(r, "export of "+m.label, wholeRules)
+			d := &directReader{ReadCloser: m.passage.edited(r), m: m, ctx: ctx, size: m.passage.size(r)}
+			if verify := m.passage.verifier(); verify != nil {
+				d.checked = newCheckedReader(d.ReadCloser, "export of "+m.label, verify)
 			}
 			return d, nil
 		},
@@ -142,7 +143,8 @@ func (m *migration) direct(ctx context.Context, a archive) (*Import, error) {
 
 // A directReader hands an archive to an upload, and to its verification.
 type directReader struct {
-	*ExportReader
+	io.ReadCloser
+	size    int64
 	m       *migration
 	ctx     context.Context
 	bytes   int64
@@ -151,7 +153,7 @@ type directReader struct {
 
 func (d *directReader) Read(b []byte) (n int, err error) {
 	if d.checked == nil {
-		n, err = d.ExportReader.Read(b)
+		n, err = d.ReadCloser.Read(b)
 	} else {
 		n, err = d.checked.Read(b)
 		d.m.result.Archive = d.checked.info
@@ -168,10 +170,13 @@ func (d *directReader) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
+// Size returns the size of the archive, -1 if it is not known.
+func (d *directReader) Size() int64 { return d.size }
+
 // Close ends the download and its verification.
 func (d *directReader) Close() error {
 	if d.checked == nil {
-		return d.ExportReader.Close()
+		return d.ReadCloser.Close()
 	}
 	return d.checked.Close()
 }
