@@ -61,15 +61,15 @@ func report(ctx context.Context, source porter.Source, p *plan, stdout io.Writer
 			return nil, fmt.Errorf("GitLab would not import this archive: %s", problem)
 		}
 	}
-	if i.Tree == porter.TreeJSON {
-		return nil, errors.New("this archive is of GitLab 12 or older, with its tree in one file: it cannot be changed, and " +
-			"GitLab 15.11 and later do not import it")
-	}
 	return p.tell(i, stdout)
 }
 
 // tell says who of the people in an archive is mapped.
 func (p *plan) tell(i *porter.Inspection, stdout io.Writer) (*result, error) {
+	if i.Tree == porter.TreeJSON {
+		return nil, errors.New("this archive is of GitLab 12 or older, with its tree in one file: it cannot be changed, and " +
+			"GitLab 15.11 and later do not import it")
+	}
 	r, err := p.apply(i.People, i.Strangers)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)

@@ -346,8 +346,8 @@ func TestEnds(t *testing.T) {
 		code          int
 		want          string
 	}{
-		{"interrupt", "1m", time.Second, 130, "Interrupted: "},
-		{"timeout", "1s", time.Minute, 1, "-timeout of 1s is over"},
+		{"interrupt", "1m", 5 * time.Second, 130, "Interrupted: "},
+		{"timeout", "5s", time.Minute, 1, "-timeout of 5s is over"}, // long enough for the export to be under way
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

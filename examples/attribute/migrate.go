@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
@@ -76,45 +74,36 @@ func check(
 	return cmp.Or(k.Err(), err)
 }
 
-// move exports to a file, reports, and imports.
+// move migrates. What is mapped is said when the archive is known, before it
+// becomes a project.
 func move(
 	ctx context.Context, o options, u *users, from *porter.Client, project porter.ProjectRef, to *porter.Client, opts porter.ImportOptions,
 	display *cli.Display, stdout io.Writer,
 ) error {
-	dir, err := os.MkdirTemp(o.dir, "attribute-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "export.tar.gz")
-	export, err := from.ExportToFile(ctx, project, name, nil)
-	if err != nil {
-		return err
-	}
-	display.Close()
-	source, err := porter.FileSource(name)
-	if err != nil {
-		return err
-	}
 	p := newPlan(u)
-	r, err := report(ctx, source, p, stdout)
-	switch {
-	case err != nil:
-		return err
-	case o.strict && !r.complete():
-		return errLeft
-	}
-	opts.Path = cmp.Or(opts.Path, export.Project.Path)
-	imp, err := to.Import(ctx, porter.EditArchive(source, porter.MapUsers(p.address)), opts)
+	var r *result
+	m, err := porter.Migrate(ctx, from, project, to, porter.MigrateOptions{
+		Import:   opts,
+		SpoolDir: o.dir,
+		Edit:     []porter.Edit{porter.MapUsers(p.address)},
+		Inspect: func(i *porter.Inspection) (err error) {
+			display.Close()
+			if r, err = p.tell(i, stdout); err == nil && o.strict && !r.complete() {
+				err = errLeft
+			}
+			return err
+		},
+	})
 	display.Close()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "Moved %s to %s (ID %s).\n", cli.Printable(o.what), cli.Printable(imp.PathWithNamespace.String()), imp.ID)
-	for _, f := range imp.FailedRelations {
+	fmt.Fprintf(stdout, "Moved %s to %s (ID %s).\n", cli.Printable(m.Source.PathWithNamespace.String()),
+		cli.Printable(m.Import.PathWithNamespace.String()), m.Import.ID)
+	for _, f := range m.Import.FailedRelations {
 		fmt.Fprintf(stdout, "Not imported: %s\n", cli.Printable(cli.FailedRelation(f)))
 	}
-	if !r.complete() || !imp.Complete() {
+	if !r.complete() || !m.Import.Complete() {
 		return errIncomplete
 	}
 	return nil
