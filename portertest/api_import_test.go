@@ -50,6 +50,7 @@ func TestImport(t *testing.T) {
 			ID: id, Path: "acme/widget", Name: "widget", Visibility: "private", CreatedAt: got.CreatedAt,
 			ImportStatus: "finished", CorrelationID: a.header.Get("X-Request-Id"), ArchiveName: "x.tar.gz",
 			ArchiveSize: 20 << 10, ArchiveSHA256: shaOf(smallArchive), Overrides: url.Values{"topics": {"a", "b"}},
+			References: map[string]int{"owner": 4},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("project (-want +got):\n%s", diff)

@@ -70,7 +70,11 @@ func (c *call) listItems(relation string) *reply {
 
 // item is an element of a list.
 func (c *call) item(relation string, it Item) object {
-	o := object{{"title", it.Name}, {"name", it.Name}, {"state", it.State}, {"created_at", c.m.timestamp(it.CreatedAt)}}
+	var o object
+	if numbered(relation) {
+		o = object{{"iid", it.IID}}
+	}
+	o = append(o, object{{"title", it.Name}, {"name", it.Name}, {"state", it.State}, {"created_at", c.m.timestamp(it.CreatedAt)}}...)
 	if relation != "project_badges" {
 		return o
 	}

@@ -184,9 +184,11 @@ func TestItemsThroughArchive(t *testing.T) {
 	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
 	held := &contents{
 		items: Items{
-			"issues":       {{Name: "a", State: "closed", CreatedAt: at}, {Name: "b", State: "opened", CreatedAt: at}},
+			"issues": {
+				{IID: 4, Name: "a", State: "closed", CreatedAt: at, Users: []int64{5, 6}}, {IID: 9, Name: "b", State: "opened", CreatedAt: at},
+			},
 			"labels":       {{Name: "own", State: "opened", CreatedAt: at}, {Name: "shared", State: "opened", CreatedAt: at, Group: true}},
-			"ci_pipelines": {{Name: "c", State: "success", CreatedAt: at}},
+			"ci_pipelines": {{IID: 1, Name: "c", State: "success", CreatedAt: at}},
 		},
 		branches: map[string]string{"main": strings.Repeat("a", 40)}, tags: map[string]string{"v1": strings.Repeat("b", 40)},
 	}

@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-var importableRelations = []string{"issues", "merge_requests", "milestones", "ci_pipelines"}
-
 // importRelation answers POST /projects/import-relation, once the file is stored.
 func (c *call) importRelation() *reply {
 	m := c.m
@@ -41,6 +39,6 @@ func (c *call) importRelation() *reply {
 	}
 	// Whatever is wrong with the archive, the import finishes: GitLab unpacks
 	// what it can, reads two files of it, and swallows what it cannot parse.
-	t := m.startRelationImport(p, relation)
+	t := m.startRelationImport(u, p, relation, c.upload)
 	return jsonReply(http.StatusCreated, c.relationImportBody(t))
 }

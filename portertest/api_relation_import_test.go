@@ -1,6 +1,8 @@
 package portertest
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -125,5 +127,58 @@ func TestRelationImportDuringImport(t *testing.T) {
 		if a := relationAs(t, s, Token, issues...); a.status != 201 {
 			t.Errorf("finished: got %d %s", a.status, a.body)
 		}
+	})
+}
+
+// An import of a relation takes those items that the project does not have, by
+// their numbers.
+func TestRelationImportTakesWhatIsMissing(t *testing.T) {
+	inMemory(t, []Option{NoLimits()}, func(t *testing.T, s *Server) {
+		s.AddProject(Project{Path: "acme/app", ID: 7, Items: Items{
+			"merge_requests": {{IID: 2, Name: "there"}, {IID: 11, Name: "new"}}, "issues": MakeItems(1),
+		}})
+		archive := uploadOf(t, NewArchive(64<<10, ArchiveItems("merge_requests", 5), ArchiveItems("issues", 9)))
+		numbers := func() string {
+			return strings.Join(regexp.MustCompile(`"iid":\d+`).FindAllString(get(t, s, "projects/7/merge_requests").body, -1), " ")
+		}
+		s.ScriptImport("acme/app", ImportScript{LoseItems: map[string]int{"merge_requests": 2}}, ImportScript{Error: "no"})
+		for _, want := range []string{
+			`"iid":1 "iid":3 "iid":2 "iid":11`,                 // the last two are lost
+			`"iid":1 "iid":3 "iid":2 "iid":11`,                 // it fails
+			`"iid":1 "iid":3 "iid":4 "iid":5 "iid":2 "iid":11`, // those of the archive are the newest
+			`"iid":1 "iid":3 "iid":4 "iid":5 "iid":2 "iid":11`,
+		} {
+			relationAs(t, s, Token, plain("path", "acme/app"), plain("relation", "merge_requests"), archive).wantPart(t, 201, "created")
+			time.Sleep(time.Minute)
+			if got := numbers(); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+		if got := get(t, s, "projects/7/issues").header.Get("X-Total"); got != "1" {
+			t.Errorf("%s issues", got)
+		}
+		get(t, s, "projects/7/merge_requests").wantPart(t, 200, `"title":"there"`)
+	})
+}
+
+// What an import takes for each record makes a large one time out.
+func TestImportTimePerItem(t *testing.T) {
+	slow := Timing(Timings{ImportQueue: time.Second, Import: time.Second, ImportItem: time.Hour})
+	inMemory(t, []Option{NoLimits(), slow}, func(t *testing.T, s *Server) {
+		for n, want := range map[int]string{2: "finished", 30: "failed"} {
+			path := fmt.Sprint("app", n)
+			archive := uploadOf(t, NewArchive(64<<10, ArchiveItems("ci_pipelines", n)))
+			importAs(t, s, Token, plain("path", path), archive).wantPart(t, 201, "scheduled")
+			time.Sleep(26 * time.Hour)
+			if p := s.Project("owner/" + path); p.ImportStatus != want || (p.ImportError != "") != (want == "failed") {
+				t.Errorf("%d pipelines: %+v", n, p)
+			}
+		}
+		relationAs(t, s, Token, plain("path", "owner/app2"), plain("relation", "ci_pipelines"),
+			uploadOf(t, NewArchive(64<<10, ArchiveItems("ci_pipelines", 12)))).wantPart(t, 201, "created")
+		time.Sleep(11 * time.Hour)
+		get(t, s, "projects/owner%2Fapp2/relation-imports").wantPart(t, 200, "started")
+		time.Sleep(2 * time.Hour)
+		get(t, s, "projects/owner%2Fapp2/relation-imports").wantPart(t, 200, "finished")
 	})
 }

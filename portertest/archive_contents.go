@@ -28,10 +28,17 @@ type record struct {
 
 	Type       string      `json:"type,omitempty"`
 	LabelLinks []labelLink `json:"label_links,omitempty"`
+	Notes      []note      `json:"notes,omitempty"`
+
+	users []int64
 }
 
 type labelLink struct {
 	Label record `json:"label"`
+}
+
+type note struct {
+	AuthorID int64 `json:"author_id"`
 }
 
 // groupLabel is the type of a label that is the group's.
@@ -49,10 +56,14 @@ func (c *contents) takeLine(relation string, line []byte) {
 	if len(line) == 0 || string(line) == "null" {
 		return
 	}
-	c.users.take(relation, line)
 	var rec record
 	if len(line) <= maxRecord {
 		json.Unmarshal(line, &rec)
+	}
+	if relation == membersOfAll {
+		c.takePerson(line)
+	} else {
+		rec.users = usersIn(line)
 	}
 	c.take(relation, rec)
 }
@@ -60,9 +71,11 @@ func (c *contents) takeLine(relation string, line []byte) {
 // take takes in a record. Labels of the group that it has become the project's.
 func (c *contents) take(relation string, rec record) {
 	c.items[relation] = append(c.items[relation], Item{
+		IID:       rec.IID,
 		Name:      cmp.Or(rec.Title, rec.Name, rec.Ref),
 		State:     cmp.Or(rec.State, rec.Status, defaultStates[relation], "opened"),
 		CreatedAt: rec.CreatedAt,
+		Users:     rec.users,
 	})
 	for _, link := range rec.LabelLinks {
 		known := slices.ContainsFunc(c.items["labels"], func(it Item) bool { return it.Name == link.Label.Title })
@@ -100,10 +113,10 @@ func (d *document) Write(p []byte) (int, error) {
 	if bytes.HasSuffix(bytes.TrimSpace(d.b.Bytes()), []byte("}")) && json.Unmarshal(d.b.Bytes(), &tree) == nil {
 		d.taken = true
 		for relation, list := range tree {
-			var recs []record
+			var recs []json.RawMessage
 			json.Unmarshal(list, &recs)
 			for _, rec := range recs {
-				d.c.take(relation, rec)
+				d.c.takeLine(relation, rec)
 			}
 		}
 	}

@@ -28,6 +28,8 @@ type archiveSpec struct {
 	formatVersion string
 	gitlabVersion string
 	uploads       int
+	members       int            // without an address; 0 for the usual two
+	items         map[string]int // by relation, if not the usual
 }
 
 // jsonTree reports whether the GitLab that made the archive wrote its tree as
@@ -59,6 +61,29 @@ func ArchiveGitLabVersion(version string) ArchiveOption {
 // default. Each raises the smallest size by 1 KiB.
 func ArchiveUploads(n int) ArchiveOption {
 	return func(s *archiveSpec) { s.uploads = max(n, 0) }
+}
+
+// ArchiveMembers makes n members of the archive, instead of the two of whom one
+// has an e-mail address: "user1" to "user14", say, without any. All of them have
+// written some of its items, if there are as many. Each raises the smallest size by
+// less than 1 KiB.
+func ArchiveMembers(n int) ArchiveOption {
+	return func(s *archiveSpec) { s.members = max(n, 0) }
+}
+
+// ArchiveItems makes n records of a relation, with the numbers 1 to n: "issues",
+// "merge_requests", "milestones" or "ci_pipelines". Each raises the smallest size
+// by less than 1 KiB.
+func ArchiveItems(relation string, n int) ArchiveOption {
+	if !numbered(relation) {
+		panic("portertest: ArchiveItems: no relation " + relation)
+	}
+	return func(s *archiveSpec) {
+		if s.items == nil {
+			s.items = map[string]int{}
+		}
+		s.items[relation] = max(n, 0)
+	}
 }
 
 // NewArchive returns a valid project export of exactly size bytes, most of
@@ -349,7 +374,7 @@ func layOut(spec archiveSpec, noise noise, spare int64) *segments {
 	file("VERSION", spec.formatVersion)
 	file("GITLAB_VERSION", spec.gitlabVersion)
 	file("GITLAB_REVISION", hex(11))
-	records := newRecords(hex)
+	records := newRecords(spec, hex)
 	if spec.jsonTree() {
 		file("project.json", records.document())
 	} else {

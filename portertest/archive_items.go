@@ -76,7 +76,10 @@ func (c *contents) records(relation string) []record {
 		if it.Group {
 			continue
 		}
-		rec := record{IID: i + 1, Title: it.Name, State: it.State, CreatedAt: it.CreatedAt}
+		rec := record{IID: it.IID, Title: it.Name, State: it.State, CreatedAt: it.CreatedAt}
+		for _, id := range it.Users {
+			rec.Notes = append(rec.Notes, note{id})
+		}
 		if relation == "issues" && i == 0 {
 			rec.LabelLinks = c.groupLabels()
 		}

@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,26 +13,55 @@ type records struct {
 	byRelation map[string][]string
 }
 
-func newRecords(hex func(int) string) records {
+func newRecords(spec archiveSpec, hex func(int) string) records {
+	members := cmp.Or(spec.members, 2)
 	item := func(iid int, kind string, more string) string {
 		return fmt.Sprintf(`{"iid":%d,"title":"%s %s","description":"%s","author_id":%d,"state":"opened",`+
-			`"created_at":"2024-05-01T09:41:00.500Z","notes":[]%s}`, iid, kind, hex(8), hex(64), 1+iid%2, more)
+			`"created_at":"2024-05-01T09:41:00.500Z","notes":[]%s}`, iid, kind, hex(8), hex(64), 1+iid%members, more)
 	}
 	member := func(id int, level Role, address string) string {
 		return fmt.Sprintf(`{"access_level":%d,"source_type":"Project","user_id":%d,"created_at":"2024-05-01T09:41:00.500Z",`+
 			`"user":{"id":%[2]d,"public_email":"%s","username":"user%[2]d"}}`, level, id, address)
 	}
-	const mergeRequest = `,"source_branch":"feature","target_branch":"main","merge_status":"unchecked"`
-	return records{
+	maker := map[string]func(iid int) string{
+		"issues": func(iid int) string { return item(iid, "Issue", "") },
+		"merge_requests": func(iid int) string {
+			return item(iid, "Merge request", `,"source_branch":"feature","target_branch":"main","merge_status":"unchecked"`)
+		},
+		"milestones": func(iid int) string {
+			return fmt.Sprintf(`{"iid":%d,"title":"Milestone %s","state":"active"}`, iid, hex(8))
+		},
+		"ci_pipelines": func(iid int) string {
+			return fmt.Sprintf(`{"iid":%d,"ref":"main","sha":"%s","status":"success","user_id":%d,"stages":[]}`, iid, hex(40), 1+iid%members)
+		},
+	}
+	r := records{
 		attributes: fmt.Sprintf(`{"description":"Widget %s","visibility_level":0,"archived":false}`, hex(8)),
 		byRelation: map[string][]string{
-			"issues":          {item(1, "Issue", ""), item(3, "Issue", "")},
+			"issues":          {maker["issues"](1), maker["issues"](3)},
 			"labels":          {fmt.Sprintf(`{"title":"bug %s","color":"#d9534f","type":"ProjectLabel","priorities":[]}`, hex(8))},
-			"merge_requests":  {item(1, "Merge request", mergeRequest), item(2, "Merge request", mergeRequest)},
-			"milestones":      {fmt.Sprintf(`{"iid":1,"title":"Milestone %s","state":"active"}`, hex(8))},
+			"merge_requests":  {maker["merge_requests"](1), maker["merge_requests"](2)},
+			"milestones":      {maker["milestones"](1)},
 			"project_members": {member(1, Owner, "admin@example.com"), member(2, Developer, "")},
 		},
 	}
+	if spec.members > 0 {
+		r.byRelation[membersOfAll] = nil
+		for id := range spec.members {
+			r.byRelation[membersOfAll] = append(r.byRelation[membersOfAll], member(id+1, Developer, ""))
+		}
+	}
+	for _, relation := range importableRelations {
+		n, given := spec.items[relation]
+		if !given {
+			continue
+		}
+		r.byRelation[relation] = nil
+		for i := range n {
+			r.byRelation[relation] = append(r.byRelation[relation], maker[relation](i+1))
+		}
+	}
+	return r
 }
 
 func (r records) names() []string {

@@ -19,7 +19,8 @@
 // checks: exports that belong to one user, an export that deletes the one
 // before it, rate limits that follow the minutes of the clock, uploads that are
 // refused early or only once they are complete, imports that take over a path
-// when they are done. A second origin plays the object storage, to which
+// when they are done. Users of the archive are mapped by their addresses, if an
+// administrator imports, and imports of one relation take what is missing. A second origin plays the object storage, to which
 // downloads are redirected and which takes what GitLab uploads by itself.
 //
 // The state of a job is never set. It follows from the job's times and

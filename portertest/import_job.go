@@ -40,12 +40,11 @@ type importJob struct {
 	upload      upload
 	original    string // the path that it is to take over from another project
 
-	started    time.Time
-	ended      time.Time      // zero until it is known
-	fetched    time.Time      // when an import by URL ends if that is no slower
-	err        string         // of a failed import
-	references map[string]int // to users, once it has ended
-	failures   []failure
+	started  time.Time
+	ended    time.Time // zero until it is known
+	fetched  time.Time // when an import by URL ends if that is no slower
+	err      string    // of a failed import
+	failures []failure
 }
 
 // failure is a FailedRelation on record.

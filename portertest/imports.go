@@ -92,6 +92,9 @@ func (s *imports) plan(j *importJob, now time.Time) {
 	t := s.cfg.timingsOf(j.script.Timing)
 	j.started = now.Add(t.ImportQueue)
 	j.ended = j.started.Add(t.Import)
+	if held := j.upload.holds; held != nil {
+		j.ended = j.ended.Add(t.ImportItem * time.Duration(len(held.all())))
+	}
 	for _, f := range j.script.FailedRelations {
 		s.lastFailure++
 		j.failures = append(j.failures, failure{f, s.lastFailure, j.ended})
@@ -220,5 +223,6 @@ func (s *imports) takeIn(j *importJob) {
 		held.lose(relation, n)
 	}
 	j.project.holds, j.project.made, j.project.disabled = held, nil, j.script.Disabled
-	j.references = s.attribute(j, held.users)
+	s.join(j.project, j.user)
+	s.attribute(j.project, j.user, held.people, held.all()...)
 }

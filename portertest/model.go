@@ -20,7 +20,10 @@ type model struct {
 func (m *model) begin(cfg config) {
 	s := &m.settings
 	s.cfg = cfg
-	s.onSettle = m.settleImports
+	s.onSettle = func() {
+		m.settleImports()
+		m.settleRelationImports()
+	}
 	m.correlationIDs = correlationIDs{settings: s}
 	m.accounts = newAccounts(s)
 	m.onBlock = m.failExports

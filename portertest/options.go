@@ -156,6 +156,7 @@ type Timings struct {
 
 	ImportQueue time.Duration // from the answer until the import starts
 	Import      time.Duration // until it ends
+	ImportItem  time.Duration // more for each record that it imports from an upload
 }
 
 // Timing sets how long jobs take. By default every step takes a few

@@ -25,8 +25,8 @@ type ProjectState struct {
 	ArchiveSize     int64      // of what was uploaded
 	ArchiveSHA256   string     // of what was uploaded, in hex
 	Overrides       url.Values // override_params, flattened: "topics" → a, b
-	// References is how many authors, assignees and the like of its records are
-	// which user, by username. Whom the import could not map is the importer.
+	// References are how often the imported records name a user, as their author,
+	// assignee and the like, by the user's name here.
 	References map[string]int
 }
 
@@ -58,13 +58,13 @@ func (s *imports) state(p *project) *ProjectState {
 		Visibility: p.visibility, CreatedAt: p.created, ImportStatus: s.importStatus(p),
 	}
 	if j := s.jobs[p]; j != nil {
-		st.ImportError, st.References = j.errorAt(s.now()), maps.Clone(j.references)
+		st.ImportError = j.errorAt(s.now())
 		for _, f := range j.failuresAt(s.now()) {
 			st.FailedRelations = append(st.FailedRelations, f.FailedRelation)
 		}
 		st.CorrelationID = j.correlation
 		st.ArchiveName, st.ArchiveSize, st.ArchiveSHA256 = j.upload.name, j.upload.size, j.upload.sha256
-		st.Overrides = j.overrides
+		st.Overrides, st.References = j.overrides, maps.Clone(p.references)
 	}
 	return st
 }

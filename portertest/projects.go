@@ -71,6 +71,7 @@ type project struct {
 	size        int64
 	artifacts   int64
 	members     map[string]Role
+	references  map[string]int // from imported records to users, by their names
 	former      []string
 }
 

@@ -1,13 +1,19 @@
 package portertest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // relationImport is an import of one relation. GitLab calls it a tracker.
 type relationImport struct {
 	id       int64
 	project  *project
+	user     *user
 	relation string
+	upload   *upload
 	failed   bool
+	lost     int // of the items, the last
 
 	created, started, ended time.Time
 }
@@ -28,7 +34,8 @@ func (t *relationImport) status(now time.Time) (string, time.Time) {
 type relationImports struct {
 	*settings
 	*imports
-	list []*relationImport
+	list    []*relationImport
+	pending []*relationImport // those that have not settled
 }
 
 // importing reports whether an import into the project is running. One that
@@ -50,14 +57,44 @@ func (s *relationImports) importing(p *project) bool {
 
 // startRelationImport begins an import of a relation, which goes by the script
 // for the project's path.
-func (s *relationImports) startRelationImport(p *project, relation string) *relationImport {
+func (s *relationImports) startRelationImport(u *user, p *project, relation string, up *upload) *relationImport {
 	now, script := s.now(), s.importScript(p.fullPath())
 	timing := s.cfg.timingsOf(script.Timing)
-	t := &relationImport{id: int64(len(s.list) + 1), project: p, relation: relation, created: now, failed: script.Error != ""}
+	t := &relationImport{
+		id: int64(len(s.list) + 1), project: p, user: u, relation: relation, upload: up, created: now, failed: script.Error != "",
+		lost: script.LoseItems[relation],
+	}
 	if !script.Stuck {
 		t.started = now.Add(timing.ImportQueue)
 		t.ended = t.started.Add(timing.Import)
+		if up != nil && up.holds != nil {
+			t.ended = t.ended.Add(timing.ImportItem * time.Duration(len(up.holds.items[relation])))
+		}
+		s.pending = append(s.pending, t)
 	}
 	s.list = append(s.list, t)
 	return t
+}
+
+// settleRelationImports does what the end of an import of a relation does to its
+// project: what is not there is taken in.
+func (s *relationImports) settleRelationImports() {
+	s.pending = slices.DeleteFunc(s.pending, func(t *relationImport) bool {
+		if !reached(t.ended, s.now()) {
+			return false
+		}
+		if gone := s.byID[t.project.id] != t.project; !gone && !t.failed && t.upload != nil && t.upload.holds != nil {
+			s.takeInRelation(t)
+		}
+		return true
+	})
+}
+
+func (s *relationImports) takeInRelation(t *relationImport) {
+	from := t.upload.holds.clone()
+	from.lose(t.relation, t.lost)
+	held := s.holding(t.project)
+	taken := held.takeMissing(t.relation, from.items[t.relation])
+	t.project.made = nil
+	s.attribute(t.project, t.user, from.people, taken...)
 }

@@ -27,7 +27,7 @@ type User struct {
 	Username string // required; also the path of the user's own namespace
 	Name     string // defaults to Username
 	Token    string // required
-	Email    string // by which an administrator's import finds the user; "" for none
+	Email    string // the primary address, by which imports of an administrator find the user; "" for none
 	Admin    bool   // administers the instance
 	Bot      bool   // is the user behind a project or group access token
 	// ServiceAccount is a bot to look at, but imports as people do.
@@ -133,9 +133,9 @@ func (s *accounts) addUser(u User) *user {
 	if usr.name == "" {
 		usr.name = u.Username
 	}
-	usr.home.name, usr.email = usr.name, u.Email
+	usr.home.name = usr.name
 	usr.admin, usr.bot, usr.limit, usr.denied = u.Admin, u.Bot, u.ProjectsLimit, u.Denied
-	usr.service = u.ServiceAccount
+	usr.service, usr.email = u.ServiceAccount, u.Email
 	if u.Blocked {
 		usr.denied = "Your account has been blocked."
 		s.onBlock(usr)

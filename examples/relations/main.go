@@ -1,45 +1,61 @@
-// Command relations imports again what an import left out.
+// Command relations brings back what an import has left out.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
-	"github.com/seed-5d77b939/porter/examples/internal/demo"
-	"github.com/seed-5d77b939/porter/portertest"
 )
 
-const help = `Relations looks which relations an import left out, such as merge requests, and
-imports them again from the same archive. Items that are there already are left
-alone. GitLab can do so for issues, merge requests, milestones and pipelines.
+const help = `Relations brings back what an import has left out: issues, merge requests,
+milestones and pipelines. It compares their numbers (#7, !7) in the archive with
+those in the project, makes a small archive of the missing ones alone, imports
+it, and counts again. Items that are there are left alone.
 
   relations [flags] ARCHIVE PROJECT
 
 ARCHIVE is the file that the project was imported from, PROJECT the project's
 full path. Without -url and GITLAB_URL nothing real is touched: a simulated
-instance is used, on which an import has lost merge requests.
+instance is used, on which an import has lost three merge requests.
+
+-split is for a project that does not exist yet, and whose import takes so long
+that GitLab ends it: all but merge requests and pipelines is imported first, and
+then these in slices. GitLab takes an import of one relation at a time, and no
+more than six imports a minute; all waiting for that is done here. If it ends
+early, go on without -split.
+
+What GitLab cannot import by itself, such as labels, is only told. So are parts
+of items, such as comments: items that are there are not imported again. A
+number that another item in the project has since taken counts as there.
+
+Which of this was tried on a real GitLab: nothing. Comparing, small archives,
+-split and -slice were tried on a simulator only, which was made after the
+source of GitLab 18.9. Try it on a copy of the project first.
 
 Examples:
   relations
       a simulation
+  relations -n -url https://gitlab.example.com app.tar.gz team/app
+      tells what team/app lacks, and imports nothing
   relations -url https://gitlab.example.com app.tar.gz team/app
-      imports again what the last import of team/app reports as failed
-  relations -relation issues app.tar.gz team/app
-      imports the issues, whatever is reported
+      imports that
+  relations -split -slice 200 app.tar.gz team/app
+      makes team/app on the instance in GITLAB_URL in several imports
 
 Environment:
   GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
                             Maintainer there
 
-Exit codes: 0 all relations were imported, 1 failed, 2 wrong usage, 3 some
-relations are of a kind that GitLab cannot import by itself, 130 interrupted.
+Exit codes: 0 nothing is missing any more, 1 failed, 2 wrong usage, 3 something
+is missing still, or with -n at all, 130 interrupted.
 `
 
 func main() { cli.Main(run) }
@@ -49,6 +65,8 @@ type options struct {
 	archive       string
 	project       string
 	relation      string
+	dryRun, isNew bool
+	slice         int
 	timeout, poll time.Duration
 }
 
@@ -57,7 +75,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("relations", flag.ContinueOnError)
 	fs.StringVar(&o.url, "url", os.Getenv("GITLAB_URL"), "`URL` of the instance")
 	fs.StringVar(&o.relation, "relation", "",
-		"the only `relation` to import: issues, merge_requests, milestones or ci_pipelines (default those that failed)")
+		"the only `relation` to compare and import: issues, merge_requests, milestones or ci_pipelines (default all four)")
+	fs.BoolVar(&o.dryRun, "n", false, "only tell what is missing")
+	fs.BoolVar(&o.isNew, "split", false, "import a new project in several imports")
+	fs.IntVar(&o.slice, "slice", 0, "import at most this `number` of items at a time (default all of a relation, with -split 500)")
 	fs.DurationVar(&o.timeout, "timeout", 0, "give up after this `time` (default never)")
 	fs.DurationVar(&o.poll, "poll", 0, "`time` between looks at the status (default growing from 2s to 30s)")
 	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
@@ -67,74 +88,67 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case fs.NArg() > 2:
 		return cli.Misused(fs, stderr, "more than an archive and a project")
+	case o.relation != "" && !importable(porter.Relation(o.relation)):
+		return cli.Misused(fs, stderr, "GitLab cannot import "+o.relation+" by itself")
+	case o.slice < 0:
+		return cli.Misused(fs, stderr, "-slice must not be negative")
+	case o.isNew && (o.dryRun || o.relation != ""):
+		return cli.Misused(fs, stderr, "-split is not for -n and -relation")
 	case o.url == "" && fs.NArg() > 0:
 		return cli.Misused(fs, stderr, "an archive, but no -url")
 	case o.url == "":
 		return simulate(ctx, o, stdout, stderr)
 	case fs.NArg() < 2:
 		return cli.Misused(fs, stderr, cli.Given(fs, "url", "GITLAB_URL")+", but no archive or no project is named")
+	case !strings.Contains(o.project, "/"):
+		return cli.Misused(fs, stderr, o.project+" is no full path of a project")
 	}
-	token, err := cli.Token("GITLAB_TOKEN")
-	if err != nil {
-		return cli.Misused(fs, stderr, err.Error())
+	token := os.Getenv("GITLAB_TOKEN")
+	if token == "" {
+		return cli.Misused(fs, stderr, "GITLAB_TOKEN is not set")
 	}
 	source, err := porter.FileSource(o.archive)
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return cli.BadUsage
 	}
-	return do(ctx, o, token, func(ctx context.Context, client *porter.Client) (bool, error) {
-		return reimport(ctx, client, o, source, stdout)
-	}, stdout, stderr)
+	return do(ctx, o, token, source, stdout, stderr)
 }
 
-// simulate imports a project that loses merge requests on a simulated
-// instance, and imports those again.
-func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	archive := portertest.NewArchive(4 << 20)
-	gitlab := demo.Server()
-	defer gitlab.Close()
-	gitlab.AddGroup("team")
-	gitlab.ScriptImport("team/app", portertest.ImportScript{FailedRelations: []portertest.FailedRelation{
-		{RelationName: "merge_requests", LineNumber: 12, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::RecordInvalid"},
-		{RelationName: "merge_requests", LineNumber: 40, Source: "process_relation_item!", ExceptionClass: "ActiveRecord::QueryCanceled"},
-	}})
-	fmt.Fprintln(stdout, "No -url given: importing into a simulated instance, which loses two merge requests.")
-
-	o.url, o.project = gitlab.URL, "team/app"
-	if o.poll == 0 {
-		o.poll = demo.Poll
-	}
-	source := porter.ReaderSource(archive.NewReader(), archive.Size())
-	return do(ctx, o, porter.PrivateToken(portertest.Token), func(ctx context.Context, client *porter.Client) (bool, error) {
-		_, err := client.Import(ctx, source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
-		if err != nil {
-			return false, err
-		}
-		return reimport(ctx, client, o, source, stdout)
-	}, stdout, stderr)
-}
-
-// do calls work with a client and says how that ended. Work reports whether
-// everything could be imported.
-func do(
-	ctx context.Context, o options, auth porter.Auth, work func(context.Context, *porter.Client) (bool, error), stdout, stderr io.Writer,
-) int {
+// do repairs or imports a project, and says how that ended.
+func do(ctx context.Context, o options, token string, source porter.Source, stdout, stderr io.Writer) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
+	client, err := porter.NewClient(o.url, porter.PrivateToken(token),
+		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
+	if err != nil {
+		fmt.Fprintln(stderr, "error: -url:", err)
+		return cli.BadUsage
+	}
+	lists, err := newAPI(o.url, token)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	complete, err := work(wctx, client)
+	j := &job{options: o, client: client, api: lists, project: porter.ProjectPath(o.project), source: source, stdout: stdout}
+	work := j.repair
+	if o.isNew {
+		work = j.split
+	}
+	complete, err := work(wctx)
 	display.Close()
+	if err != nil {
+		// What lists says of a context that ended does not say why.
+		if cause := context.Cause(wctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintln(stderr, "Interrupted:", err)
-		fmt.Fprintln(stderr, "GitLab goes on with an import that it has begun.")
+		fmt.Fprintln(stderr, "Interrupted:", cli.Printable(err.Error()))
+		fmt.Fprintln(stderr, "GitLab goes on with an import that it has begun. Run the same command again, without -split, to go on.")
 		return cli.Interrupted
 	case err != nil:
 		cli.Explain(stderr, err)
@@ -143,53 +157,4 @@ func do(
 		return cli.Incomplete
 	}
 	return cli.OK
-}
-
-// reimport imports one relation after the other, because GitLab takes only one
-// at a time. It reports whether that was all that an import left out.
-func reimport(ctx context.Context, client *porter.Client, o options, source porter.Source, stdout io.Writer) (complete bool, err error) {
-	project := porter.ProjectPath(o.project)
-	relations := []porter.Relation{porter.Relation(o.relation)}
-	var others []porter.Relation
-	if o.relation == "" {
-		imp, err := client.GetImport(ctx, project)
-		if err != nil {
-			return false, err
-		}
-		if len(imp.FailedRelations) == 0 {
-			fmt.Fprintf(stdout, "The import of %s reports nothing as failed.\n", project)
-		}
-		relations, others = failed(imp, stdout)
-	}
-	for _, r := range relations {
-		imp, err := client.StartRelationImport(ctx, source, project, r)
-		if err != nil {
-			return false, err
-		}
-		if _, err := client.WaitForRelationImport(ctx, project, imp.ID); err != nil {
-			return false, err
-		}
-		// GitLab finishes an import of whatever it could read.
-		fmt.Fprintf(stdout, "Imported the %s of %s again. GitLab does not tell whether all are there now: count them.\n", r, project)
-	}
-	for _, r := range others {
-		fmt.Fprintf(stdout, "GitLab cannot import %s by itself.\n", r)
-	}
-	return len(others) == 0, nil
-}
-
-// failed returns the relations of which an import left something out: those
-// that can be imported again, and the others.
-func failed(imp *porter.Import, stdout io.Writer) (relations, others []porter.Relation) {
-	for _, f := range imp.FailedRelations {
-		fmt.Fprintln(stdout, "Left out:", cli.FailedRelation(f))
-		switch r := porter.Relation(f.RelationName); {
-		case slices.Contains(relations, r), slices.Contains(others, r):
-		case r == porter.RelationIssues, r == porter.RelationMergeRequests, r == porter.RelationMilestones, r == porter.RelationPipelines:
-			relations = append(relations, r)
-		default:
-			others = append(others, r)
-		}
-	}
-	return relations, others
 }
