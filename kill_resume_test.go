@@ -176,13 +176,16 @@ func TestKilledExportToFile(t *testing.T) {
 		fault   portertest.Fault
 		killed  func(s *portertest.Server, file string) bool
 		later   time.Duration
+		ends    time.Duration // after the first look of the second process
 		ranges  int // downloads that go on where the one before ended
 	}{
 		{name: "before the answer to the scheduling", timings: portertest.Timings{Assemble: time.Hour},
 			fault:  portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)},
-			killed: func(s *portertest.Server, _ string) bool { return exports(s) > 0 }, later: 30 * time.Minute},
+			killed: func(s *portertest.Server, _ string) bool { return exports(s) > 0 },
+			later:  30 * time.Minute, ends: 31 * time.Minute},
 		{name: "while it waits", timings: portertest.Timings{Assemble: time.Hour},
-			killed: func(s *portertest.Server, _ string) bool { return count(s, "GET", "/export") > 3 }, later: 30 * time.Minute},
+			killed: func(s *portertest.Server, _ string) bool { return count(s, "GET", "/export") > 3 },
+			later:  30 * time.Minute, ends: 31 * time.Minute},
 		{name: "and the export ends meanwhile", timings: portertest.Timings{Assemble: time.Hour},
 			killed: func(s *portertest.Server, _ string) bool { return count(s, "GET", "/export") > 3 }, later: 90 * time.Minute},
 		{name: "before the download", fault: portertest.Fault{Path: "/download", Do: portertest.Delay(time.Hour)},
@@ -216,7 +219,7 @@ func TestKilledExportToFile(t *testing.T) {
 			polls := count(s, "GET", "/export")
 			again := start()
 			again.until(func() bool { return count(s, "GET", "/export") > polls })
-			s.Advance(31 * time.Minute)
+			s.Advance(tt.ends)
 			again.mustEndWell(t)
 			saveCheck(t, file, archive)
 			if n := exports(s); n != 1 || count(s, "POST", "/export") != 1 {

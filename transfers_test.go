@@ -66,13 +66,13 @@ func (m *meter) RoundTrip(req *http.Request) (*http.Response, error) {
 type meteredBody struct {
 	io.ReadCloser
 	m     *meter
-	begun bool
+	reads int
 	ended sync.Once
 }
 
+// Read takes its time after the first bytes: before these nothing is uploaded.
 func (b *meteredBody) Read(p []byte) (int, error) {
-	if !b.begun {
-		b.begun = true
+	if b.reads++; b.reads == 2 {
 		time.Sleep(b.m.takes)
 	}
 	return b.ReadCloser.Read(p)

@@ -20,8 +20,9 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-const help = `Backup exports a GitLab project to a file, and checks that the file is a whole
-project export.
+const help = `Backup exports a GitLab project to a file. It looks before for what would make
+that fail, verifies that the file is a whole project export, and counts what the
+export has left out.
 
   backup [flags] PROJECT
 
@@ -43,7 +44,8 @@ Environment:
   GITLAB_URL, GITLAB_TOKEN  the instance unless -url is given, and a token of a
                             Maintainer there
 
-Exit codes: 0 saved, 1 failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 saved, 1 failed, 2 wrong usage, 3 saved but some items are
+missing, 130 interrupted.
 `
 
 func main() { cli.Main(run) }
@@ -143,7 +145,15 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	dl, err := client.ExportToFile(wctx, project, o.output, &porter.ExportOptions{MaxAge: o.maxAge})
+	check, err := client.CheckExport(wctx, project)
+	var dl *porter.Download
+	if err == nil {
+		cli.Findings(stdout, check)
+		err = check.Err()
+	}
+	if err == nil {
+		dl, err = client.ExportToFile(wctx, project, o.output, &porter.ExportOptions{MaxAge: o.maxAge, Prove: true})
+	}
 	display.Close()
 
 	var failed *porter.ExportError
@@ -167,6 +177,10 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	}
 	fmt.Fprintf(stdout, "Saved %s to %s: %s, %d entries, exported by GitLab %s.\nSHA-256: %s\n",
 		o.project, o.output, cli.Size(dl.Bytes), dl.Archive.Entries, cmp.Or(dl.Archive.GitLabVersion, "of unknown version"), sum)
+	cli.Proof(stdout, dl.Proof)
+	if len(dl.Losses) > 0 {
+		return cli.Incomplete
+	}
 	return cli.OK
 }
 

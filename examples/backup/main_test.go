@@ -82,6 +82,28 @@ func TestEnds(t *testing.T) {
 		want  string
 	}{
 		{name: "saved", want: "Saved group/app"},
+		{name: "nothing lost", want: "Counted afterwards: nothing is missing."},
+		{
+			name: "a batch is lost",
+			setup: func(s *portertest.Server) {
+				s.RemoveProject("group/app")
+				s.AddProject(portertest.Project{Path: "group/app", Items: portertest.Items{"issues": portertest.MakeItems(150)}})
+				s.ScriptExport("group/app", portertest.ExportScript{LoseBatch: "issues"})
+			},
+			code: 3,
+			want: "issues              150  50         lost in the export",
+		},
+		{
+			name: "would fail",
+			setup: func(s *portertest.Server) {
+				s.Inject(portertest.Fault{Path: "/personal_access_tokens/self", Do: portertest.Respond(http.StatusOK,
+					http.Header{"Content-Type": {"application/json"}}, `{"scopes":["read_api"]}`)})
+				s.Inject(portertest.Fault{Method: http.MethodPost, Times: -1,
+					Do: portertest.Respond(http.StatusInternalServerError, nil, "no export")})
+			},
+			code: 1,
+			want: "would fail    scope",
+		},
 		{
 			name: "an archive that is young enough",
 			setup: func(s *portertest.Server) {

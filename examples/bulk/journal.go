@@ -61,6 +61,7 @@ type record struct {
 	ID         porter.ProjectID   `json:"id,omitempty"`
 	Bytes      int64              `json:"bytes,omitempty"`
 	Lost       []string           `json:"lost,omitempty"`
+	Unproven   []string           `json:"unproven,omitempty"`
 	Error      string             `json:"error,omitempty"`
 	Checkpoint *porter.Checkpoint `json:"checkpoint,omitempty"` // where a migration is to be taken up
 }
@@ -74,7 +75,7 @@ func (r record) key() string { return r.Project + "\n" + r.To }
 // recordOf is a project's record, at its present step.
 func recordOf(p project) record {
 	return record{Project: p.Name, To: p.Target + p.File, Step: p.Step, Begun: p.Begun, Time: time.Now().UTC(), ID: p.ID,
-		Bytes: p.Bytes, Lost: p.Lost}
+		Bytes: p.Bytes, Lost: p.Lost, Unproven: p.Unproven}
 }
 
 // A history is what a journal says.

@@ -74,7 +74,7 @@ const jsonHelp = `-json writes one JSON object a line to standard output, each w
            (how long GitLab's limits make it at least)
   project  a project has come to another step, or was in it at the beginning or
            the end: project, target, file, id, step, earlier, begun, ended,
-           bytes, lost (texts), error
+           bytes, lost (texts), unproven (what -prove could not count), error
   turn     it waits for its turn: project, target, step, delay_seconds
   retry    it is tried again: project, target, step, delay_seconds, error
   summary  the last line: projects, earlier, steps (how many there are in each),
@@ -129,14 +129,15 @@ type jsonName struct {
 type jsonProject struct {
 	jsonHead
 	jsonName
-	File    string           `json:"file,omitempty"`
-	ID      porter.ProjectID `json:"id,omitempty"`
-	Earlier bool             `json:"earlier,omitempty"`
-	Begun   time.Time        `json:"begun,omitzero"`
-	Ended   time.Time        `json:"ended,omitzero"`
-	Bytes   int64            `json:"bytes,omitempty"`
-	Lost    []string         `json:"lost,omitempty"`
-	Error   *jsonError       `json:"error,omitempty"`
+	File     string           `json:"file,omitempty"`
+	ID       porter.ProjectID `json:"id,omitempty"`
+	Earlier  bool             `json:"earlier,omitempty"`
+	Begun    time.Time        `json:"begun,omitzero"`
+	Ended    time.Time        `json:"ended,omitzero"`
+	Bytes    int64            `json:"bytes,omitempty"`
+	Lost     []string         `json:"lost,omitempty"`
+	Unproven []string         `json:"unproven,omitempty"`
+	Error    *jsonError       `json:"error,omitempty"`
 }
 
 type jsonError struct {
@@ -175,7 +176,7 @@ func (j *jsonView) begin(b begin) {
 
 func (j *jsonView) change(p project) {
 	j.known[key{p.Name, p.Target}] = p.Step
-	j.line(jsonProject{head("project"), nameOf(p), p.File, p.ID, p.Earlier, p.Begun, p.Ended, p.Bytes, p.Lost, errorOf(p.Err)})
+	j.line(jsonProject{head("project"), nameOf(p), p.File, p.ID, p.Earlier, p.Begun, p.Ended, p.Bytes, p.Lost, p.Unproven, errorOf(p.Err)})
 }
 
 func (j *jsonView) event(p project, ev porter.Event) {

@@ -132,6 +132,7 @@ type options struct {
 	maxAge           time.Duration
 	journal          string
 	newAfter         time.Duration
+	prove            bool
 	dryRun, json     bool
 	metrics          string
 	timeout, poll    time.Duration
@@ -210,6 +211,8 @@ func (o *options) flags() *flag.FlagSet {
 	})
 	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
 	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")
+	fs.BoolVar(&o.prove, "prove", false,
+		"count afterwards what is in each project, in its archive and in\nthe new project, and tell what was lost")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "only say what would happen, and how long the limits make it at least")
 	fs.BoolVar(&o.json, "json", false, "write a JSON object per line to standard output, and text for people to standard error")
 	fs.StringVar(&o.metrics, "metrics", "", "`file` for metrics in Prometheus' text format")
@@ -290,7 +293,8 @@ func bulk(ctx context.Context, o options) int {
 		return o.fail(ctx, err)
 	}
 	defer j.Close()
-	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, spool: o.spool, view: o.newView(), projects: projects}
+	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, prove: o.prove, spool: o.spool,
+		view: o.newView(), projects: projects}
 	begun := time.Now()
 	projects = w.run(wctx)
 	writeSummary(o.people(), projects, time.Since(begun))

@@ -25,6 +25,7 @@ type work struct {
 	journal  *journal
 	maxAge   time.Duration
 	rate     porter.Pacing // of the clients
+	prove    bool
 	spool    string
 	view     view
 	stop     context.CancelCauseFunc // ends all, when the journal can't be written
@@ -95,7 +96,8 @@ func recallAll(past *history, projects []project) []project {
 			continue
 		}
 		p.ID = cmp.Or(r.ID, p.ID)
-		p.Step, p.Begun, p.Ended, p.Bytes, p.Lost, p.Earlier = r.Step, r.Begun, r.Time, r.Bytes, r.Lost, true
+		p.Step, p.Begun, p.Ended, p.Bytes, p.Earlier = r.Step, r.Begun, r.Time, r.Bytes, true
+		p.Lost, p.Unproven = r.Lost, r.Unproven
 		p.Err = nil
 	}
 	return projects
@@ -111,6 +113,7 @@ type outcome struct {
 	id         porter.ProjectID
 	bytes      int64
 	lost       []string
+	unproven   []string
 	checkpoint *porter.Checkpoint // to try again from, after an error
 	err        error
 }
@@ -157,6 +160,16 @@ func (w *work) checkTokens(ctx context.Context, err error) {
 	}
 }
 
+// take takes what counting has shown.
+func (o *outcome) take(proof porter.Proof) {
+	for _, l := range proof.Losses {
+		o.lost = append(o.lost, l.String())
+	}
+	for _, r := range proof.Unproven {
+		o.unproven = append(o.unproven, string(r))
+	}
+}
+
 func (w *work) one(ctx context.Context, i int, p project) outcome {
 	if ctx.Err() != nil {
 		return outcome{err: context.Cause(ctx)}
@@ -177,12 +190,16 @@ const clockSlack = 3 * time.Minute
 // export exports a project to its file. Of a run that is taken up, it takes the
 // file or the archive that was made since that run began.
 func (w *work) export(ctx context.Context, i int, p project, ref porter.ProjectRef) (out outcome) {
-	opts := porter.ExportOptions{MaxAge: w.maxAge}
+	opts := porter.ExportOptions{MaxAge: w.maxAge, Prove: w.prove}
 	if w.journal.past != nil {
 		if n := madeSince(p.File, w.journal.begun); n > 0 {
 			w.update(i, func(p *project) { p.Step = stepDownloading })
 			removeNote(p.File)
-			return outcome{bytes: n, err: syncFile(p.File)}
+			out = outcome{bytes: n, err: syncFile(p.File)}
+			if w.prove {
+				out.unproven = []string{"all: an earlier run has made the file"}
+			}
+			return out
 		}
 		opts.MaxAge = max(opts.MaxAge, time.Since(w.journal.begun)+clockSlack)
 	}
@@ -193,18 +210,13 @@ func (w *work) export(ctx context.Context, i int, p project, ref porter.ProjectR
 	if err != nil {
 		return outcome{err: err}
 	}
-	exp, err := client.ExportToFile(ctx, ref, p.File, &opts)
-	if exp != nil {
-		out.id = exp.ID
+	dl, err := client.ExportToFile(ctx, ref, p.File, &opts)
+	if dl != nil {
+		out.id, out.bytes = dl.Project.ID, dl.Bytes
+		out.take(dl.Proof)
 	}
 	if err == nil {
 		err = syncFile(p.File)
-	}
-	if err == nil {
-		var fi fs.FileInfo
-		if fi, err = os.Stat(p.File); err == nil {
-			out.bytes = fi.Size()
-		}
 	}
 	out.err = err
 	return out
@@ -251,6 +263,7 @@ func (w *work) migrate(ctx context.Context, i int, p project, ref porter.Project
 		Import:   importOf(p),
 		Export:   &porter.ExportOptions{MaxAge: w.maxAge},
 		SpoolDir: w.spool,
+		Prove:    w.prove,
 	}
 	if w.journal.past != nil {
 		if r, known := w.journal.past.of(p); known {
@@ -277,15 +290,17 @@ func (w *work) migrate(ctx context.Context, i int, p project, ref porter.Project
 	m, err := porter.Migrate(ctx, from, ref, to, opts)
 	if m != nil {
 		out.id, out.bytes, out.lost = m.Source.ID, m.Bytes, lost(m.Import)
+		out.take(m.Proof)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if out.err, out.checkpoint = err, last; err != nil {
 		out.err = cmp.Or(unnoted, err) // not that this has ended all
 	}
-	var failed *porter.ImportError
-	if errors.As(err, &failed) || last != nil && last.Import > 0 && errors.Is(err, porter.ErrNotFound) {
-		out.checkpoint = nil // what it left is in the way, or gone: there is nothing to take up
+	var exported *porter.ExportError
+	var imported *porter.ImportError
+	if errors.As(err, &exported) || errors.As(err, &imported) || last != nil && last.Import > 0 && errors.Is(err, porter.ErrNotFound) {
+		out.checkpoint = nil // it has ended, and what it left is in the way, or gone: there is nothing to take up
 	}
 	return out
 }
@@ -382,7 +397,7 @@ func (w *work) end(ctx context.Context, i int, out outcome) {
 	w.mu.Lock()
 	p := w.projects[i]
 	w.mu.Unlock()
-	p.ID, p.Bytes, p.Err = cmp.Or(out.id, p.ID), cmp.Or(out.bytes, p.Bytes), out.err
+	p.ID, p.Bytes, p.Err, p.Unproven = cmp.Or(out.id, p.ID), cmp.Or(out.bytes, p.Bytes), out.err, out.unproven
 	broken := w.journal.failure()
 	cut := ctx.Err() != nil && !(broken != nil && errors.Is(out.err, broken))
 	switch {

@@ -104,7 +104,7 @@ func (s *scene) run(ctx context.Context) (*recorder, error) {
 	}
 	defer j.Close()
 	view := &recorder{t: s.t}
-	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, spool: o.spool, view: view, projects: projects}
+	w := work{from: from, to: to, journal: j, maxAge: o.maxAge, rate: o.rate, prove: o.prove, spool: o.spool, view: view, projects: projects}
 	w.run(ctx)
 	return view, j.failure()
 }
@@ -282,6 +282,30 @@ func TestDeletedImport(t *testing.T) {
 	}
 	if _, got := s.mustRun(); got != "done" {
 		t.Errorf("again: %s", got)
+	}
+}
+
+// With -prove a run says what GitLab does not tell, and also once it is done.
+func TestProve(t *testing.T) {
+	t.Parallel()
+	for _, migrate := range []bool{false, true} {
+		s := newScene(t, migrate)
+		s.o.prove = true
+		s.from.ScriptExport("a/x/q", portertest.ExportScript{LoseBatch: "issues"})
+		s.from.ScriptExport("a/z", portertest.ExportScript{Fault: portertest.FailPacking})
+		view, got := s.mustRun()
+		if got != "done, incomplete, failed" {
+			t.Fatalf("%s: %+v", got, view.ended)
+		}
+		again, got := s.mustRun()
+		if got != "done earlier, incomplete earlier, done" || exitCode(again.ended) != cli.Incomplete {
+			t.Errorf("again: %s", got)
+		}
+		for _, p := range []project{view.ended[1], again.ended[1]} {
+			if len(p.Lost) != 1 || !strings.Contains(p.Lost[0], "issues lost in the export") || len(p.Unproven) > 0 {
+				t.Errorf("lost %q, unproven %q", p.Lost, p.Unproven)
+			}
+		}
 	}
 }
 

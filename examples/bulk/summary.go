@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -62,6 +63,7 @@ func writeSummary(w io.Writer, projects []project, elapsed time.Duration) {
 		}
 		fmt.Fprintln(w)
 	}
+	writeUnproven(w, projects)
 	if left := by[stepInterrupted]; len(left) > 0 {
 		fmt.Fprintf(w, "Interrupted, GitLab goes on with what it has begun: %d\n", len(left))
 		writeNames(w, left)
@@ -71,6 +73,28 @@ func writeSummary(w io.Writer, projects []project, elapsed time.Duration) {
 		writeNames(w, left)
 	}
 	writeCounts(w, by, sum(projects), elapsed)
+}
+
+// writeUnproven says of what it is not known whether it is complete.
+func writeUnproven(w io.Writer, projects []project) {
+	by := map[string][]project{}
+	n := 0
+	for _, p := range projects {
+		if len(p.Unproven) > 0 {
+			what := strings.Join(p.Unproven, ", ")
+			by[what] = append(by[what], p)
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	fmt.Fprintf(w, "Not wholly proven, because not all could be counted: %d\n", n)
+	for _, what := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(w, "  %s\n", printable(what))
+		names(w, "    ", by[what])
+	}
+	fmt.Fprintln(w)
 }
 
 func writeCounts(w io.Writer, by map[step][]project, t totals, elapsed time.Duration) {

@@ -45,6 +45,30 @@ func TestSummaryOfNothing(t *testing.T) {
 	wantText(t, out.String(), "0 done. 0.0 B in 0s.\n")
 }
 
+func TestSummaryOfProof(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	writeSummary(&out, []project{
+		{Name: "a/b", Step: stepDone, Unproven: []string{"pipelines", "repository"}},
+		{Name: "a/c", Step: stepDone},
+		{Name: "a/d", Step: stepIncomplete, Lost: []string{"100 of 250 issues lost in the export"},
+			Unproven: []string{"pipelines", "repository"}},
+		{Name: "a/e", Step: stepDone, Earlier: true, Unproven: []string{"labels"}},
+	}, time.Minute)
+	wantText(t, out.String(), `
+Incomplete, there but not all of it: 1
+  a/d: 100 of 250 issues lost in the export
+
+Not wholly proven, because not all could be counted: 3
+  labels
+    a/e
+  pipelines, repository
+    a/b, a/d
+
+3 done, 1 incomplete; 1 of them by an earlier run. 0.0 B in 1m0s.
+`)
+}
+
 // Failures that differ in what is the project's own are one, with all names.
 func TestSummaryGroups(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,9 @@ type project struct {
 	Ended   time.Time // zero if it has not
 	Bytes   int64     // of the archive, once it is known
 	Lost    []string  // what is incomplete, for people
-	Err     error     // why it failed or was interrupted
+	// Unproven is of what -prove could not tell whether it is complete.
+	Unproven []string
+	Err      error // why it failed or was interrupted
 }
 
 // A view shows a run. Its methods are called one at a time. It knows a project

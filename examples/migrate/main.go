@@ -17,8 +17,9 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-const help = `Migrate moves a project from one GitLab instance to another: it exports the
-project, uploads the archive while it is downloading, and waits for the import.
+const help = `Migrate moves a project from one GitLab instance to another: it looks for what
+would make that fail, exports the project, uploads the archive while it is
+downloading, waits for the import, and counts what is missing.
 
   migrate [flags] PROJECT
 
@@ -168,7 +169,16 @@ func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.
 
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	m, err := porter.Migrate(wctx, from, project, to, opts)
+	check, err := porter.CheckMigration(wctx, from, project, to, opts)
+	var m *porter.Migration
+	if err == nil {
+		cli.Findings(stdout, check)
+		err = check.Err()
+	}
+	if err == nil {
+		opts.SkipCheck, opts.Prove = true, true
+		m, err = porter.Migrate(wctx, from, project, to, opts)
+	}
 	display.Close()
 	return report(ctx, m, err, stdout, stderr)
 }
@@ -197,12 +207,15 @@ func report(ctx context.Context, m *porter.Migration, err error, stdout, stderr 
 	fmt.Fprintf(stdout, "Moved %s to %s (ID %s) in %s: %s, exported by GitLab %s.\n", m.Source.PathWithNamespace,
 		m.Import.PathWithNamespace, m.Import.ID, m.Elapsed.Round(100*time.Millisecond), cli.Size(m.Bytes),
 		cmp.Or(m.Archive.GitLabVersion, "of unknown version"))
-	if m.Import.Complete() {
-		return cli.OK
+	if !m.Import.Complete() {
+		fmt.Fprintf(stdout, "Finished, but %d items could not be imported:\n", len(m.Import.FailedRelations))
+		for _, r := range m.Import.FailedRelations {
+			fmt.Fprintln(stdout, " ", cli.FailedRelation(r))
+		}
 	}
-	fmt.Fprintf(stdout, "Finished, but %d items could not be imported:\n", len(m.Import.FailedRelations))
-	for _, r := range m.Import.FailedRelations {
-		fmt.Fprintln(stdout, " ", cli.FailedRelation(r))
+	cli.Proof(stdout, m.Proof)
+	if !m.Import.Complete() || len(m.Losses) > 0 {
+		return cli.Incomplete
 	}
-	return cli.Incomplete
+	return cli.OK
 }

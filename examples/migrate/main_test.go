@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,8 +92,33 @@ func TestEnds(t *testing.T) {
 	}{
 		{
 			name:  "moved",
-			want:  []string{"Moved group/app to new/app", "exported by GitLab 1"},
+			want:  []string{"Moved group/app to new/app", "exported by GitLab 1", "Counted afterwards: nothing is missing."},
 			moved: "new/app",
+		},
+		{
+			name: "a batch is lost",
+			setup: func(src, _ *portertest.Server) {
+				src.RemoveProject("group/app")
+				src.AddProject(portertest.Project{Path: "group/app", ID: 42, Items: portertest.Items{"issues": portertest.MakeItems(150)}})
+				src.ScriptExport("group/app", portertest.ExportScript{LoseBatch: "issues"})
+			},
+			code:  3,
+			want:  []string{"Moved group/app to new/app", "COUNTED AFTERWARDS", "issues              150  50         lost in the export"},
+			moved: "new/app",
+		},
+		{
+			name: "not all can be counted",
+			setup: func(src, _ *portertest.Server) {
+				src.Inject(portertest.Fault{Path: "/labels", Times: -1, Do: portertest.Respond(http.StatusForbidden, nil, "no")})
+			},
+			want:  []string{"labels", "not known", "Of everything else"},
+			moved: "new/app",
+		},
+		{
+			name: "no such group",
+			args: []string{"-namespace", "nowhere"},
+			code: 1,
+			want: []string{"FOUND BEFORE", "would fail", "nowhere does not exist"},
 		},
 		{
 			name:  "other path",
@@ -134,7 +160,7 @@ func TestEnds(t *testing.T) {
 			name:  "taken",
 			setup: func(_, dst *portertest.Server) { dst.AddProject(portertest.Project{Path: "new/app"}) },
 			code:  1,
-			want:  []string{"project exists", "-overwrite"},
+			want:  []string{"would fail", "new/app is taken", "-overwrite"},
 			moved: "new/app",
 		},
 		{
@@ -187,6 +213,9 @@ func TestEnds(t *testing.T) {
 				if p.Path != tt.moved {
 					t.Errorf("project %s at the destination", p.Path)
 				}
+			}
+			if strings.Contains(out, "would fail") && len(src.Exports("group/app")) > 0 {
+				t.Error("an export, although it would be of no use")
 			}
 			if tt.moved != "" && dst.Project(tt.moved) == nil {
 				t.Errorf("no project %s at the destination", tt.moved)

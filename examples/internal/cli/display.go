@@ -61,7 +61,7 @@ func (d *Display) Observer(job, transfer string) func(porter.Event) {
 		case porter.EventRetry:
 			d.line("%s: trying again in %s: %v", ev.Project, ev.Delay.Round(100*time.Millisecond), ev.Err)
 		case porter.EventPaced:
-			d.line("%s: waiting %s to stay within GitLab's rate limit", ev.Project, ev.Delay.Round(100*time.Millisecond))
+			d.line("%s: waiting %s, for GitLab's rate limit or until it is worth looking", ev.Project, ev.Delay.Round(100*time.Millisecond))
 		}
 	}
 }
