@@ -1,6 +1,7 @@
 package porter_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +75,20 @@ func (s *simulation) source() *porter.Client {
 // destination returns a client of the destination.
 func (s *simulation) destination() *porter.Client {
 	client, err := porter.NewClient(s.dst.URL, porter.PrivateToken(portertest.Token))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+// administrator returns a client of the destination that an administrator uses,
+// and adds users who have addresses.
+func (s *simulation) administrator() *porter.Client {
+	s.dst.AddUser(portertest.User{Username: "root", Token: "root", Admin: true})
+	s.dst.AddUser(portertest.User{Username: "ada", Token: "ada", Email: "admin@example.com"})
+	s.dst.AddUser(portertest.User{Username: "bea", Token: "bea", Email: "bea@new.example.com"})
+	client, err := porter.NewClient(s.dst.URL, porter.PrivateToken("root"),
+		porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(5 * time.Millisecond)}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -514,4 +530,58 @@ func ExampleMigrate_prove() {
 	// 100 of 250 issues lost in the export
 	// not known: []
 	// issues: 150
+}
+
+func ExampleMigrate_edit() {
+	sim := simulate()
+	defer sim.end()
+	from, to, ctx := sim.source(), sim.administrator(), context.Background()
+
+	addresses := map[string]string{"user2": "bea@new.example.com"} // by username at the source
+	m, err := porter.Migrate(ctx, from, porter.ProjectPath("group/app"), to, porter.MigrateOptions{
+		Import: porter.ImportOptions{Namespace: porter.NamespacePath("new-team")},
+		Edit: []porter.Edit{
+			porter.Drop(porter.PartPipelines, porter.PartUploads),
+			porter.MapUsers(func(c porter.Contributor) (email string, keep bool) {
+				return cmp.Or(addresses[c.Username], c.Email), true
+			}),
+		},
+		Inspect: func(i *porter.Inspection) error {
+			for _, p := range i.People {
+				if p.Email == "" {
+					return fmt.Errorf("%d references to %s would become the importer's", p.References, p.Username)
+				}
+			}
+			return nil
+		},
+	})
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	p := sim.dst.Project("new-team/app")
+	fmt.Println(m.Archive.Unmappable, m.Archive.Parts[porter.PartUploads], p.References)
+	// Output: 0 0 map[ada:1 bea:3]
+}
+
+func ExampleRelationArchive() {
+	sim := simulate()
+	defer sim.end()
+	sim.archive()
+	client, ctx := sim.source(), context.Background()
+
+	lost := []int64{2} // by their numbers
+	f, err := porter.FileSource("app.tar.gz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	few := porter.RelationArchive(f, porter.RelationMergeRequests, func(i porter.Item) bool { return slices.Contains(lost, i.IID) })
+	imp, err := client.StartRelationImport(ctx, few, "group/app", porter.RelationMergeRequests)
+
+	if err != nil {
+		log.Fatal(err)
+	}
+	imp, err = client.WaitForRelationImport(ctx, porter.ProjectPath("group/app"), imp.ID)
+	fmt.Println(imp.Status, err)
+	// Output: finished <nil>
 }
