@@ -34,7 +34,8 @@ func TestAttribution(t *testing.T) {
 		`{"iid":2,"author_id":13,"updated_by_id":null,"issue_assignees":[{"user_id": 15}],"project_id":11}` + "\n"
 	requests := `{"iid":1,"author_id":11,"merge_user_id":99}` + "\n"
 	archive := func(name, lines string) part {
-		return file("x.tar.gz", string(packed(t, tar.Header{Name: "VERSION", Linkname: "0.2.4"}, tar.Header{Name: "tree/project.json", Linkname: "{}"},
+		return file("x.tar.gz", string(packed(t, tar.Header{Name: "VERSION", Linkname: "0.2.4"},
+			tar.Header{Name: "tree/project.json", Linkname: "{}"},
 			tar.Header{Name: "tree/project/project_members.ndjson", Linkname: members}, tar.Header{Name: name, Linkname: lines})))
 	}
 	for _, tt := range []struct {
