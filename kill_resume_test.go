@@ -177,7 +177,7 @@ func TestKilledExportToFile(t *testing.T) {
 		killed  func(s *portertest.Server, file string) bool
 		later   time.Duration
 		ends    time.Duration // after the first look of the second process
-		ranges  int // downloads that go on where the one before ended
+		ranges  int           // downloads that go on where the one before ended
 	}{
 		{name: "before the answer to the scheduling", timings: portertest.Timings{Assemble: time.Hour},
 			fault:  portertest.Fault{Method: "POST", Do: portertest.HoldAnswer(0)},
