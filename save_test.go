@@ -733,7 +733,7 @@ func TestDownloadFileFolderVanishes(t *testing.T) {
 func TestDownloadFileWithoutRoom(t *testing.T) {
 	const size = 1 << 60
 	c, _ := dlScripted(t, nil, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		w.Write(gzipped(t, saveRandom(1000)))
 	})
 	file := saveTarget(t)
