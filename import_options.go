@@ -27,7 +27,8 @@ type ImportOptions struct {
 	Resume *Checkpoint
 	// Checkpoint is told by Import how far it has come, before and after what
 	// cannot be undone, and keeps it. An error of it ends the import there. GitLab
-	// waits meanwhile for the end of the upload, so it should not take long.
+	// waits meanwhile for the end of the upload, so it should not take long. Of an
+	// upload that was broken off it may be told after the end of Import.
 	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 

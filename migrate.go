@@ -47,6 +47,7 @@ type MigrateOptions struct {
 	// Checkpoint is told how far the migration has come, before and after what
 	// cannot be undone, and keeps it. An error of it ends the migration there.
 	// GitLab waits meanwhile for the end of the upload, so it should not take long.
+	// Of an upload that was broken off it may be told after the end of Migrate.
 	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 

@@ -19,7 +19,8 @@ import (
 // is to be tried again is the waiting: WaitForImport, say, because Import would
 // find the project there.
 //
-// It may not if the outcome is unknown, as it could be done twice; if the source
+// It may not if the outcome is unknown, as it could be done twice, though a
+// Migrate or Import that is resumed from its last Checkpoint finds out; if the source
 // can be read only once; and after all that is not known to pass. That includes
 // a job that failed, such as an *ExportError: GitLab has tried it again by itself
 // and does not say why it failed, a new export takes hours, and what a failed
