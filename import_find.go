@@ -69,6 +69,7 @@ type search struct {
 // find looks for a project at target, and returns nil if there is none.
 func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*Import, error) {
 	c, begun := w.c, time.Now()
+	lost := 0 // turns in a row, which are no failures and cost no patience
 	for n := 0; ; n++ {
 		found, err := c.lookUp(ctx, target, true)
 		switch {
@@ -87,14 +88,19 @@ func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*
 		if err != nil { // which tells nothing
 			left = max(left, c.cfg.polling.Patience-time.Since(begun))
 		}
-		if left < 0 || pause > delay && pause > left {
-			switch {
-			case err != nil:
-				return nil, fmt.Errorf("looked for the project: %w", err)
-			case found != nil:
-				return nil, &ProjectExistsError{found}
-			}
+		switch over := left < 0 || pause > delay && pause > left; {
+		case outcomeOf(err).limited():
+			pause += spread(lost)
+			lost++
+			begun = begun.Add(pause)
+		case over && err != nil:
+			return nil, fmt.Errorf("looked for the project: %w", err)
+		case over && found != nil:
+			return nil, &ProjectExistsError{found}
+		case over:
 			return nil, nil
+		default:
+			lost = 0
 		}
 		if err == nil {
 			err = errNotThere

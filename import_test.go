@@ -379,6 +379,13 @@ func TestImportFindsOutWhatHappened(t *testing.T) {
 				s.Inject(portertest.Fault{Method: "GET", Do: portertest.LoseAnswer()})
 			}))
 		}},
+		{name: "looking loses turns, and then fails", opts: acme, took: 30 * time.Minute, prepare: func(t *testing.T, s *portertest.Server) {
+			s.Inject(prepared(lost, func() {
+				busy := http.Header{"Retry-After": {"900"}}
+				s.Inject(portertest.Fault{Method: "GET", Times: 2, Do: portertest.Respond(429, busy, "Retry later")})
+				s.Inject(portertest.Fault{Method: "GET", Times: 2, Do: portertest.Respond(502, nil, "")})
+			}))
+		}},
 		{name: "it never shows", opts: acme, prepare: func(t *testing.T, s *portertest.Server) { s.Inject(gateway) },
 			is: []error{porter.ErrOutcomeUnknown}, took: 5 * time.Minute},
 		{name: "looking is refused", opts: acme, prepare: func(t *testing.T, s *portertest.Server) {
