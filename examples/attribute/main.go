@@ -122,11 +122,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		defer cancel()
 		return end(ctx, stderr, attributeFile(wctx, o, u, stdout))
 	}
-	fromToken, err := cli.Token("GITLAB_TOKEN")
-	if err != nil {
-		return cli.Misused(fs, stderr, err.Error())
-	}
-	toToken, err := cli.Token("GITLAB_DEST_TOKEN")
+	fromToken, toToken, err := cli.Tokens()
 	if err != nil {
 		return cli.Misused(fs, stderr, err.Error())
 	}

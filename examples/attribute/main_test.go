@@ -32,25 +32,6 @@ func call(ctx context.Context, args ...string) (int, string) {
 	return code, out.String()
 }
 
-// want checks how a run ended.
-func want(t *testing.T, code int, out string, wantCode int, texts ...string) {
-	t.Helper()
-	if code != wantCode {
-		t.Errorf("exit code %d, want %d", code, wantCode)
-	}
-	for _, text := range texts {
-		if !strings.Contains(out, text) {
-			t.Errorf("output lacks %q", text)
-		}
-	}
-	if strings.Contains(out, portertest.Token) {
-		t.Error("output holds the token")
-	}
-	if t.Failed() {
-		t.Log(out)
-	}
-}
-
 // files writes an archive of three members, of whom nobody has an address, and
 // a file of users.
 func files(t *testing.T, csv string) (archive, users string) {
@@ -80,7 +61,7 @@ const all = "user1,a@new.test\n2,b@new.test\nuser3,c@new.test\n"
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	code, out := call(t.Context())
-	want(t, code, out, 0, "simulated", "only if an administrator", "315 of 315 references mapped.", "Moved team/app to platform/app",
+	clitest.Ended(t, out, code, 0, "simulated", "only if an administrator", "315 of 315 references mapped.", "Moved team/app to platform/app",
 		"315 of 315 references are the right person's, 0 the importer's.")
 	if said, moved := strings.Index(out, "315 of 315 references mapped"), strings.Index(out, "import: "); said > moved {
 		t.Errorf("the report comes after the import began\n%s", out)
@@ -110,7 +91,7 @@ func TestReport(t *testing.T) {
 			t.Parallel()
 			archive, users := files(t, tt.csv)
 			code, out := call(t.Context(), "-users", users, archive)
-			want(t, code, out, tt.code, tt.want...)
+			clitest.Ended(t, out, code, tt.code, tt.want...)
 		})
 	}
 }
@@ -133,7 +114,7 @@ func TestOutput(t *testing.T) {
 			archive, users := files(t, tt.csv)
 			output := filepath.Join(filepath.Dir(archive), "out.tar.gz")
 			code, out := call(t.Context(), append(tt.args, "-users", users, "-o", output, archive)...)
-			want(t, code, out, tt.code)
+			clitest.Ended(t, out, code, tt.code)
 			f, err := os.Open(output)
 			if (err == nil) != (tt.addresses != "") {
 				t.Fatal(err)
@@ -177,7 +158,7 @@ func TestOldArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out := call(t.Context(), "-users", users, archive)
-	want(t, code, out, 1, "of GitLab 12 or older")
+	clitest.Ended(t, out, code, 1, "of GitLab 12 or older")
 }
 
 // TestRealArchives maps the members of real archives, and imports what comes of
@@ -191,7 +172,7 @@ func TestRealArchives(t *testing.T) {
 	_, users := files(t, "1,a@new.test\n")
 	output := filepath.Join(t.TempDir(), "out.tar.gz")
 	code, out := call(t.Context(), "-users", users, "-o", output, filepath.Join(dir, "ndjson_project_export.tar.gz"))
-	want(t, code, out, 0, "root (1)", "11 of 11 references mapped.")
+	clitest.Ended(t, out, code, 0, "root (1)", "11 of 11 references mapped.")
 	_, dst := instances(t)
 	source, err := porter.FileSource(output)
 	if err != nil {
@@ -222,7 +203,7 @@ func TestDamagedArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out := call(t.Context(), "-users", users, "-o", output, archive)
-	want(t, code, out, 1, "GitLab would not import this archive")
+	clitest.Ended(t, out, code, 1, "GitLab would not import this archive")
 	if b, err := os.ReadFile(output); string(b) != "before" {
 		t.Errorf("%.20q, %v", b, err)
 	}
@@ -265,7 +246,8 @@ func TestMigrate(t *testing.T) {
 			}
 			var out bytes.Buffer
 			err = migrate(t.Context(), o, u, porter.PrivateToken(portertest.Token), porter.PrivateToken(tt.dest), &out)
-			want(t, end(t.Context(), &out, err), out.String(), tt.code, tt.want...)
+			code := end(t.Context(), &out, err)
+			clitest.Ended(t, out.String(), code, tt.code, tt.want...)
 			p := dst.Project("new/app")
 			if (p != nil) != (tt.mapped != nil) || p != nil && fmt.Sprint(p.References) != fmt.Sprint(tt.mapped) {
 				t.Errorf("new project %+v, want %v", p, tt.mapped)
@@ -314,10 +296,10 @@ func TestCommandLine(t *testing.T) {
 	src, dst := instances(t)
 	code, out := call(t.Context(), "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-path", "app2", "-poll", "5ms",
 		"group/app")
-	want(t, code, out, 0, "Moved group/app to new/app2")
+	clitest.Ended(t, out, code, 0, "Moved group/app to new/app2")
 
 	code, out = call(t.Context(), "-h")
-	want(t, code, out, 0, "simulator only", "Exit codes: 0 all references are mapped", "-users")
+	clitest.Ended(t, out, code, 0, "simulator only", "Exit codes: 0 all references are mapped", "-users")
 	for _, tt := range []struct {
 		want string
 		args []string
@@ -358,7 +340,7 @@ func TestEnds(t *testing.T) {
 			defer cancel()
 			code, out := call(ctx, "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-poll", "5ms", "-timeout", tt.timeout,
 				"group/app")
-			want(t, code, out, tt.code, tt.want, "GitLab goes on with")
+			clitest.Ended(t, out, code, tt.code, tt.want, "GitLab goes on with")
 		})
 	}
 }

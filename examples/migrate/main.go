@@ -88,11 +88,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.archive != "":
 		return cli.Misused(fs, stderr, "-archive is for simulations, without -from and -to")
 	}
-	fromToken, err := cli.Token("GITLAB_TOKEN")
-	if err != nil {
-		return cli.Misused(fs, stderr, err.Error())
-	}
-	toToken, err := cli.Token("GITLAB_DEST_TOKEN")
+	fromToken, toToken, err := cli.Tokens()
 	if err != nil {
 		return cli.Misused(fs, stderr, err.Error())
 	}

@@ -23,25 +23,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// want checks how a run ended.
-func want(t *testing.T, out string, code, wantCode int, texts ...string) {
-	t.Helper()
-	if code != wantCode {
-		t.Errorf("exit code %d, want %d", code, wantCode)
-	}
-	for _, text := range texts {
-		if !strings.Contains(out, text) {
-			t.Errorf("output lacks %q", text)
-		}
-	}
-	if strings.Contains(out, portertest.Token) {
-		t.Error("output holds the token")
-	}
-	if t.Failed() {
-		t.Log(out)
-	}
-}
-
 func TestRun(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -76,7 +57,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			code := run(t.Context(), tt.args, &out, &out)
-			want(t, out.String(), code, tt.code, tt.want...)
+			clitest.Ended(t, out.String(), code, tt.code, tt.want...)
 		})
 	}
 }
@@ -197,7 +178,7 @@ func TestRepair(t *testing.T) {
 			s := portertest.NewServer()
 			defer s.Close()
 			code, out, imported := repaired(t, s, tt.o, tt.scripts...)
-			want(t, out, code, tt.code, tt.want...)
+			clitest.Ended(t, out, code, tt.code, tt.want...)
 			if imported != tt.imported {
 				t.Errorf("imported %s, want %s\n%s", imported, tt.imported, out)
 			}
@@ -218,7 +199,7 @@ func TestRepairOfGrownProject(t *testing.T) {
 	var out bytes.Buffer
 	o := options{url: s.URL, project: "team/app", poll: 5 * time.Millisecond}
 	code := do(t.Context(), o, portertest.Token, source, &out, &out)
-	want(t, out.String(), code, 3, "merge_requests: 5 in the archive, 5 in the project, 3 missing\n  2 Merge request",
+	clitest.Ended(t, out.String(), code, 3, "merge_requests: 5 in the archive, 5 in the project, 3 missing\n  2 Merge request",
 		"5 before, 8 after, 0 still missing",
 		"issues: 240 in the archive, 250 in the project, 0 missing", "Cannot be imported by itself: labels")
 }
@@ -246,7 +227,8 @@ func TestSplit(t *testing.T) {
 		}()
 		o := options{isNew: true, slice: 10}
 		if !split {
-			client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token))
+			client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
+				porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond)}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +242,7 @@ func TestSplit(t *testing.T) {
 			continue
 		}
 		code, out, _ := repaired(t, s, o)
-		want(t, out, code, 0, "Importing all but", "merge_requests: 0 before, 20 after, 0 still missing")
+		clitest.Ended(t, out, code, 0, "Importing all but", "merge_requests: 0 before, 20 after, 0 still missing")
 		if n := strings.Count(out, "Importing 10 merge_requests"); n != 2 {
 			t.Errorf("%d imports of 10 merge requests\n%s", n, out)
 		}
@@ -292,7 +274,7 @@ func TestRealArchive(t *testing.T) {
 	var out bytes.Buffer
 	o := options{url: s.URL, project: "team/app", relation: "issues", poll: 5 * time.Millisecond}
 	code := do(t.Context(), o, portertest.Token, source, &out, &out)
-	want(t, out.String(), code, 0, " in the project, 1 missing", ", 0 still missing")
+	clitest.Ended(t, out.String(), code, 0, " in the project, 1 missing", ", 0 still missing")
 }
 
 // A split import into a project that is there says how to go on.
@@ -302,7 +284,7 @@ func TestSplitOfExistingProject(t *testing.T) {
 	defer s.Close()
 	s.AddProject(portertest.Project{Path: "team/app"})
 	code, out, _ := repaired(t, s, options{isNew: true})
-	want(t, out, code, 1, "to import what it lacks, leave out -split")
+	clitest.Ended(t, out, code, 1, "to import what it lacks, leave out -split")
 }
 
 // A trigger calls f when something is written that holds the text.
@@ -339,7 +321,7 @@ func TestImportEnds(t *testing.T) {
 			defer cancel()
 			out := &trigger{text: tt.at, f: cancel}
 			code := run(ctx, tt.args, out, out)
-			want(t, out.String(), code, tt.code, tt.want)
+			clitest.Ended(t, out.String(), code, tt.code, tt.want)
 		})
 	}
 }

@@ -124,11 +124,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.bucket == "":
 		return cli.Misused(fs, stderr, "no -bucket")
 	}
-	fromToken, err := cli.Token("GITLAB_TOKEN")
-	if err != nil {
-		return cli.Misused(fs, stderr, err.Error())
-	}
-	toToken, err := cli.Token("GITLAB_DEST_TOKEN")
+	fromToken, toToken, err := cli.Tokens()
 	if err != nil {
 		return cli.Misused(fs, stderr, err.Error())
 	}

@@ -88,6 +88,14 @@ func Token(variable string) (porter.Auth, error) {
 	return porter.PrivateToken(token), nil
 }
 
+// Tokens returns the tokens of the source and of the destination.
+func Tokens() (from, to porter.Auth, err error) {
+	if from, err = Token("GITLAB_TOKEN"); err == nil {
+		to, err = Token("GITLAB_DEST_TOKEN")
+	}
+	return from, to, err
+}
+
 // Polling are a client's options for looking at a job every so often; 0 is the
 // client's own choice.
 func Polling(every time.Duration) []porter.Option {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 // A Program is the run function of an example.
@@ -19,6 +21,26 @@ func Misused(t *testing.T, p Program, want string, args ...string) {
 	code := p(t.Context(), args, &out, &out)
 	if code != 2 || !strings.Contains(out.String(), want) {
 		t.Errorf("%q: exit code %d, want 2 with %q\n%s", args, code, want, &out)
+	}
+}
+
+// Ended checks that a program that wrote out has ended with a code, has said the
+// texts, and has not told the token.
+func Ended(t *testing.T, out string, code, want int, texts ...string) {
+	t.Helper()
+	if code != want {
+		t.Errorf("exit code %d, want %d", code, want)
+	}
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			t.Errorf("output lacks %q", text)
+		}
+	}
+	if strings.Contains(out, portertest.Token) {
+		t.Error("output holds the token")
+	}
+	if t.Failed() {
+		t.Log(out)
 	}
 }
 
