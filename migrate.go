@@ -33,13 +33,14 @@ type MigrateOptions struct {
 	// inspected and uploaded is the result. Prove still compares what was exported
 	// with the source, and the new project with the result. With NoSpool the
 	// upload is then chunked, which some proxies refuse. After Resume from a step
-	// before the upload, the edits are made anew.
+	// before the upload, the edits are made anew. Their functions may be called
+	// while the observer is.
 	Edit []Edit `json:"-"`
 	// Inspect is told what is in the archive once it has been read whole and is
 	// sound, or, with SkipVerify, in any case. An error of it ends the migration
 	// there, and nothing becomes a project. GitLab waits meanwhile for the end of
 	// the upload, so it should not take long. With NoSpool a repeated upload calls
-	// it again.
+	// it again. The observer is not called meanwhile.
 	Inspect func(*Inspection) error `json:"-"`
 
 	// Resume is where another process has left off; nil for the beginning.
@@ -47,7 +48,8 @@ type MigrateOptions struct {
 	// Checkpoint is told how far the migration has come, before and after what
 	// cannot be undone, and keeps it. An error of it ends the migration there.
 	// GitLab waits meanwhile for the end of the upload, so it should not take long.
-	// Of an upload that was broken off it may be told after the end of Migrate.
+	// It may be told while the observer is called and, of an upload that was broken
+	// off, after the end of Migrate.
 	Checkpoint func(context.Context, Checkpoint) error `json:"-"`
 }
 
@@ -135,7 +137,13 @@ func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 		}
 	}
 	m.passage = passage{
-		label: m.label, edits: m.opts.Edit, dir: m.spoolDir, skipVerify: m.opts.SkipVerify, inspect: m.opts.Inspect,
+		label: m.label, edits: m.opts.Edit, dir: m.spoolDir, skipVerify: m.opts.SkipVerify,
+	}
+	if inspect := m.opts.Inspect; inspect != nil {
+		m.passage.inspect = func(i *Inspection) (err error) {
+			untold(ctx, func() { err = inspect(i) })
+			return err
+		}
 	}
 	before, err := m.lookAtSource(ctx, id, m.trail.from.Step.sent())
 	if err != nil {

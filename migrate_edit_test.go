@@ -3,6 +3,8 @@ package porter
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +33,7 @@ func manyAuthors(t *testing.T) *portertest.Archive {
 
 // migrating migrates the project team/app with the given archive to an instance
 // that has a user with an address for each member, and returns what is there.
-func migrating(t *testing.T, a *portertest.Archive, admin bool, opts MigrateOptions) (*portertest.ProjectState, *Migration, error) {
+func migrating(t *testing.T, a *portertest.Archive, admin bool, opts MigrateOptions, more ...Option) (*portertest.ProjectState, *Migration, error) {
 	t.Helper()
 	src, dst := portertest.NewServer(portertest.InMemory()), portertest.NewServer(portertest.InMemory())
 	defer src.Close()
@@ -47,8 +49,8 @@ func migrating(t *testing.T, a *portertest.Archive, admin bool, opts MigrateOpti
 	clients := make([]*Client, 2)
 	for i, s := range []*portertest.Server{src, dst} {
 		token := map[*portertest.Server]string{src: portertest.Token, dst: "root"}[s]
-		c, err := NewClient(s.URL, PrivateToken(token), WithTransport(s.Transport()),
-			WithPolling(Polling{Backoff: ConstantBackoff(time.Millisecond)}))
+		c, err := NewClient(s.URL, PrivateToken(token), append([]Option{WithTransport(s.Transport()),
+			WithPolling(Polling{Backoff: ConstantBackoff(time.Millisecond)})}, more...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,6 +146,67 @@ func TestMigrateInspect(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestMigrateInspectAlone inspects while the upload still runs, of which the
+// observer hears nothing meanwhile.
+func TestMigrateInspectAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inspecting, uploaded := false, int64(0)
+		observer := WithObserver(func(ev Event) {
+			if inspecting {
+				t.Errorf("told while it is inspected: %v", ev)
+			}
+			if ev.Kind == EventProgress && ev.Op == OpUpload {
+				uploaded = ev.Bytes
+			}
+		})
+		before := int64(-1)
+		archive := portertest.NewArchive(1 << 20)
+		_, m, err := migrating(t, archive, true, MigrateOptions{Inspect: func(*Inspection) error {
+			inspecting, before = true, uploaded
+			time.Sleep(time.Hour)
+			inspecting = false
+			return nil
+		}}, observer, slowly(time.Second))
+		if err != nil || before >= m.Bytes || uploaded != m.Bytes {
+			t.Errorf("%d bytes uploaded before the inspection, %d in all, %v", before, uploaded, err)
+		}
+	})
+}
+
+// slowly waits after each piece of an upload.
+func slowly(d time.Duration) Option {
+	return func(cfg *config) error {
+		cfg.transport = slowUploads{cfg.transport, d}
+		return nil
+	}
+}
+
+type slowUploads struct {
+	http.RoundTripper
+	wait time.Duration
+}
+
+func (s slowUploads) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		req.Body = slowBody{req.Body, s.wait}
+	}
+	return s.RoundTripper.RoundTrip(req)
+}
+
+type slowBody struct {
+	io.ReadCloser
+	wait time.Duration
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		time.Sleep(b.wait)
+	}
+	return n, err
 }
 
 // TestMigrateRepaired leaves out what would have made the import fail.

@@ -108,6 +108,16 @@ func lockOf(ctx context.Context) *observerLock {
 	return l
 }
 
+// untold calls f while nothing is told of the context's operation: another
+// function of the caller's, who would print from both.
+func untold(ctx context.Context, f func()) {
+	if l := lockOf(ctx); l != nil {
+		l.Lock()
+		defer l.Unlock()
+	}
+	f()
+}
+
 // A tellLock is a mutex that may be held while the observer is called. It is a
 // channel because a testing/synctest bubble does not count waiting for a
 // sync.Mutex as idle, and an observer may sleep.
@@ -163,11 +173,7 @@ func (c *core) emit(ctx context.Context, ev Event) {
 	if c.cfg.observer == nil {
 		return
 	}
-	if l := lockOf(ctx); l != nil {
-		l.Lock()
-		defer l.Unlock()
-	}
-	c.tell(operationOf(ctx), ev)
+	untold(ctx, func() { c.tell(operationOf(ctx), ev) })
 }
 
 // tell is emit with the lock held.
