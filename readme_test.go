@@ -1,35 +1,208 @@
 package porter_test
 
 import (
+	"fmt"
 	"os"
+	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
-// TestReadme makes sure that the Go code in the README compiles and runs: all
-// of it is part of the examples.
+// documents returns the texts for readers, by name.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	docs := make(map[string]string)
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs[filepath.ToSlash(name)] = string(b)
+		}
+	}
+	return docs
+}
+
+// A codeBlock is what stands between two fences.
+type codeBlock struct {
+	document string
+	line     int // of the opening fence
+	language string
+	text     string
+}
+
+func (b codeBlock) String() string { return fmt.Sprintf("%s:%d", b.document, b.line) }
+
+// codeBlocks returns those of a document.
+func codeBlocks(document, text string) (blocks []codeBlock) {
+	var b *codeBlock
+	for i, line := range strings.Split(text, "\n") {
+		language, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && b == nil:
+			b = &codeBlock{document: document, line: i + 1, language: language}
+		case fence:
+			blocks = append(blocks, *b)
+			b = nil
+		case b != nil:
+			b.text += line + "\n"
+		}
+	}
+	if b != nil {
+		blocks = append(blocks, codeBlock{document: document, line: b.line, language: "a block without an end"})
+	}
+	return blocks
+}
+
+// TestReadme makes sure that the Go code of README and docs compiles and runs:
+// all of it is part of the examples.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	var compiled strings.Builder
+	names, err := filepath.Glob("example*_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(blocks) < 10 {
-		t.Errorf("found only %d blocks of Go in the README", len(blocks))
-	}
-	for _, b := range blocks {
-		if !strings.Contains(unindent(string(examples)), unindent(string(b[1]))) {
-			t.Errorf("not in example_test.go:\n%s", b[1])
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
+		compiled.WriteString(unindent(string(b)))
+	}
+	found := 0
+	for name, text := range documents(t) {
+		for _, b := range codeBlocks(name, text) {
+			switch b.language {
+			case "go":
+				found++
+				if !strings.Contains(compiled.String(), unindent(b.text)) {
+					t.Errorf("%s: in none of %s:\n%s", b, names, b.text)
+				}
+			case "sh", "console", "json", "mermaid":
+			default:
+				if name != "CONTRIBUTING.md" {
+					t.Errorf("%s: %q is no language that is checked here", b, b.language)
+				}
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found only %d blocks of Go", found)
 	}
 }
 
 func unindent(s string) string {
 	return regexp.MustCompile(`(?m)^\s+`).ReplaceAllString(s, "")
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	inlineCode   = regexp.MustCompile("`[^`\n]*`")
+)
+
+// prose returns a document without its code, line by line.
+func prose(text string) []string {
+	lines, code := strings.Split(text, "\n"), false
+	for i, line := range lines {
+		fence := strings.HasPrefix(line, "```")
+		if fence || code {
+			lines[i] = ""
+		}
+		code = code != fence
+	}
+	return lines
+}
+
+// anchors returns what the headings of a document can be linked by.
+func anchors(text string) map[string]bool {
+	found := make(map[string]bool)
+	for _, line := range prose(text) {
+		hashes, heading, ok := strings.Cut(line, " ")
+		if !ok || hashes == "" || strings.Trim(hashes, "#") != "" {
+			continue
+		}
+		anchor := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, heading)
+		for n, base := 1, anchor; found[anchor]; n++ {
+			anchor = fmt.Sprintf("%s-%d", base, n)
+		}
+		found[anchor] = true
+	}
+	return found
+}
+
+// TestLinks makes sure that links within the repository lead somewhere, and that
+// every page can be reached from the README.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	docs := documents(t)
+	linked := make(map[string][]string)
+	for name, text := range docs {
+		for i, line := range prose(text) {
+			for _, m := range markdownLink.FindAllStringSubmatch(inlineCode.ReplaceAllString(line, ""), -1) {
+				target, anchor, _ := strings.Cut(m[1], "#")
+				if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+					continue
+				}
+				file := name
+				if target != "" {
+					file = path.Join(path.Dir(name), target)
+				}
+				linked[name] = append(linked[name], file)
+				if _, err := os.Stat(filepath.FromSlash(file)); err != nil {
+					t.Errorf("%s:%d: dead link to %s", name, i+1, m[1])
+				} else if anchor != "" && !anchors(docs[file])[anchor] {
+					t.Errorf("%s:%d: no heading for %s", name, i+1, m[1])
+				}
+			}
+		}
+	}
+	reached, queue := map[string]bool{}, []string{"README.md"}
+	for len(queue) > 0 {
+		name := queue[0]
+		queue = queue[1:]
+		if !reached[name] {
+			reached[name] = true
+			queue = append(queue, linked[name]...)
+		}
+	}
+	for name := range docs {
+		if strings.HasPrefix(name, "docs/") && !reached[name] {
+			t.Errorf("%s can't be reached from the README", name)
+		}
+	}
+}
+
+// TestCodeBlocks and the anchors are what the tests above rest on.
+func TestCodeBlocks(t *testing.T) {
+	t.Parallel()
+	const text = "# A `B`, c & d\n```go\nx := 1\n# no heading\n```\n## E_f-g\n## E_f-g\n```sh\nls\n```\n```json\n"
+	var got []string
+	for _, b := range codeBlocks("x.md", text) {
+		got = append(got, b.String()+" "+b.language+" "+b.text)
+	}
+	want := []string{"x.md:2 go x := 1\n# no heading\n", "x.md:8 sh ls\n", "x.md:11 a block without an end "}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if a := anchors(text); len(a) != 3 || !a["a-b-c--d"] || !a["e_f-g"] || !a["e_f-g-1"] {
+		t.Errorf("anchors are %v", a)
+	}
 }
