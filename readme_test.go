@@ -2,7 +2,11 @@ package porter_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -10,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/seed-5d77b939/porter/portertest"
 )
 
 // documents returns the texts for readers, by name.
@@ -85,6 +91,9 @@ func TestReadme(t *testing.T) {
 			switch b.language {
 			case "go":
 				found++
+				if strings.HasPrefix(b.text, "package main\n") { // TestReadmeProgram runs it
+					continue
+				}
 				if !strings.Contains(compiled.String(), unindent(b.text)) {
 					t.Errorf("%s: in none of %s:\n%s", b, names, b.text)
 				}
@@ -206,3 +215,145 @@ func TestCodeBlocks(t *testing.T) {
 		t.Errorf("anchors are %v", a)
 	}
 }
+
+// TestReadmeProgram runs the program on README's first screen, and compares what
+// it prints.
+func TestReadmeProgram(t *testing.T) {
+	t.Parallel()
+	var program, output string
+	for _, b := range codeBlocks("README.md", documents(t)["README.md"]) {
+		switch {
+		case b.language == "go" && program == "":
+			program = b.text
+		case b.language == "console" && output == "":
+			output = strings.TrimPrefix(b.text, "$ go run .\n")
+		}
+	}
+	gitlab := portertest.NewServer()
+	defer gitlab.Close()
+	gitlab.AddProject(portertest.Project{Path: "group/app", Archive: portertest.NewArchive(1 << 20)})
+
+	dir := t.TempDir()
+	file, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "program.exe")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, file).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GITLAB_URL="+gitlab.URL, "GITLAB_TOKEN="+portertest.Token)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != output {
+		t.Errorf("%v: got %q, want %q", err, out, output)
+	}
+}
+
+// exported adds what a package exports to names: with the type before it, and by
+// itself, as texts name it.
+func exported(t *testing.T, dir string, names map[string]bool) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range f.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				names[d.Name.Name] = true
+				if d.Recv != nil {
+					names[typeName(d.Recv.List[0].Type)+"."+d.Name.Name] = true
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					exportedBy(spec, names)
+				}
+			}
+		}
+	}
+}
+
+func exportedBy(spec ast.Spec, names map[string]bool) {
+	switch s := spec.(type) {
+	case *ast.ValueSpec:
+		for _, n := range s.Names {
+			names[n.Name] = true
+		}
+	case *ast.TypeSpec:
+		names[s.Name.Name] = true
+		ast.Inspect(s.Type, func(n ast.Node) bool {
+			field, ok := n.(*ast.Field)
+			if !ok {
+				return true
+			}
+			for _, n := range field.Names {
+				names[n.Name], names[s.Name.Name+"."+n.Name] = true, true
+			}
+			if len(field.Names) == 0 {
+				names[s.Name.Name+" has "+typeName(field.Type)] = true
+			}
+			return true
+		})
+	}
+}
+
+func typeName(x ast.Expr) string {
+	if star, ok := x.(*ast.StarExpr); ok {
+		x = star.X
+	}
+	if id, ok := x.(*ast.Ident); ok {
+		return id.Name
+	}
+	return ""
+}
+
+// TestNames makes sure that what README and docs name is there.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{ // of others
+		"Range": true, "InternalError": true, "SlowDown": true, "IdleConnTimeout": true,
+	}
+	for _, dir := range []string{".", "portertest"} {
+		exported(t, dir, names)
+	}
+	name := regexp.MustCompile("^\\*?(?:porter\\.|portertest\\.|client\\.)?([A-Z]\\w*(?:\\.[A-Z]\\w*)?)$")
+	checked := 0
+	for document, text := range documents(t) {
+		for i, line := range prose(text) {
+			for _, code := range inlineCode.FindAllString(line, -1) {
+				m := name.FindStringSubmatch(strings.Trim(code, "`"))
+				if m == nil || strings.ToUpper(m[1]) == m[1] || testName.MatchString(m[1]) {
+					continue
+				}
+				checked++
+				if !names[m[1]] && !promoted(names, m[1]) {
+					t.Errorf("%s:%d: there is no %s", document, i+1, m[1])
+				}
+			}
+		}
+	}
+	if checked < 200 {
+		t.Errorf("found only %d names", checked)
+	}
+}
+
+// promoted reports whether a name is that of a field of an embedded type.
+func promoted(names map[string]bool, name string) bool {
+	outer, field, _ := strings.Cut(name, ".")
+	for n := range names {
+		if inner, ok := strings.CutPrefix(n, outer+" has "); ok && names[inner+"."+field] {
+			return true
+		}
+	}
+	return false
+}
+
+var testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]`)
