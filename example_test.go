@@ -3,10 +3,7 @@ package porter_test
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -31,11 +28,22 @@ type simulation struct {
 	dir, wd  string
 }
 
-func simulate(opts ...portertest.Option) *simulation {
+// newSimulation starts the instances.
+func newSimulation(opts ...portertest.Option) *simulation {
 	opts = append(opts, portertest.Timing(portertest.Timings{}), portertest.NoLimits())
 	s := &simulation{src: portertest.NewServer(opts...), dst: portertest.NewServer(opts...)}
 	s.src.AddProject(portertest.Project{Path: "group/app", ID: 42, Archive: portertest.NewArchive(1 << 20)})
 	s.dst.AddGroup("new-team")
+	return s
+}
+
+func (s *simulation) close() {
+	s.src.Close()
+	s.dst.Close()
+}
+
+func simulate(opts ...portertest.Option) *simulation {
+	s := newSimulation(opts...)
 	os.Setenv("GITLAB_URL", s.src.URL)
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
 	os.Setenv("GITLAB_DEST_URL", s.dst.URL)
@@ -53,8 +61,7 @@ func simulate(opts ...portertest.Option) *simulation {
 }
 
 func (s *simulation) end() {
-	s.src.Close()
-	s.dst.Close()
+	s.close()
 	os.Chdir(s.wd)
 	os.RemoveAll(s.dir)
 	for _, name := range []string{"GITLAB_URL", "GITLAB_TOKEN", "GITLAB_DEST_URL", "GITLAB_DEST_TOKEN"} {
@@ -327,43 +334,6 @@ func ExampleClient_ExportToFile_many() {
 	files, err := filepath.Glob("*.tar.gz")
 	fmt.Println(files, err)
 	// Output: [42.tar.gz 43.tar.gz] <nil>
-}
-
-func ExampleWithTransport() {
-	sim := simulate(portertest.TLS())
-	defer sim.end()
-	ctx := context.Background()
-	conn, err := tls.Dial("tcp", sim.src.URL[len("https://"):], &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw})
-	if err := os.WriteFile("ca.pem", cert, 0o600); err != nil {
-		log.Fatal(err)
-	}
-
-	ca, err := os.ReadFile("ca.pem")
-	if err != nil {
-		log.Fatal(err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		log.Fatal(err)
-	}
-	pool.AppendCertsFromPEM(ca)
-	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")),
-		porter.WithTransport(porter.NewTransport(&tls.Config{RootCAs: pool})))
-
-	if err != nil {
-		log.Fatal(err)
-	}
-	exp, err := client.GetExport(ctx, porter.ProjectID(42))
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(exp.PathWithNamespace, exp.Status)
-	// Output: group/app none
 }
 
 func ExampleAuth() {

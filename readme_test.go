@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -229,10 +230,6 @@ func TestReadmeProgram(t *testing.T) {
 			output = strings.TrimPrefix(b.text, "$ go run .\n")
 		}
 	}
-	gitlab := portertest.NewServer()
-	defer gitlab.Close()
-	gitlab.AddProject(portertest.Project{Path: "group/app", Archive: portertest.NewArchive(1 << 20)})
-
 	dir := t.TempDir()
 	file, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "program.exe")
 	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
@@ -241,11 +238,33 @@ func TestReadmeProgram(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, file).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	cmd := exec.CommandContext(t.Context(), binary)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GITLAB_URL="+gitlab.URL, "GITLAB_TOKEN="+portertest.Token)
-	if out, err := cmd.CombinedOutput(); err != nil || string(out) != output {
+	run := func(s *simulation, env ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), binary)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), append(env, "GITLAB_URL="+s.src.URL, "GITLAB_TOKEN="+portertest.Token)...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	sim := newSimulation()
+	defer sim.close()
+	if out, err := run(sim); err != nil || out != output {
 		t.Errorf("%v: got %q, want %q", err, out, output)
+	}
+
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		return // where SSL_CERT_FILE means nothing
+	}
+	private := newSimulation(portertest.TLS())
+	defer private.close()
+	if out, err := run(private); err == nil || !strings.Contains(out, "certificate signed by unknown authority") {
+		t.Errorf("without the CA: %v: %q", err, out)
+	}
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, private.certificate(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run(private, "SSL_CERT_FILE="+ca); err != nil || out != output {
+		t.Errorf("with SSL_CERT_FILE: %v: got %q, want %q", err, out, output)
 	}
 }
 
@@ -319,7 +338,8 @@ func typeName(x ast.Expr) string {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{ // of others
-		"Range": true, "InternalError": true, "SlowDown": true, "IdleConnTimeout": true,
+		"Range": true, "InternalError": true, "SlowDown": true, "IdleConnTimeout": true, "TLSClientConfig": true, "NextProtos": true,
+		"Protocols": true, "MaxIdleConnsPerHost": true,
 	}
 	for _, dir := range []string{".", "portertest"} {
 		exported(t, dir, names)
