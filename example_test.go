@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -416,37 +415,6 @@ func ExampleVerifyArchive() {
 	// Output:
 	// 18.9.0 0.2.4 true
 	// 2 issues, 2 members, 1 of them without an address to map them by
-}
-
-// exporter is what Backup needs of a *porter.Client.
-type exporter interface {
-	ScheduleExport(ctx context.Context, p porter.ProjectRef, opts *porter.ScheduleExportOptions) error
-	WaitForExport(ctx context.Context, p porter.ProjectRef) (*porter.Export, error)
-}
-
-var _ exporter = (*porter.Client)(nil)
-
-// Backup is what TestBackup tests.
-func Backup(ctx context.Context, c *porter.Client, p porter.ProjectRef, name string) error {
-	_, err := c.ExportToFile(ctx, p, name, nil)
-	return err
-}
-
-func TestBackup(t *testing.T) {
-	gitlab := portertest.NewServer(portertest.NoLimits())
-	defer gitlab.Close()
-	gitlab.AddProject(portertest.Project{Path: "group/app"})
-	gitlab.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(1000)})
-
-	soon := porter.ConstantBackoff(time.Millisecond)
-	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-		porter.WithPolling(porter.Polling{Backoff: soon}), porter.WithRetry(5, soon))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz")); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // What would fail after hours is told before anything is exported.

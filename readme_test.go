@@ -371,7 +371,7 @@ func TestNames(t *testing.T) {
 	for _, dir := range []string{".", "portertest"} {
 		exported(t, dir, names)
 	}
-	name := regexp.MustCompile("^\\*?(?:porter\\.|portertest\\.|client\\.)?([A-Z]\\w*(?:\\.[A-Z]\\w*)?)$")
+	name := regexp.MustCompile(`^\*?(?:porter\.|portertest\.|client\.)?([A-Z]\w*(?:\.[A-Z]\w*)?)$`)
 	checked := 0
 	for document, text := range documents(t) {
 		for i, line := range prose(text) {
