@@ -184,8 +184,10 @@ func anchors(text string) map[string]bool {
 	return found
 }
 
-// TestLinks makes sure that links within the repository lead somewhere, and that
-// every page can be reached from the README.
+var exampleRun = regexp.MustCompile(`go run \./([\w/]+)`)
+
+// TestLinks makes sure that links within the repository lead somewhere, as do the
+// programs to run, and that every page can be reached from the README.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	inClone(t)
@@ -208,6 +210,13 @@ func TestLinks(t *testing.T) {
 				} else if anchor != "" && !anchors(docs[file])[anchor] {
 					t.Errorf("%s:%d: no heading for %s", name, i+1, m[1])
 				}
+			}
+		}
+	}
+	for name, text := range docs {
+		for _, m := range exampleRun.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.FromSlash(m[1])); err != nil {
+				t.Errorf("%s: there is no %s to run", name, m[1])
 			}
 		}
 	}
@@ -254,7 +263,7 @@ func TestReadmeProgram(t *testing.T) {
 		case b.language == "go" && program == "":
 			program = b.text
 		case b.language == "console" && output == "":
-			output = strings.TrimPrefix(b.text, "$ go run .\n")
+			_, output, _ = strings.Cut(b.text, " go run .\n")
 		}
 	}
 	dir := t.TempDir()

@@ -45,7 +45,8 @@ func (r *restart) source(t *testing.T) porter.Source {
 type done struct{ exports, downloads, resumed, uploads, projects int }
 
 func (d done) String() string {
-	return fmt.Sprintf("%d exports, %d downloads, %d resumed, %d uploads, %d projects", d.exports, d.downloads, d.resumed, d.uploads, d.projects)
+	return fmt.Sprintf("%d exports, %d downloads, %d resumed, %d uploads, %d projects",
+		d.exports, d.downloads, d.resumed, d.uploads, d.projects)
 }
 
 func (r *restart) done() (d done) {
