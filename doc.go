@@ -104,6 +104,12 @@
 // [*ExportError], [*ImportError], [*RelationExportError] or
 // [*RelationImportError], which hold GitLab's last answer.
 //
+// # Pages
+//
+// The repository's folder docs has a page for each task, such as backups that run
+// every night, and what a second run of each method does, tables of errors,
+// versions and requests, and what to do coming from other clients.
+//
 // # Changes
 //
 // How often and how soon the package polls, retries and paces by default may

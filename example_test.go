@@ -3,10 +3,7 @@ package porter_test
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -31,11 +27,22 @@ type simulation struct {
 	dir, wd  string
 }
 
-func simulate(opts ...portertest.Option) *simulation {
+// newSimulation starts the instances.
+func newSimulation(opts ...portertest.Option) *simulation {
 	opts = append(opts, portertest.Timing(portertest.Timings{}), portertest.NoLimits())
 	s := &simulation{src: portertest.NewServer(opts...), dst: portertest.NewServer(opts...)}
 	s.src.AddProject(portertest.Project{Path: "group/app", ID: 42, Archive: portertest.NewArchive(1 << 20)})
 	s.dst.AddGroup("new-team")
+	return s
+}
+
+func (s *simulation) close() {
+	s.src.Close()
+	s.dst.Close()
+}
+
+func simulate(opts ...portertest.Option) *simulation {
+	s := newSimulation(opts...)
 	os.Setenv("GITLAB_URL", s.src.URL)
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
 	os.Setenv("GITLAB_DEST_URL", s.dst.URL)
@@ -53,8 +60,7 @@ func simulate(opts ...portertest.Option) *simulation {
 }
 
 func (s *simulation) end() {
-	s.src.Close()
-	s.dst.Close()
+	s.close()
 	os.Chdir(s.wd)
 	os.RemoveAll(s.dir)
 	for _, name := range []string{"GITLAB_URL", "GITLAB_TOKEN", "GITLAB_DEST_URL", "GITLAB_DEST_TOKEN"} {
@@ -329,43 +335,6 @@ func ExampleClient_ExportToFile_many() {
 	// Output: [42.tar.gz 43.tar.gz] <nil>
 }
 
-func ExampleWithTransport() {
-	sim := simulate(portertest.TLS())
-	defer sim.end()
-	ctx := context.Background()
-	conn, err := tls.Dial("tcp", sim.src.URL[len("https://"):], &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw})
-	if err := os.WriteFile("ca.pem", cert, 0o600); err != nil {
-		log.Fatal(err)
-	}
-
-	ca, err := os.ReadFile("ca.pem")
-	if err != nil {
-		log.Fatal(err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		log.Fatal(err)
-	}
-	pool.AppendCertsFromPEM(ca)
-	client, err := porter.NewClient(os.Getenv("GITLAB_URL"), porter.PrivateToken(os.Getenv("GITLAB_TOKEN")),
-		porter.WithTransport(porter.NewTransport(&tls.Config{RootCAs: pool})))
-
-	if err != nil {
-		log.Fatal(err)
-	}
-	exp, err := client.GetExport(ctx, porter.ProjectID(42))
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(exp.PathWithNamespace, exp.Status)
-	// Output: group/app none
-}
-
 func ExampleAuth() {
 	jobToken := func(req *http.Request) error {
 		req.Header.Set("JOB-TOKEN", os.Getenv("CI_JOB_TOKEN"))
@@ -446,37 +415,6 @@ func ExampleVerifyArchive() {
 	// Output:
 	// 18.9.0 0.2.4 true
 	// 2 issues, 2 members, 1 of them without an address to map them by
-}
-
-// exporter is what Backup needs of a *porter.Client.
-type exporter interface {
-	ScheduleExport(ctx context.Context, p porter.ProjectRef, opts *porter.ScheduleExportOptions) error
-	WaitForExport(ctx context.Context, p porter.ProjectRef) (*porter.Export, error)
-}
-
-var _ exporter = (*porter.Client)(nil)
-
-// Backup is what TestBackup tests.
-func Backup(ctx context.Context, c *porter.Client, p porter.ProjectRef, name string) error {
-	_, err := c.ExportToFile(ctx, p, name, nil)
-	return err
-}
-
-func TestBackup(t *testing.T) {
-	gitlab := portertest.NewServer(portertest.NoLimits())
-	defer gitlab.Close()
-	gitlab.AddProject(portertest.Project{Path: "group/app"})
-	gitlab.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(1000)})
-
-	soon := porter.ConstantBackoff(time.Millisecond)
-	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-		porter.WithPolling(porter.Polling{Backoff: soon}), porter.WithRetry(5, soon))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz")); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // What would fail after hours is told before anything is exported.

@@ -12,7 +12,8 @@ import (
 )
 
 // ImportError reports that an import failed or was canceled or, with
-// MigrateOptions.Strict, was incomplete. The project remains and occupies its path.
+// MigrateOptions.Strict, was incomplete. The project remains and occupies its
+// path, until it is deleted or ImportOptions.Overwrite replaces it.
 type ImportError struct {
 	Import *Import // the last answer
 }

@@ -16,10 +16,14 @@ import (
 // ImportOptions say where and how a project is imported. GitLab 10.6 knows only
 // Path and Namespace; Name came later, between 11.8 and 12.10.
 type ImportOptions struct {
-	Path      string            // the last part of the new project's path; required
-	Name      string            // defaults to Path, or with Overwrite to the name of the project there
-	Namespace NamespaceRef      // nil is the user's own namespace
-	Overwrite bool              // replaces a project at that path once the import is done; needs the Owner role
+	Path      string       // the last part of the new project's path; required
+	Name      string       // defaults to Path, or with Overwrite to the name of the project there
+	Namespace NamespaceRef // nil is the user's own namespace
+	// Overwrite replaces a project at that path once the import is done, such as the
+	// one that a failed import has left there. Nothing asks what it is. It needs the
+	// Owner role in the group and GitLab 10.7 or later. If the import fails, the old
+	// project stays, and the new one under a path with a suffix.
+	Overwrite bool
 	Override  *ProjectOverrides // values to replace; nil for none
 
 	// Resume is where another process has left off, for Import; nil for the

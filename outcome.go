@@ -26,17 +26,17 @@ const (
 	unknown         // GitLab may have done it, so it must not be sent again
 )
 
-// String returns README's word for v.
+// String returns the word of docs/retrying.md for v.
 func (v verdict) String() string { return [...]string{"ends", "again", "unknown"}[v] }
 
 // A rule says what to do after the outcomes that it matches.
 type rule struct {
-	of        string // README's words for them
+	of        string // the words of docs/retrying.md for them
 	matches   func(outcome) bool
 	get, post verdict
 }
 
-// rules are README's table, row by row. The first that matches decides.
+// rules are the table of docs/retrying.md, row by row. The first that matches decides.
 var rules = []rule{
 	{"429", outcome.limited, again, again},
 	{"425", outcome.tooEarly, again, again},

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-5d77b939/porter/internal/netio"
 )
 
-// TestVerdict has an example or more of each row of README's table, in the same order.
+// TestVerdict has an example or more of each row of the table of docs/retrying.md, in the same order.
 func TestVerdict(t *testing.T) {
 	answer := func(status int, r reach) outcome {
 		return outcome{answer: &APIError{StatusCode: status}, reach: r}
@@ -72,23 +72,23 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestRulesAreReadmes compares the rules with README's table.
-func TestRulesAreReadmes(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// TestRulesAreDocumented compares the rules with the table of docs/retrying.md.
+func TestRulesAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("docs/retrying.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, found := strings.Cut(string(readme), "| what came of it | a GET | a POST |\n| --- | --- | --- |\n")
+	_, table, found := strings.Cut(string(doc), "| what came of it | a GET | a POST |\n| --- | --- | --- |\n")
 	table, _, ended := strings.Cut(table, "\n\n")
 	if !found || !ended {
-		t.Fatal("no table in the README")
+		t.Fatal("no table")
 	}
 	var want strings.Builder
 	for _, r := range rules {
 		fmt.Fprintf(&want, "| %s | %s | %s |\n", r.of, r.get, r.post)
 	}
 	if diff := cmp.Diff(strings.TrimSuffix(want.String(), "\n"), table); diff != "" {
-		t.Errorf("README's table differs (-rules +README):\n%s", diff)
+		t.Errorf("the table of docs/retrying.md differs (-rules +document):\n%s", diff)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -138,7 +139,15 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(display.Observer("export", "download")))...)
+	var begun atomic.Bool // an export, or the download of one that was there
+	show := display.Observer("export", "download")
+	observe := func(ev porter.Event) {
+		if (ev.Op == porter.OpExport || ev.Op == porter.OpDownload) && (ev.Kind == porter.EventStatus || ev.Kind == porter.EventProgress) {
+			begun.Store(true)
+		}
+		show(ev)
+	}
+	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(observe))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
@@ -160,7 +169,7 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	switch {
 	case err != nil && ctx.Err() != nil:
 		fmt.Fprintln(stderr, "Interrupted:", err)
-		fmt.Fprintln(stderr, "GitLab goes on with an export that it has begun. Run the same command again with -max-age 2h to go on with it.")
+		fmt.Fprintln(stderr, advice(begun.Load(), err))
 		return cli.Interrupted
 	case errors.As(err, &failed):
 		fmt.Fprintln(stderr, "The export failed:", failed)
@@ -182,6 +191,20 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 		return cli.Incomplete
 	}
 	return cli.OK
+}
+
+// advice says how to go on after an interruption. Once an export has begun, no
+// older archive is there that a long -max-age would take instead, and a short one
+// would not take this one tomorrow.
+func advice(begun bool, err error) string {
+	switch {
+	case !begun && errors.Is(err, porter.ErrOutcomeUnknown):
+		return "It is not known whether GitLab goes on with an export. Run the same command again: it joins one that is under way."
+	case !begun:
+		return "Nothing has begun: run the same command again."
+	}
+	return "GitLab goes on with the export, and keeps its archive for 24 hours. Run the same command again with -max-age 24h to go on with\n" +
+		"the export or the download. Without it a new export is made if this one has ended, and what has been downloaded is lost."
 }
 
 func hash(name string) (string, error) {

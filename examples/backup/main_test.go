@@ -216,6 +216,73 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// What is advised after an interruption goes on with the download, however long
+// that or the pause takes, and makes no second export.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	archive := portertest.NewArchive(1 << 20)
+	s := portertest.NewServer()
+	defer s.Close()
+	s.AddProject(portertest.Project{Path: "group/app", Archive: archive})
+	s.Inject(portertest.Fault{Path: "/export/download", Do: portertest.StallResponse(600_000, 0)})
+	file := filepath.Join(t.TempDir(), "app.tar.gz")
+	args := []string{"-url", s.URL, "-poll", "5ms", "-o", file}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			if fi, err := os.Stat(file + ".part"); err == nil && fi.Size() > 0 {
+				cancel()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	code, out := call(ctx, append(args, "group/app")...)
+	_, advised, found := strings.Cut(out, "with -max-age ")
+	if code != 130 || !found {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	s.Advance(20 * time.Hour)
+	age, _, _ := strings.Cut(advised, " ")
+	code, out = call(t.Context(), append(args, "-max-age", age, "group/app")...)
+	if code != 0 || !strings.Contains(out, archive.SHA256()) {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if n := len(s.Exports("group/app")); n != 1 {
+		t.Errorf("made %d exports", n)
+	}
+	resumed := 0
+	for _, r := range s.Requests() {
+		if r.Status == http.StatusPartialContent {
+			resumed++
+		}
+	}
+	if resumed != 1 {
+		t.Errorf("resumed %d times", resumed)
+	}
+}
+
+// Before anything has begun, nothing says that it has.
+func TestAdviceBefore(t *testing.T) {
+	t.Parallel()
+	s := portertest.NewServer()
+	defer s.Close()
+	s.AddProject(portertest.Project{Path: "group/app"})
+	s.Inject(portertest.Fault{Times: -1, Do: portertest.HoldAnswer(0)})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for len(s.Requests()) == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	code, out := call(ctx, "-url", s.URL, "-o", filepath.Join(t.TempDir(), "app.tar.gz"), "group/app")
+	if code != 130 || !strings.Contains(out, "Nothing has begun") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Setenv("GITLAB_URL", "http://localhost:1")
 	t.Setenv("GITLAB_TOKEN", "")

@@ -205,7 +205,7 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestDemonstration compares the output with the sample in the README, whose
+// TestDemonstration compares the output with the sample in docs/archives.md, whose
 // lines of dots stand for more.
 func TestDemonstration(t *testing.T) {
 	t.Parallel()
@@ -213,20 +213,20 @@ func TestDemonstration(t *testing.T) {
 	if code != 0 || errs != "" {
 		t.Errorf("exit code %d, %q", code, errs)
 	}
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "archives.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sample, _ := strings.Cut(string(readme), "$ go run ./examples/inspect\n")
+	_, sample, _ := strings.Cut(string(doc), "$ go run ./examples/inspect\n")
 	sample, _, ok := strings.Cut(sample, "```")
 	if !ok {
-		t.Fatal("no sample in the README")
+		t.Fatal("no sample in docs/archives.md")
 	}
 	rest := text
 	for piece := range strings.SplitSeq(sample, "…\n") {
 		_, after, found := strings.Cut(rest, piece)
 		if !found {
-			t.Errorf("the output lacks this of the README:\n%s\nIt is:\n%s", piece, text)
+			t.Errorf("the output lacks this of the sample:\n%s\nIt is:\n%s", piece, text)
 		}
 		rest = after
 	}
