@@ -33,7 +33,9 @@ func manyAuthors(t *testing.T) *portertest.Archive {
 
 // migrating migrates the project team/app with the given archive to an instance
 // that has a user with an address for each member, and returns what is there.
-func migrating(t *testing.T, a *portertest.Archive, admin bool, opts MigrateOptions, more ...Option) (*portertest.ProjectState, *Migration, error) {
+func migrating(
+	t *testing.T, a *portertest.Archive, admin bool, opts MigrateOptions, more ...Option,
+) (*portertest.ProjectState, *Migration, error) {
 	t.Helper()
 	src, dst := portertest.NewServer(portertest.InMemory()), portertest.NewServer(portertest.InMemory())
 	defer src.Close()

@@ -105,7 +105,8 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if b, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(b), `porter_retries_total{instance_role="source",op="export"} 1`) {
+	b, err := io.ReadAll(resp.Body)
+	if want := `porter_retries_total{instance_role="source",op="export"} 1`; err != nil || !strings.Contains(string(b), want) {
 		t.Errorf("scraped %s, %v", b, err)
 	}
 	cancel()
