@@ -37,7 +37,7 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 			Source: "process_relation_item!", ExceptionClass: "ActiveRecord::QueryCanceled"})
 	}
 	gitlab.ScriptImport(o.project, script)
-	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), cli.Polling(o.poll)...)
+	client, err := newClient(o, portertest.Token)
 	if err == nil {
 		wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 		defer cancel()
