@@ -119,8 +119,9 @@ func TestEnds(t *testing.T) {
 			name: "export fails",
 			setup: func(s *portertest.Server) {
 				s.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation,
-					Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+					Timing: &portertest.Timings{Failure: 2 * time.Second}})
 			},
+			args: []string{"-poll", "100ms"}, // 5ms would use up a minute's polls
 			code: 1,
 			want: "The export failed",
 		},
