@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
 func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
+	demo.ArchiveSize = 16 << 20
 	os.Exit(m.Run())
 }
 

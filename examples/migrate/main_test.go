@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_DEST_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
 	os.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
+	demo.ArchiveSize = 16 << 20
 	os.Exit(m.Run())
 }
 

@@ -34,7 +34,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"simulation", nil, 0, []string{
 			"merge_requests: 120 in the archive, 117 in the project, 3 missing\n  118 Merge request", "(ActiveRecord::QueryCanceled)",
-			"Importing 3 merge_requests by an archive of", " B, of an archive of 24.0 MiB. Number of imports: 1.",
+			"Importing 3 merge_requests by an archive of", " B, of an archive of 8.0 MiB. Number of imports: 1.",
 			"merge_requests: 117 before, 120 after, 0 still missing",
 		}},
 		{"only told", []string{"-n"}, 3, []string{"117 in the project, 3 missing"}},

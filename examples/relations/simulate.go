@@ -15,7 +15,7 @@ import (
 // which it loses three, and brings these back. With -split the import is done in
 // several.
 func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	archive := portertest.NewArchive(24<<20, portertest.ArchiveItems("merge_requests", 120), portertest.ArchiveItems("issues", 60),
+	archive := portertest.NewArchive(8<<20, portertest.ArchiveItems("merge_requests", 120), portertest.ArchiveItems("issues", 60),
 		portertest.ArchiveItems("ci_pipelines", 30))
 	gitlab := demo.Server()
 	defer gitlab.Close()
