@@ -56,9 +56,8 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var out bytes.Buffer
-			code := run(t.Context(), tt.args, &out, &out)
-			clitest.Ended(t, out.String(), code, tt.code, tt.want...)
+			code, out := clitest.Program(run).Call(t.Context(), tt.args...)
+			clitest.Ended(t, out, code, tt.code, tt.want...)
 		})
 	}
 }
