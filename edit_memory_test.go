@@ -56,13 +56,17 @@ func addressOf(c Contributor) (string, bool) { return c.Username + "@example.com
 // are edited, their making included.
 func TestEditArchiveMemory(t *testing.T) {
 	const most = 16 << 20
-	large := portertest.NewArchive(32 << 20)
-	long := func(n int) func() Source {
+	size := int64(64 << 20)
+	if RaceDetector {
+		size /= 8 // a run without it says whether the size matters
+	}
+	large := portertest.NewArchive(size / 2)
+	long := func(n int64) func() Source {
 		return func() Source {
-			filler := bytes.Repeat([]byte("t"), n-5)
+			filler := bytes.Repeat([]byte("t"), int(n)-5)
 			return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) {
 				pieces := [][]byte{[]byte(`["`), filler, []byte("\"]\n"), nil}
-				return packed("merge_requests", int64(n), func(n int) []byte { return pieces[n] }), nil
+				return packed("merge_requests", n, func(n int) []byte { return pieces[n] }), nil
 			}}
 		}
 	}
@@ -77,10 +81,10 @@ func TestEditArchiveMemory(t *testing.T) {
 		{"without the wiki", func() Source {
 			return ReaderSource(large.NewReader(), large.Size())
 		}, Drop(PartWiki)},
-		{"mapped", func() Source { return largeTree(32 << 20) }, MapUsers(addressOf)},
-		{"half the issues", func() Source { return largeTree(32 << 20) },
+		{"mapped", func() Source { return largeTree(size / 2) }, MapUsers(addressOf)},
+		{"half the issues", func() Source { return largeTree(size / 2) },
 			KeepItems(RelationIssues, func(i Item) bool { return i.IID%2 == 0 })},
-		{"a line of 60 MiB", long(60 << 20), KeepItems(RelationMergeRequests, func(i Item) bool { return i.Problem == "" })},
+		{"a line of 64 MiB", long(size), KeepItems(RelationMergeRequests, func(i Item) bool { return i.Problem == "" })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			src := tt.src()

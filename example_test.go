@@ -248,7 +248,7 @@ func ExampleWaitError() {
 	if err := client.ScheduleExport(context.Background(), porter.ProjectID(42), nil); err != nil {
 		log.Fatal(err)
 	}
-	const patience = time.Second // hours, elsewhere
+	const patience = 3 * time.Second // hours, elsewhere
 
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the night is over"))
 	defer cancel()

@@ -60,7 +60,7 @@ func killStartTest(t *testing.T, test string, env ...string) *killChild {
 	if err != nil {
 		t.Skip(err)
 	}
-	p := &killChild{cmd: exec.Command(exe, "-test.run=^"+test+"$", "-test.timeout=1m"), ended: make(chan struct{})}
+	p := &killChild{cmd: exec.Command(exe, "-test.run=^"+test+"$", "-test.timeout=8m"), ended: make(chan struct{})}
 	p.cmd.Env = append(append(os.Environ(), "GOCOVERDIR="+t.TempDir()), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {

@@ -29,7 +29,7 @@ import (
 
 // nightSize returns n projects, or fewer where time is short.
 func nightSize(n int) int {
-	if raceDetector || testing.Short() {
+	if porter.RaceDetector || testing.Short() {
 		return n / 5
 	}
 	return n

@@ -1,6 +1,6 @@
 //go:build !race
 
-package porter_test
+package porter
 
-// raceDetector says that everything takes some five times as long.
-const raceDetector = false
+// RaceDetector says that everything takes some five times as long.
+const RaceDetector = false

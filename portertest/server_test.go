@@ -31,7 +31,7 @@ func TestHoursPass(t *testing.T) {
 			t.Errorf("%d polls in %v", polls, d)
 		}
 	})
-	if d := time.Since(real); d > 20*time.Second {
+	if d := time.Since(real); d > 5*time.Minute { // seconds, but for a machine that is very busy
 		t.Errorf("a day took %v", d)
 	}
 }

@@ -25,12 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// call runs the program and returns its exit code and all its output.
-func call(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
-	code := run(ctx, args, &out, &out)
-	return code, out.String()
-}
+var call = clitest.Program(run).Call
 
 // files writes an archive of three members, of whom nobody has an address, and
 // a file of users.
@@ -319,29 +314,35 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestEnds ends the program while it waits for an export that never comes.
-func TestEnds(t *testing.T) {
+// TestInterrupt ends the program while it waits for an export that never comes.
+func TestInterrupt(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name, timeout string
-		interrupt     time.Duration
-		code          int
-		want          string
-	}{
-		{"interrupt", "1m", 5 * time.Second, 130, "Interrupted: "},
-		{"timeout", "5s", time.Minute, 1, "-timeout of 5s is over"}, // long enough for the export to be under way
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			_, users := files(t, all)
-			src, dst := instances(t)
-			src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
-			ctx, cancel := context.WithTimeout(t.Context(), tt.interrupt)
-			defer cancel()
-			code, out := call(ctx, "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-poll", "5ms", "-timeout", tt.timeout,
-				"group/app")
-			clitest.Ended(t, out, code, tt.code, tt.want, "GitLab goes on with")
-		})
+	_, users := files(t, all)
+	src, dst := instances(t)
+	src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for len(src.Exports("group/app")) == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	code, out := call(ctx, "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-poll", "5ms", "group/app")
+	clitest.Ended(t, out, code, 130, "Interrupted: ", "GitLab goes on with")
+}
+
+// TestTimeout has no time for an export that never comes, or not even for what
+// is before.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	_, users := files(t, all)
+	for _, timeout := range []string{"1ms", "20ms", "500ms"} {
+		src, dst := instances(t)
+		src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
+		code, out := call(t.Context(), "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-poll", "5ms",
+			"-timeout", timeout, "group/app")
+		clitest.Ended(t, out, code, 1, "-timeout of "+timeout+" is over")
 	}
 }
 

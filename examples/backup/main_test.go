@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -11,21 +10,18 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
 func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
+	demo.ArchiveSize = 16 << 20
 	os.Exit(m.Run())
 }
 
-// call runs the program and returns its exit code and all its output.
-func call(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
-	code := run(ctx, args, &out, &out)
-	return code, out.String()
-}
+var call = clitest.Program(run).Call
 
 func TestSimulation(t *testing.T) {
 	t.Parallel()
@@ -119,8 +115,9 @@ func TestEnds(t *testing.T) {
 			name: "export fails",
 			setup: func(s *portertest.Server) {
 				s.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation,
-					Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+					Timing: &portertest.Timings{Failure: 2 * time.Second}})
 			},
+			args: []string{"-poll", "100ms"}, // 5ms would use up a minute's polls
 			code: 1,
 			want: "The export failed",
 		},

@@ -14,15 +14,16 @@ import (
 // An instance is a GitLab, as the user of a token has it.
 type instance struct {
 	*porter.Client
-	auth porter.Auth
+	auth      porter.Auth
+	transport http.RoundTripper
 }
 
-func connect(base string, auth porter.Auth, opts ...porter.Option) (*instance, error) {
-	client, err := porter.NewClient(base, auth, opts...)
+func connect(base string, auth porter.Auth, rt http.RoundTripper, opts ...porter.Option) (*instance, error) {
+	client, err := porter.NewClient(base, auth, append(opts, porter.WithTransport(rt))...)
 	if err != nil {
 		return nil, err
 	}
-	return &instance{client, auth}, nil
+	return &instance{client, auth, rt}, nil
 }
 
 const (
@@ -41,7 +42,7 @@ func (in *instance) user(ctx context.Context) (string, error) {
 	if err != nil || in.auth(req) != nil {
 		return "", nil
 	}
-	resp, err := porter.NewTransport(nil).RoundTrip(req) // follows no redirect: the token stays here
+	resp, err := in.transport.RoundTrip(req) // follows no redirect: the token stays here
 	if err != nil {
 		return "", nil
 	}

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -138,6 +139,7 @@ type options struct {
 	timeout, poll    time.Duration
 	fromAuth, toAuth porter.Auth
 	stdout, stderr   io.Writer
+	transport        http.RoundTripper // nil for the network
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -349,15 +351,18 @@ func isScreen(w io.Writer) bool {
 }
 
 func (o *options) connect() (from, to *instance, err error) {
+	if o.transport == nil {
+		o.transport = porter.NewTransport(nil)
+	}
 	name := "-url"
 	if o.migrate {
 		name = "-from"
 	}
-	if from, err = connect(o.from, o.fromAuth, o.clientOptions()...); err != nil {
+	if from, err = connect(o.from, o.fromAuth, o.transport, o.clientOptions()...); err != nil {
 		return nil, nil, misused("%s: %v", name, err)
 	}
 	if o.migrate {
-		if to, err = connect(o.to, o.toAuth, o.clientOptions()...); err != nil {
+		if to, err = connect(o.to, o.toAuth, o.transport, o.clientOptions()...); err != nil {
 			return nil, nil, misused("-to: %v", err)
 		}
 	}

@@ -25,20 +25,26 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// call runs the program and returns its exit code and all its output.
-func call(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
-	code := run(ctx, args, &out, &out)
-	return code, out.String()
-}
+var call = clitest.Program(run).Call
 
 // flags are those of a command that goes on with the scene.
 func (s *scene) flags(more ...string) []string {
-	args := []string{"export", "-url", s.from.URL, "-dir", s.dir}
+	args := []string{"export", "-url", s.o.from, "-dir", s.dir}
 	if s.o.migrate {
-		args = []string{"migrate", "-from", s.from.URL, "-to", s.to.URL, "-namespace", "n", "-journal", s.o.journal}
+		args = []string{"migrate", "-from", s.o.from, "-to", s.o.to, "-namespace", "n", "-journal", s.o.journal}
 	}
 	return append(append(args, "-poll", "5ms", "-rate", "exports=none,imports=none,downloads=none,polls=none"), more...)
+}
+
+// call runs such a command, and returns its exit code and all its output.
+func (s *scene) call(ctx context.Context, more ...string) (int, string) {
+	var out bytes.Buffer
+	o := options{migrate: s.o.migrate, stdout: &out, stderr: &out, transport: s.o.transport}
+	code, exit := o.parse(s.flags(more...)[1:])
+	if !exit {
+		code = bulk(ctx, o)
+	}
+	return code, out.String()
 }
 
 func TestDemonstration(t *testing.T) {
@@ -133,53 +139,65 @@ func TestEnvironment(t *testing.T) {
 	clitest.Misused(t, run, "GITLAB_DEST_TOKEN is not set", "migrate", "-to", "http://localhost:1", "a/b")
 }
 
-// The program as a whole, with a list and its exit codes.
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	s := newScene(t, true)
+// listOfTwo is a file that names two projects.
+func listOfTwo(t *testing.T) string {
+	t.Helper()
 	list := filepath.Join(t.TempDir(), "list.tsv")
 	if err := os.WriteFile(list, []byte("a/p\n11\tn/x\tother\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, out := call(t.Context(), s.flags("-list", list)...)
+	return list
+}
+
+// The program as a whole, with a list.
+func TestMigrateCommand(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, true)
+	code, out := call(t.Context(), s.flags("-list", listOfTwo(t))...)
 	if code != cli.OK || s.to.Project("n/p") == nil || s.to.Project("n/x/other") == nil {
-		t.Errorf("migrate: exit code %d\n%s", code, out)
+		t.Errorf("exit code %d\n%s", code, out)
 	}
-	e := newScene(t, false)
-	code, out = call(t.Context(), e.flags("-list", list)...)
-	if code != cli.OK {
-		t.Errorf("export: exit code %d\n%s", code, out)
-	}
-	for _, name := range []string{"a/p.tar.gz", "11.tar.gz", "bulk-export.jsonl"} {
-		if _, err := os.Stat(filepath.Join(e.dir, filepath.FromSlash(name))); err != nil {
-			t.Error(err)
+}
+
+// The same of exports, with its exit codes.
+func TestExportCommand(t *testing.T) {
+	t.Parallel()
+	inScene(t, false, func(t *testing.T, s *scene) {
+		code, out := s.call(t.Context(), "-list", listOfTwo(t))
+		if code != cli.OK {
+			t.Errorf("exit code %d\n%s", code, out)
 		}
-	}
-	code, out = call(t.Context(), e.flags("-group", "a", "no/such")...)
-	if code != cli.Failure || !strings.Contains(out, "no/such") {
-		t.Errorf("one of no project: exit code %d\n%s", code, out)
-	}
-	b, err := os.ReadFile(filepath.Join(e.dir, "bulk-export.jsonl"))
-	if err != nil || bytes.Contains(b, []byte(portertest.Token)) || strings.Contains(out, portertest.Token) {
-		t.Errorf("the token is written: %v", err)
-	}
-	code, out = call(t.Context(), "export", "-url", s.to.URL, "-dir", e.dir, "a/p")
-	if code != cli.BadUsage || !strings.Contains(out, "is the journal of another run: its source is") {
-		t.Errorf("another instance: exit code %d\n%s", code, out)
-	}
-	j, err := openJournal(filepath.Join(t.TempDir(), "j"), testHeader, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	code, out = call(t.Context(), e.flags("-journal", j.name, "a/p")...)
-	if code != cli.Again || !strings.Contains(out, "another run uses the journal") {
-		t.Errorf("at the same time: exit code %d\n%s", code, out)
-	}
-	code, out = call(t.Context(), e.flags("-group", "nobody")...)
-	if code != cli.Failure || !strings.Contains(out, "list projects of nobody") {
-		t.Errorf("no such group: exit code %d\n%s", code, out)
-	}
+		for _, name := range []string{"a/p.tar.gz", "11.tar.gz", "bulk-export.jsonl"} {
+			if _, err := os.Stat(filepath.Join(s.dir, filepath.FromSlash(name))); err != nil {
+				t.Error(err)
+			}
+		}
+		code, out = s.call(t.Context(), "-group", "a", "no/such")
+		if code != cli.Failure || !strings.Contains(out, "no/such") {
+			t.Errorf("one of no project: exit code %d\n%s", code, out)
+		}
+		b, err := os.ReadFile(filepath.Join(s.dir, "bulk-export.jsonl"))
+		if err != nil || bytes.Contains(b, []byte(portertest.Token)) || strings.Contains(out, portertest.Token) {
+			t.Errorf("the token is written: %v", err)
+		}
+		code, out = s.call(t.Context(), "-url", "http://"+there, "a/p")
+		if code != cli.BadUsage || !strings.Contains(out, "is the journal of another run: its source is") {
+			t.Errorf("another instance: exit code %d\n%s", code, out)
+		}
+		j, err := openJournal(filepath.Join(t.TempDir(), "j"), testHeader, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		code, out = s.call(t.Context(), "-journal", j.name, "a/p")
+		if code != cli.Again || !strings.Contains(out, "another run uses the journal") {
+			t.Errorf("at the same time: exit code %d\n%s", code, out)
+		}
+		code, out = s.call(t.Context(), "-group", "nobody")
+		if code != cli.Failure || !strings.Contains(out, "list projects of nobody") {
+			t.Errorf("no such group: exit code %d\n%s", code, out)
+		}
+	})
 }
 
 // An interrupted process says what goes on, and exits with 130.
@@ -215,36 +233,38 @@ func TestDumbTerminal(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
-	code, out := call(t.Context(), s.flags("-timeout", "200ms", "a/p")...)
-	if code != cli.Again || !strings.Contains(out, "Stopped: -timeout of 200ms is over. GitLab goes on") {
-		t.Errorf("exit code %d\n%s", code, out)
-	}
+	inScene(t, false, func(t *testing.T, s *scene) {
+		s.from.ScriptExport("a/p", portertest.ExportScript{Fault: portertest.NeverStart})
+		code, out := s.call(t.Context(), "-timeout", "200ms", "a/p")
+		if code != cli.Again || !strings.Contains(out, "Stopped: -timeout of 200ms is over. GitLab goes on") {
+			t.Errorf("exit code %d\n%s", code, out)
+		}
+	})
 }
 
 // Nothing is said of a project that a dry run did not come to.
 func TestDryRunCutOff(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	slow := s.from.Inject(portertest.Fault{Path: "/export", Times: -1, Do: portertest.Delay(time.Second)})
-	code, out := call(t.Context(), s.flags("-dry-run", "-timeout", "200ms", "a/p")...)
-	if code != cli.Again || out != "error: dry run: -timeout of 200ms is over: context deadline exceeded\n" {
-		t.Errorf("-timeout: exit code %d\n%s", code, out)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	slow.Remove()
-	s.from.Inject(portertest.Fault{Do: portertest.Delay(time.Second), Times: -1, Match: func(r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/export") {
-			cancel()
+	inScene(t, false, func(t *testing.T, s *scene) {
+		slow := s.from.Inject(portertest.Fault{Path: "/export", Times: -1, Do: portertest.Delay(time.Second)})
+		code, out := s.call(t.Context(), "-dry-run", "-timeout", "200ms", "a/p")
+		if code != cli.Again || out != "error: dry run: -timeout of 200ms is over: context deadline exceeded\n" {
+			t.Errorf("-timeout: exit code %d\n%s", code, out)
 		}
-		return ctx.Err() != nil
-	}})
-	code, out = call(ctx, s.flags("-dry-run", "a/p")...)
-	if code != cli.Interrupted || !strings.HasPrefix(out, "Interrupted: dry run: ") {
-		t.Errorf("interrupted: exit code %d\n%s", code, out)
-	}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		slow.Remove()
+		s.from.Inject(portertest.Fault{Do: portertest.Delay(time.Second), Times: -1, Match: func(r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/export") {
+				cancel()
+			}
+			return ctx.Err() != nil
+		}})
+		code, out = s.call(ctx, "-dry-run", "a/p")
+		if code != cli.Interrupted || !strings.HasPrefix(out, "Interrupted: dry run: ") {
+			t.Errorf("interrupted: exit code %d\n%s", code, out)
+		}
+	})
 }
 
 // A dry run tells what would happen to each project, and changes nothing.
@@ -277,7 +297,10 @@ func TestDryRun(t *testing.T) {
 			}},
 		{name: "no such project", args: []string{"a/p", "a/none"}, code: cli.Failure, want: []string{"a new export", "would fail: ", "404"}},
 	} {
-		t.Run("export/"+tt.name, func(t *testing.T) { testDryRun(t, newScene(t, false), tt.setup, tt.args, tt.code, tt.want) })
+		t.Run("export/"+tt.name, func(t *testing.T) {
+			t.Parallel()
+			inScene(t, false, func(t *testing.T, s *scene) { testDryRun(t, s, tt.setup, tt.args, tt.code, tt.want) })
+		})
 	}
 	for _, tt := range []struct {
 		name  string
@@ -305,17 +328,20 @@ func TestDryRun(t *testing.T) {
 				s.mustRun()
 			}},
 	} {
-		t.Run("migrate/"+tt.name, func(t *testing.T) { testDryRun(t, newScene(t, true), tt.setup, tt.args, tt.code, tt.want) })
+		t.Run("migrate/"+tt.name, func(t *testing.T) {
+			t.Parallel()
+			inScene(t, true, func(t *testing.T, s *scene) { testDryRun(t, s, tt.setup, tt.args, tt.code, tt.want) })
+		})
 	}
 }
 
 func testDryRun(t *testing.T, s *scene, setup func(*scene), args []string, code int, want []string) {
-	t.Parallel()
+	t.Helper()
 	if setup != nil {
 		setup(s)
 	}
 	exports, projects, left := s.exports(), len(s.to.Projects()), strings.Join(files(t, s.dir), " ")
-	got, out := call(t.Context(), s.flags(append([]string{"-dry-run"}, args...)...)...)
+	got, out := s.call(t.Context(), append([]string{"-dry-run"}, args...)...)
 	if got != code {
 		t.Errorf("exit code %d, want %d", got, code)
 	}

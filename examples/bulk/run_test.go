@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -57,15 +59,42 @@ type scene struct {
 	o        options
 }
 
+// there is the destination's address in a bubble, where every server has the
+// same.
+const there = "destination.test"
+
+// RoundTrip reaches both instances of a scene in a bubble.
+func (s *scene) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != there {
+		return s.from.Transport().RoundTrip(req)
+	}
+	req = req.Clone(req.Context())
+	req.URL.Host = strings.TrimPrefix(s.to.URL, "http://")
+	return s.to.Transport().RoundTrip(req)
+}
+
+// inScene runs f in a bubble with a new scene.
+func inScene(t *testing.T, migrate bool, f func(t *testing.T, s *scene)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))) // after what is in the archives was made
+		s := newScene(t, migrate, portertest.InMemory())
+		s.o.transport = s
+		if migrate {
+			s.o.to = "http://" + there
+		}
+		f(t, s)
+	})
+}
+
 // newScene returns a scene with the projects a/p, a/x/q and a/z of the source, and
 // the groups n and n/x at the destination.
-func newScene(t *testing.T, migrate bool) *scene {
+func newScene(t *testing.T, migrate bool, opts ...portertest.Option) *scene {
 	t.Helper()
 	// An export that replaces another one has to be seen under way.
-	timing := portertest.Timing(portertest.Timings{Start: 10 * time.Millisecond, Assemble: 50 * time.Millisecond,
-		Store: 300 * time.Millisecond, Failure: 300 * time.Millisecond, Import: 10 * time.Millisecond})
-	s := &scene{t: t, from: portertest.NewServer(portertest.NoLimits(), timing), to: portertest.NewServer(portertest.NoLimits(), timing),
-		dir: t.TempDir()}
+	opts = append(opts, portertest.NoLimits(), portertest.Timing(portertest.Timings{Start: 10 * time.Millisecond,
+		Assemble: 50 * time.Millisecond, Store: 300 * time.Millisecond, Failure: 300 * time.Millisecond, Import: 10 * time.Millisecond}))
+	s := &scene{t: t, from: portertest.NewServer(opts...), to: portertest.NewServer(opts...), dir: t.TempDir()}
 	t.Cleanup(s.from.Close)
 	t.Cleanup(s.to.Close)
 	for i, p := range []string{"a/p", "a/x/q", "a/z"} {
@@ -138,174 +167,182 @@ func (s *scene) exports() string {
 
 func TestExportRun(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	view, got := s.mustRun()
-	if got != "done, done, done" || s.exports() != "1 1 1" {
-		t.Errorf("%s; exports %s", got, s.exports())
-	}
-	if b := view.begun; b.Migrate || len(b.Projects) != 3 || b.Pacing != s.o.rate || b.Projects[0].Step != stepWaiting {
-		t.Errorf("it began with %+v", b)
-	}
-	for _, p := range view.ended {
-		want := filepath.Join(s.dir, filepath.FromSlash(p.Name)+".tar.gz")
-		fi, err := os.Stat(want)
-		if err != nil || p.File != want || p.Bytes != fi.Size() || p.ID == 0 || p.Begun.IsZero() || p.Ended.Before(p.Begun) {
-			t.Errorf("%+v, %v", p, err)
+	inScene(t, false, func(t *testing.T, s *scene) {
+		view, got := s.mustRun()
+		if got != "done, done, done" || s.exports() != "1 1 1" {
+			t.Errorf("%s; exports %s", got, s.exports())
 		}
-		steps := strings.Join(view.changes, "; ") + ";"
-		if !strings.Contains(steps, p.Name+" exporting;") || !strings.Contains(steps, p.Name+" done;") {
-			t.Errorf("%s: the steps are %s", p.Name, steps)
+		if b := view.begun; b.Migrate || len(b.Projects) != 3 || b.Pacing != s.o.rate || b.Projects[0].Step != stepWaiting {
+			t.Errorf("it began with %+v", b)
 		}
-	}
-	if view.events == 0 {
-		t.Error("no events")
-	}
+		for _, p := range view.ended {
+			want := filepath.Join(s.dir, filepath.FromSlash(p.Name)+".tar.gz")
+			fi, err := os.Stat(want)
+			if err != nil || p.File != want || p.Bytes != fi.Size() || p.ID == 0 || p.Begun.IsZero() || p.Ended.Before(p.Begun) {
+				t.Errorf("%+v, %v", p, err)
+			}
+			steps := strings.Join(view.changes, "; ") + ";"
+			if !strings.Contains(steps, p.Name+" exporting;") || !strings.Contains(steps, p.Name+" done;") {
+				t.Errorf("%s: the steps are %s", p.Name, steps)
+			}
+		}
+		if view.events == 0 {
+			t.Error("no events")
+		}
+	})
 }
 
 // The next night everything is exported anew.
 func TestNextNight(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	s.mustRun()
-	if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
-		t.Errorf("%s; exports %s", got, s.exports())
-	}
-	if h, err := readHistory(s.o.journal + ".old"); err != nil || !h.ended || len(h.records) != 3 {
-		t.Errorf("the journal before: %+v, %v", h, err)
-	}
-	s.o.maxAge = time.Hour
-	if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
-		t.Errorf("with -max-age: %s; exports %s", got, s.exports())
-	}
+	inScene(t, false, func(t *testing.T, s *scene) {
+		s.mustRun()
+		if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
+			t.Errorf("%s; exports %s", got, s.exports())
+		}
+		if h, err := readHistory(s.o.journal + ".old"); err != nil || !h.ended || len(h.records) != 3 {
+			t.Errorf("the journal before: %+v, %v", h, err)
+		}
+		s.o.maxAge = time.Hour
+		if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
+			t.Errorf("with -max-age: %s; exports %s", got, s.exports())
+		}
+	})
 }
 
 // What failed is tried again, and what is done stays.
 func TestFailedIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	s.from.ScriptExport("a/x/q", portertest.ExportScript{Fault: portertest.FailPacking})
-	view, got := s.mustRun()
-	if got != "done, failed, done" || view.ended[1].Err == nil || exitCode(view.ended) != cli.Failure {
-		t.Errorf("%s; %v", got, view.ended[1].Err)
-	}
-	if err := os.Remove(filepath.Join(s.dir, "a", "z.tar.gz")); err != nil {
-		t.Fatal(err)
-	}
-	view, got = s.mustRun()
-	if got != "done earlier, done, done" || s.exports() != "1 2 1" {
-		t.Errorf("again: %s; exports %s", got, s.exports())
-	}
-	if got := summary(view.begun.Projects); got != "done earlier, waiting, waiting" {
-		t.Errorf("it began with %s", got)
-	}
-	if _, got = s.mustRun(); got != "done, done, done" || s.exports() != "2 3 2" {
-		t.Errorf("the next night: %s; exports %s", got, s.exports())
-	}
+	inScene(t, false, func(t *testing.T, s *scene) {
+		s.from.ScriptExport("a/x/q", portertest.ExportScript{Fault: portertest.FailPacking})
+		view, got := s.mustRun()
+		if got != "done, failed, done" || view.ended[1].Err == nil || exitCode(view.ended) != cli.Failure {
+			t.Errorf("%s; %v", got, view.ended[1].Err)
+		}
+		if err := os.Remove(filepath.Join(s.dir, "a", "z.tar.gz")); err != nil {
+			t.Fatal(err)
+		}
+		view, got = s.mustRun()
+		if got != "done earlier, done, done" || s.exports() != "1 2 1" {
+			t.Errorf("again: %s; exports %s", got, s.exports())
+		}
+		if got := summary(view.begun.Projects); got != "done earlier, waiting, waiting" {
+			t.Errorf("it began with %s", got)
+		}
+		if _, got = s.mustRun(); got != "done, done, done" || s.exports() != "2 3 2" {
+			t.Errorf("the next night: %s; exports %s", got, s.exports())
+		}
+	})
 }
 
 // A run that failed last night does not keep tonight's from new archives.
 func TestOldJournal(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	s.from.ScriptExport("a/x/q", portertest.ExportScript{Fault: portertest.FailPacking})
-	s.mustRun()
-	s.o.newAfter = time.Nanosecond
-	if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
-		t.Errorf("%s; exports %s", got, s.exports())
-	}
+	inScene(t, false, func(t *testing.T, s *scene) {
+		s.from.ScriptExport("a/x/q", portertest.ExportScript{Fault: portertest.FailPacking})
+		s.mustRun()
+		s.o.newAfter = time.Nanosecond
+		if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "2 2 2" {
+			t.Errorf("%s; exports %s", got, s.exports())
+		}
+	})
 }
 
 func TestMigrateRun(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, true)
-	s.to.ScriptImport("n/x/q", portertest.ImportScript{FailedRelations: []portertest.FailedRelation{
-		{RelationName: "issues", LineNumber: 12, ExceptionClass: "ActiveRecord::RecordInvalid"}}})
-	view, got := s.mustRun()
-	if got != "done, incomplete, done" || exitCode(view.ended) != cli.Incomplete || s.exports() != "1 1 1" {
-		t.Errorf("%s; exports %s", got, s.exports())
-	}
-	if lost := view.ended[1].Lost; len(lost) != 1 || lost[0] != "issues, line 13: ActiveRecord::RecordInvalid" {
-		t.Errorf("lost %q", lost)
-	}
-	for _, p := range view.ended {
-		if s.to.Project(p.Target) == nil || p.Bytes == 0 || p.ID < 10 || p.ID > 12 {
-			t.Errorf("%+v", p)
+	inScene(t, true, func(t *testing.T, s *scene) {
+		s.to.ScriptImport("n/x/q", portertest.ImportScript{FailedRelations: []portertest.FailedRelation{
+			{RelationName: "issues", LineNumber: 12, ExceptionClass: "ActiveRecord::RecordInvalid"}}})
+		view, got := s.mustRun()
+		if got != "done, incomplete, done" || exitCode(view.ended) != cli.Incomplete || s.exports() != "1 1 1" {
+			t.Errorf("%s; exports %s", got, s.exports())
 		}
-	}
-	view, got = s.mustRun()
-	if got != "done earlier, incomplete earlier, done earlier" || exitCode(view.ended) != cli.Incomplete || s.exports() != "1 1 1" {
-		t.Errorf("again: %s; exports %s", got, s.exports())
-	}
-	if len(view.ended[1].Lost) != 1 {
-		t.Error("what is lost is forgotten")
-	}
-	s.from.AddProject(portertest.Project{Path: "a/w"})
-	if _, got = s.mustRun(); got != "done earlier, incomplete earlier, done earlier, done" {
-		t.Errorf("with one more: %s", got)
-	}
+		if lost := view.ended[1].Lost; len(lost) != 1 || lost[0] != "issues, line 13: ActiveRecord::RecordInvalid" {
+			t.Errorf("lost %q", lost)
+		}
+		for _, p := range view.ended {
+			if s.to.Project(p.Target) == nil || p.Bytes == 0 || p.ID < 10 || p.ID > 12 {
+				t.Errorf("%+v", p)
+			}
+		}
+		view, got = s.mustRun()
+		if got != "done earlier, incomplete earlier, done earlier" || exitCode(view.ended) != cli.Incomplete || s.exports() != "1 1 1" {
+			t.Errorf("again: %s; exports %s", got, s.exports())
+		}
+		if len(view.ended[1].Lost) != 1 {
+			t.Error("what is lost is forgotten")
+		}
+		s.from.AddProject(portertest.Project{Path: "a/w"})
+		if _, got = s.mustRun(); got != "done earlier, incomplete earlier, done earlier, done" {
+			t.Errorf("with one more: %s", got)
+		}
+	})
 }
 
 // An import that failed stands in the way until it is deleted; then it is done
 // from the beginning.
 func TestFailedImport(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, true)
-	s.o.input = input{args: []string{"a/p"}}
-	s.to.ScriptImport("n/p", portertest.ImportScript{Error: "no space left"})
-	view, got := s.mustRun()
-	if got != "failed" || exitCode(view.ended) != cli.Failure || !strings.Contains(view.ended[0].Err.Error(), "no space left") {
-		t.Errorf("%s: %v", got, view.ended[0].Err)
-	}
-	var exists *porter.ProjectExistsError
-	if view, got = s.mustRun(); got != "failed" || !errors.As(view.ended[0].Err, &exists) {
-		t.Errorf("again: %s: %v", got, view.ended[0].Err)
-	}
-	s.to.RemoveProject("n/p")
-	if _, got = s.mustRun(); got != "done" || s.to.Project("n/p").ImportStatus != "finished" {
-		t.Errorf("once it is deleted: %s", got)
-	}
+	inScene(t, true, func(t *testing.T, s *scene) {
+		s.o.input = input{args: []string{"a/p"}}
+		s.to.ScriptImport("n/p", portertest.ImportScript{Error: "no space left"})
+		view, got := s.mustRun()
+		if got != "failed" || exitCode(view.ended) != cli.Failure || !strings.Contains(view.ended[0].Err.Error(), "no space left") {
+			t.Errorf("%s: %v", got, view.ended[0].Err)
+		}
+		var exists *porter.ProjectExistsError
+		if view, got = s.mustRun(); got != "failed" || !errors.As(view.ended[0].Err, &exists) {
+			t.Errorf("again: %s: %v", got, view.ended[0].Err)
+		}
+		s.to.RemoveProject("n/p")
+		if _, got = s.mustRun(); got != "done" || s.to.Project("n/p").ImportStatus != "finished" {
+			t.Errorf("once it is deleted: %s", got)
+		}
+	})
 }
 
 // A project that was deleted while it was imported is done from the beginning in
 // the run after.
 func TestDeletedImport(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, true)
-	s.o.input = input{args: []string{"a/p"}}
-	c := porter.Checkpoint{Step: porter.StepImporting, Time: time.Now().Add(-time.Hour), Source: 10, Target: "n/p", Import: 77}
-	journal := text(t, s.header(), record{Project: "a/p", To: "n/p", Step: stepImporting, Checkpoint: &c})
-	if err := os.WriteFile(s.o.journal, []byte(journal), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if view, got := s.mustRun(); got != "failed" || !errors.Is(view.ended[0].Err, porter.ErrNotFound) {
-		t.Errorf("%s: %v", got, view.ended[0].Err)
-	}
-	if _, got := s.mustRun(); got != "done" {
-		t.Errorf("again: %s", got)
-	}
+	inScene(t, true, func(t *testing.T, s *scene) {
+		s.o.input = input{args: []string{"a/p"}}
+		c := porter.Checkpoint{Step: porter.StepImporting, Time: time.Now().Add(-time.Hour), Source: 10, Target: "n/p", Import: 77}
+		journal := text(t, s.header(), record{Project: "a/p", To: "n/p", Step: stepImporting, Checkpoint: &c})
+		if err := os.WriteFile(s.o.journal, []byte(journal), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if view, got := s.mustRun(); got != "failed" || !errors.Is(view.ended[0].Err, porter.ErrNotFound) {
+			t.Errorf("%s: %v", got, view.ended[0].Err)
+		}
+		if _, got := s.mustRun(); got != "done" {
+			t.Errorf("again: %s", got)
+		}
+	})
 }
 
 // With -prove a run says what GitLab does not tell, and also once it is done.
 func TestProve(t *testing.T) {
 	t.Parallel()
 	for _, migrate := range []bool{false, true} {
-		s := newScene(t, migrate)
-		s.o.prove = true
-		s.from.ScriptExport("a/x/q", portertest.ExportScript{LoseBatch: "issues"})
-		s.from.ScriptExport("a/z", portertest.ExportScript{Fault: portertest.FailPacking})
-		view, got := s.mustRun()
-		if got != "done, incomplete, failed" {
-			t.Fatalf("%s: %+v", got, view.ended)
-		}
-		again, got := s.mustRun()
-		if got != "done earlier, incomplete earlier, done" || exitCode(again.ended) != cli.Incomplete {
-			t.Errorf("again: %s", got)
-		}
-		for _, p := range []project{view.ended[1], again.ended[1]} {
-			if len(p.Lost) != 1 || !strings.Contains(p.Lost[0], "issues lost in the export") || len(p.Unproven) > 0 {
-				t.Errorf("lost %q, unproven %q", p.Lost, p.Unproven)
+		inScene(t, migrate, func(t *testing.T, s *scene) {
+			s.o.prove = true
+			s.from.ScriptExport("a/x/q", portertest.ExportScript{LoseBatch: "issues"})
+			s.from.ScriptExport("a/z", portertest.ExportScript{Fault: portertest.FailPacking})
+			view, got := s.mustRun()
+			if got != "done, incomplete, failed" {
+				t.Fatalf("%s: %+v", got, view.ended)
 			}
-		}
+			again, got := s.mustRun()
+			if got != "done earlier, incomplete earlier, done" || exitCode(again.ended) != cli.Incomplete {
+				t.Errorf("again: %s", got)
+			}
+			for _, p := range []project{view.ended[1], again.ended[1]} {
+				if len(p.Lost) != 1 || !strings.Contains(p.Lost[0], "issues lost in the export") || len(p.Unproven) > 0 {
+					t.Errorf("lost %q, unproven %q", p.Lost, p.Unproven)
+				}
+			}
+		})
 	}
 }
 
@@ -326,56 +363,58 @@ func (s *scene) header() header {
 // taken; a broken one is not.
 func TestFileOfKilledRun(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	h := s.header()
-	h.Begun = time.Now().Add(-time.Minute)
-	if err := os.WriteFile(s.o.journal, []byte(text(t, h)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var whole bytes.Buffer
-	if _, err := whole.ReadFrom(portertest.NewArchive(portertest.MinArchiveSize).NewReader()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(s.dir, "a", "x"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	old := filepath.Join(s.dir, "a", "z.tar.gz")
-	for name, b := range map[string][]byte{"a/p": whole.Bytes(), "a/x/q": whole.Bytes()[:whole.Len()-1], "a/z": whole.Bytes()} {
-		if err := os.WriteFile(filepath.Join(s.dir, filepath.FromSlash(name)+".tar.gz"), b, 0o600); err != nil {
+	inScene(t, false, func(t *testing.T, s *scene) {
+		h := s.header()
+		h.Begun = time.Now().Add(-time.Minute)
+		if err := os.WriteFile(s.o.journal, []byte(text(t, h)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Chtimes(old, time.Time{}, h.Begun.Add(-time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	note := filepath.Join(s.dir, "a", "p.tar.gz.part.json") // which goes after the file has its name
-	if err := os.WriteFile(note, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "0 1 1" {
-		t.Errorf("%s; exports %s", got, s.exports())
-	}
-	if _, err := os.Stat(note); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the note of a part file is left: %v", err)
-	}
+		var whole bytes.Buffer
+		if _, err := whole.ReadFrom(portertest.NewArchive(portertest.MinArchiveSize).NewReader()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(s.dir, "a", "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		old := filepath.Join(s.dir, "a", "z.tar.gz")
+		for name, b := range map[string][]byte{"a/p": whole.Bytes(), "a/x/q": whole.Bytes()[:whole.Len()-1], "a/z": whole.Bytes()} {
+			if err := os.WriteFile(filepath.Join(s.dir, filepath.FromSlash(name)+".tar.gz"), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chtimes(old, time.Time{}, h.Begun.Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		note := filepath.Join(s.dir, "a", "p.tar.gz.part.json") // which goes after the file has its name
+		if err := os.WriteFile(note, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := s.mustRun(); got != "done, done, done" || s.exports() != "0 1 1" {
+			t.Errorf("%s; exports %s", got, s.exports())
+		}
+		if _, err := os.Stat(note); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the note of a part file is left: %v", err)
+		}
+	})
 }
 
 // A namespace that is not there is told before anything is exported.
 func TestMissingNamespace(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, true)
-	s.o.namespace = "no"
-	s.to.AddGroup("no")
-	if h := s.header(); h.SourceUser != "owner" || h.DestinationUser != "owner" {
-		t.Errorf("the users are %q and %q", h.SourceUser, h.DestinationUser)
-	}
-	view, got := s.mustRun()
-	if got != "done, failed, done" || s.exports() != "1 0 1" || !errors.Is(view.ended[1].Err, porter.ErrWillFail) {
-		t.Errorf("%s: %v; exports %s", got, view.ended[1].Err, s.exports())
-	}
-	if exitCode(view.ended) != cli.Failure {
-		t.Errorf("exit code %d", exitCode(view.ended))
-	}
+	inScene(t, true, func(t *testing.T, s *scene) {
+		s.o.namespace = "no"
+		s.to.AddGroup("no")
+		if h := s.header(); h.SourceUser != "owner" || h.DestinationUser != "owner" {
+			t.Errorf("the users are %q and %q", h.SourceUser, h.DestinationUser)
+		}
+		view, got := s.mustRun()
+		if got != "done, failed, done" || s.exports() != "1 0 1" || !errors.Is(view.ended[1].Err, porter.ErrWillFail) {
+			t.Errorf("%s: %v; exports %s", got, view.ended[1].Err, s.exports())
+		}
+		if exitCode(view.ended) != cli.Failure {
+			t.Errorf("exit code %d", exitCode(view.ended))
+		}
+	})
 }
 
 // Without a journal nothing is begun that can't be undone.
@@ -383,34 +422,35 @@ func TestBrokenJournal(t *testing.T) {
 	t.Parallel()
 	full := errors.New("no space left on device")
 	for lines := range 5 {
-		s := newScene(t, true)
-		s.o.input = input{args: []string{"a/p"}}
-		from, to, err := s.o.connect()
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := &fakeFile{}
-		f.write = func() error {
-			if f.lines == lines {
-				return full
+		inScene(t, true, func(t *testing.T, s *scene) {
+			s.o.input = input{args: []string{"a/p"}}
+			from, to, err := s.o.connect()
+			if err != nil {
+				t.Fatal(err)
 			}
-			return nil
-		}
-		view := &recorder{t: t}
-		w := work{from: from, to: to, journal: &journal{file: f}, rate: s.o.rate, spool: s.o.spool, view: view,
-			projects: []project{{Name: "a/p", Target: "n/p", Step: stepWaiting}}}
-		w.run(t.Context())
-		p := view.ended[0]
-		if p.Step != stepFailed || !errors.Is(p.Err, full) || exitCode(view.ended) != cli.Failure {
-			t.Errorf("after %d lines: %s: %v", lines, p.Step, p.Err)
-		}
-		// The lines are: scheduling, exporting, uploading, importing, done, done.
-		if got, want := s.exports() == "1 0 0", lines > 0; got != want {
-			t.Errorf("after %d lines: exports %s", lines, s.exports())
-		}
-		if got, want := s.to.Project("n/p") != nil, lines > 2; got != want {
-			t.Errorf("after %d lines: imported: %v", lines, got)
-		}
+			f := &fakeFile{}
+			f.write = func() error {
+				if f.lines == lines {
+					return full
+				}
+				return nil
+			}
+			view := &recorder{t: t}
+			w := work{from: from, to: to, journal: &journal{file: f}, rate: s.o.rate, spool: s.o.spool, view: view,
+				projects: []project{{Name: "a/p", Target: "n/p", Step: stepWaiting}}}
+			w.run(t.Context())
+			p := view.ended[0]
+			if p.Step != stepFailed || !errors.Is(p.Err, full) || exitCode(view.ended) != cli.Failure {
+				t.Errorf("after %d lines: %s: %v", lines, p.Step, p.Err)
+			}
+			// The lines are: scheduling, exporting, uploading, importing, done, done.
+			if got, want := s.exports() == "1 0 0", lines > 0; got != want {
+				t.Errorf("after %d lines: exports %s", lines, s.exports())
+			}
+			if got, want := s.to.Project("n/p") != nil, lines > 2; got != want {
+				t.Errorf("after %d lines: imported: %v", lines, got)
+			}
+		})
 	}
 }
 
@@ -453,31 +493,32 @@ func (s *scene) whenLooked(n int, f func()) {
 // the next one joins it.
 func TestInterruptedRun(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, false)
-	slow := portertest.Timings{Assemble: time.Hour}
-	s.o.input = input{args: []string{"a/p", "a/x/q"}}
-	s.o.rate.Exports = 1 // so that one waits for the next minute
-	for _, p := range s.o.input.args {
-		s.from.ScriptExport(p, portertest.ExportScript{Timing: &slow})
-	}
-	// It is not the end of a minute.
-	now := s.from.Now()
-	s.from.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	s.whenLooked(10, cancel)
-	view, err := s.run(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := summary(view.ended); got != "interrupted, waiting" && got != "waiting, interrupted" {
-		t.Errorf("it ended with %s", got)
-	}
-	s.o.rate.Exports = -1
-	s.whenLooked(10, func() { s.from.Advance(2 * time.Hour) })
-	if _, got := s.mustRun(); got != "done, done" || s.exports() != "1 1 0" {
-		t.Errorf("again: %s; exports %s", got, s.exports())
-	}
+	inScene(t, false, func(t *testing.T, s *scene) {
+		slow := portertest.Timings{Assemble: time.Hour}
+		s.o.input = input{args: []string{"a/p", "a/x/q"}}
+		s.o.rate.Exports = 1 // so that one waits for the next minute
+		for _, p := range s.o.input.args {
+			s.from.ScriptExport(p, portertest.ExportScript{Timing: &slow})
+		}
+		// It is not the end of a minute.
+		now := s.from.Now()
+		s.from.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.whenLooked(10, cancel)
+		view, err := s.run(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := summary(view.ended); got != "interrupted, waiting" && got != "waiting, interrupted" {
+			t.Errorf("it ended with %s", got)
+		}
+		s.o.rate.Exports = -1
+		s.whenLooked(10, func() { s.from.Advance(2 * time.Hour) })
+		if _, got := s.mustRun(); got != "done, done" || s.exports() != "1 1 0" {
+			t.Errorf("again: %s; exports %s", got, s.exports())
+		}
+	})
 }
 
 // Once a token is not taken any more, nobody waits for a turn to hear so. A
@@ -485,24 +526,26 @@ func TestInterruptedRun(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	for _, expired := range []bool{true, false} {
-		s := newScene(t, false)
-		s.o.rate.Exports = 1
-		now := s.from.Now()
-		s.from.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now)) // the next turn comes in a minute
-		ctx, cancel := context.WithTimeout(t.Context(), map[bool]time.Duration{true: 10 * time.Second, false: time.Second}[expired])
-		defer cancel()
-		s.from.Inject(portertest.Fault{Method: "POST", Path: "/export", Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
-		if expired {
-			s.from.Inject(portertest.Fault{Path: "/user", Skip: 1, Times: -1, Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
-		}
-		view, err := s.run(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.SortFunc(view.ended, func(a, b project) int { return cmp.Compare(a.Step, b.Step) })
-		if got := summary(view.ended); got != "failed, waiting, waiting" || (ctx.Err() == nil) != expired || exitCode(view.ended) != cli.Failure {
-			t.Errorf("expired %v: %s, %v", expired, got, ctx.Err())
-		}
+		inScene(t, false, func(t *testing.T, s *scene) {
+			s.o.rate.Exports = 1
+			now := s.from.Now()
+			s.from.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now)) // the next turn comes in a minute
+			ctx, cancel := context.WithTimeout(t.Context(), map[bool]time.Duration{true: 10 * time.Second, false: time.Second}[expired])
+			defer cancel()
+			s.from.Inject(portertest.Fault{Method: "POST", Path: "/export", Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
+			if expired {
+				s.from.Inject(portertest.Fault{Path: "/user", Skip: 1, Times: -1, Do: portertest.Respond(401, nil, `{"message":"401 Unauthorized"}`)})
+			}
+			view, err := s.run(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.SortFunc(view.ended, func(a, b project) int { return cmp.Compare(a.Step, b.Step) })
+			if got := summary(view.ended); got != "failed, waiting, waiting" || (ctx.Err() == nil) != expired ||
+				exitCode(view.ended) != cli.Failure {
+				t.Errorf("expired %v: %s, %v", expired, got, ctx.Err())
+			}
+		})
 	}
 }
 
@@ -510,19 +553,20 @@ func TestTokenExpires(t *testing.T) {
 func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	for _, migrate := range []bool{false, true} {
-		s := newScene(t, migrate)
-		s.o.input = input{args: []string{"a/p", "a/z"}}
-		s.o.fromAuth = porter.PrivateToken("wrong")
-		if migrate {
-			s.o.fromAuth, s.o.toAuth = s.o.toAuth, s.o.fromAuth
-		}
-		var out bytes.Buffer
-		s.o.stdout, s.o.stderr = &out, &out
-		code := bulk(t.Context(), s.o)
-		if code != cli.Failure || strings.Count(out.String(), "\n") != 2 ||
-			!strings.Contains(out.String(), "The token is wrong, expired or revoked") || len(files(t, s.dir)) > 0 {
-			t.Errorf("migrate %v: exit code %d, files %q\n%s", migrate, code, files(t, s.dir), &out)
-		}
+		inScene(t, migrate, func(t *testing.T, s *scene) {
+			s.o.input = input{args: []string{"a/p", "a/z"}}
+			s.o.fromAuth = porter.PrivateToken("wrong")
+			if migrate {
+				s.o.fromAuth, s.o.toAuth = s.o.toAuth, s.o.fromAuth
+			}
+			var out bytes.Buffer
+			s.o.stdout, s.o.stderr = &out, &out
+			code := bulk(t.Context(), s.o)
+			if code != cli.Failure || strings.Count(out.String(), "\n") != 2 ||
+				!strings.Contains(out.String(), "The token is wrong, expired or revoked") || len(files(t, s.dir)) > 0 {
+				t.Errorf("migrate %v: exit code %d, files %q\n%s", migrate, code, files(t, s.dir), &out)
+			}
+		})
 	}
 }
 

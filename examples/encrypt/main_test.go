@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,12 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// call runs the program and returns its exit code and all its output.
-func call(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
-	code := run(ctx, args, &out, &out)
-	return code, out.String()
-}
+var call = clitest.Program(run).Call
 
 func TestSimulation(t *testing.T) {
 	t.Parallel()

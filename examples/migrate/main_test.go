@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
+	"github.com/seed-5d77b939/porter/examples/internal/demo"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -20,15 +20,11 @@ func TestMain(m *testing.M) {
 	os.Unsetenv("GITLAB_DEST_URL")
 	os.Setenv("GITLAB_TOKEN", portertest.Token)
 	os.Setenv("GITLAB_DEST_TOKEN", portertest.Token)
+	demo.ArchiveSize = 16 << 20
 	os.Exit(m.Run())
 }
 
-// call runs the program and returns its exit code and all its output.
-func call(ctx context.Context, args ...string) (int, string) {
-	var out bytes.Buffer
-	code := run(ctx, args, &out, &out)
-	return code, out.String()
-}
+var call = clitest.Program(run).Call
 
 // instances are a source with the project group/app and a destination with the
 // group new.
@@ -151,8 +147,9 @@ func TestEnds(t *testing.T) {
 			name: "export fails",
 			setup: func(src, _ *portertest.Server) {
 				src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation,
-					Timing: &portertest.Timings{Failure: 300 * time.Millisecond}})
+					Timing: &portertest.Timings{Failure: 2 * time.Second}})
 			},
+			args: []string{"-poll", "100ms"}, // 5ms would use up a minute's polls
 			code: 1,
 			want: []string{"error: ", "group/app"},
 		},
@@ -185,9 +182,9 @@ func TestEnds(t *testing.T) {
 			setup: func(src, _ *portertest.Server) {
 				src.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.NeverStart})
 			},
-			args: []string{"-timeout", "3s"}, // long enough for the export to be under way
+			args: []string{"-timeout", "200ms"}, // the export may not be under way by then; TestInterrupt knows that it is
 			code: 1,
-			want: []string{"-timeout of 3s is over", "GitLab goes on with it"},
+			want: []string{"-timeout of 200ms is over"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

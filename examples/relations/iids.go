@@ -37,10 +37,13 @@ func importable(r porter.Relation) bool {
 // An api lists what porter only counts.
 type api struct{ *gitlab.Client }
 
-func newAPI(address, token string) (api, error) {
+func newAPI(o options, token string) (api, error) {
 	// The token goes to no other host.
-	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c, err := gitlab.NewClient(token, gitlab.WithBaseURL(address), gitlab.WithHTTPClient(stay))
+	stay := &http.Client{
+		Transport:     o.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c, err := gitlab.NewClient(token, gitlab.WithBaseURL(o.url), gitlab.WithHTTPClient(stay))
 	if err != nil {
 		return api{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -68,6 +69,7 @@ type options struct {
 	dryRun, isNew bool
 	slice         int
 	timeout, poll time.Duration
+	transport     http.RoundTripper // of a test; nil for the network
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -115,17 +117,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return do(ctx, o, token, source, stdout, stderr)
 }
 
+func newClient(o options, token string, more ...porter.Option) (*porter.Client, error) {
+	if o.transport != nil {
+		more = append(more, porter.WithTransport(o.transport))
+	}
+	return porter.NewClient(o.url, porter.PrivateToken(token), append(cli.Polling(o.poll), more...)...)
+}
+
 // do repairs or imports a project, and says how that ended.
 func do(ctx context.Context, o options, token string, source porter.Source, stdout, stderr io.Writer) int {
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
-	client, err := porter.NewClient(o.url, porter.PrivateToken(token),
-		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
+	client, err := newClient(o, token, porter.WithObserver(display.Observer("import", "upload")))
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
 	}
-	lists, err := newAPI(o.url, token)
+	lists, err := newAPI(o, token)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage

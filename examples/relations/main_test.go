@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -33,7 +34,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"simulation", nil, 0, []string{
 			"merge_requests: 120 in the archive, 117 in the project, 3 missing\n  118 Merge request", "(ActiveRecord::QueryCanceled)",
-			"Importing 3 merge_requests by an archive of", " B, of an archive of 24.0 MiB. Number of imports: 1.",
+			"Importing 3 merge_requests by an archive of", " B, of an archive of 8.0 MiB. Number of imports: 1.",
 			"merge_requests: 117 before, 120 after, 0 still missing",
 		}},
 		{"only told", []string{"-n"}, 3, []string{"117 in the project, 3 missing"}},
@@ -55,9 +56,8 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var out bytes.Buffer
-			code := run(t.Context(), tt.args, &out, &out)
-			clitest.Ended(t, out.String(), code, tt.code, tt.want...)
+			code, out := clitest.Program(run).Call(t.Context(), tt.args...)
+			clitest.Ended(t, out, code, tt.code, tt.want...)
 		})
 	}
 }
@@ -72,10 +72,13 @@ func repaired(t *testing.T, s *portertest.Server, o options, scripts ...porterte
 	archive := portertest.NewArchive(100<<10, portertest.ArchiveItems("merge_requests", 20), portertest.ArchiveItems("issues", 6),
 		portertest.ArchiveItems("ci_pipelines", 3))
 	source := porter.ReaderSource(archive.NewReader(), archive.Size())
-	o.url, o.project, o.poll = s.URL, "team/app", 5*time.Millisecond
+	o.url, o.project = s.URL, "team/app"
+	if o.poll == 0 {
+		o.poll = 5 * time.Millisecond
+	}
 	var b bytes.Buffer
 	if !o.isNew {
-		client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), cli.Polling(o.poll)...)
+		client, err := newClient(o, portertest.Token)
 		if err == nil {
 			_, err = client.StartImport(t.Context(), source, porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
 		}
@@ -208,44 +211,21 @@ func TestRepairOfGrownProject(t *testing.T) {
 // not.
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	slow := portertest.Timing(portertest.Timings{ImportQueue: time.Minute, Import: time.Minute, ImportItem: time.Hour})
 	for _, split := range []bool{false, true} {
-		s := portertest.NewServer(slow, portertest.NoLimits())
-		defer s.Close()
-		stop := make(chan struct{})
-		defer close(stop)
-		go func() {
-			for ticker := time.NewTicker(5 * time.Millisecond); ; {
-				select {
-				case <-stop:
-					ticker.Stop()
-					return
-				case <-ticker.C:
-					s.Advance(20 * time.Minute)
-				}
+		synctest.Test(t, func(t *testing.T) {
+			s := portertest.NewServer(portertest.InMemory(),
+				portertest.Timing(portertest.Timings{ImportQueue: time.Minute, Import: time.Minute, ImportItem: time.Hour}))
+			defer s.Close()
+			code, out, _ := repaired(t, s, options{isNew: split, slice: 10, poll: 10 * time.Minute, transport: s.Transport()})
+			if !split {
+				clitest.Ended(t, out, code, 3, "whatever else the import has not come to, which failed: Import timed out")
+				return
 			}
-		}()
-		o := options{isNew: true, slice: 10}
-		if !split {
-			client, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-				porter.WithPolling(porter.Polling{Backoff: porter.ConstantBackoff(time.Millisecond)}))
-			if err != nil {
-				t.Fatal(err)
+			clitest.Ended(t, out, code, 0, "Importing all but", "merge_requests: 0 before, 20 after, 0 still missing")
+			if n := strings.Count(out, "Importing 10 merge_requests"); n != 2 {
+				t.Errorf("%d imports of 10 merge requests\n%s", n, out)
 			}
-			s.AddGroup("team")
-			archive := portertest.NewArchive(100<<10, portertest.ArchiveItems("merge_requests", 20))
-			_, err = client.Import(t.Context(), porter.ReaderSource(archive.NewReader(), archive.Size()),
-				porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("team")})
-			if err == nil || !strings.Contains(err.Error(), "Import timed out") {
-				t.Errorf("whole: %v", err)
-			}
-			continue
-		}
-		code, out, _ := repaired(t, s, o)
-		clitest.Ended(t, out, code, 0, "Importing all but", "merge_requests: 0 before, 20 after, 0 still missing")
-		if n := strings.Count(out, "Importing 10 merge_requests"); n != 2 {
-			t.Errorf("%d imports of 10 merge requests\n%s", n, out)
-		}
+		})
 	}
 }
 

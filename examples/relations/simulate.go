@@ -15,7 +15,7 @@ import (
 // which it loses three, and brings these back. With -split the import is done in
 // several.
 func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	archive := portertest.NewArchive(24<<20, portertest.ArchiveItems("merge_requests", 120), portertest.ArchiveItems("issues", 60),
+	archive := portertest.NewArchive(8<<20, portertest.ArchiveItems("merge_requests", 120), portertest.ArchiveItems("issues", 60),
 		portertest.ArchiveItems("ci_pipelines", 30))
 	gitlab := demo.Server()
 	defer gitlab.Close()
@@ -37,7 +37,7 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 			Source: "process_relation_item!", ExceptionClass: "ActiveRecord::QueryCanceled"})
 	}
 	gitlab.ScriptImport(o.project, script)
-	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), cli.Polling(o.poll)...)
+	client, err := newClient(o, portertest.Token)
 	if err == nil {
 		wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 		defer cancel()

@@ -14,13 +14,19 @@ import (
 // A Program is the run function of an example.
 type Program func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 
+// Call runs p, and returns its exit code and all its output.
+func (p Program) Call(ctx context.Context, args ...string) (code int, out string) {
+	var b bytes.Buffer
+	code = p(ctx, args, &b, &b)
+	return code, b.String()
+}
+
 // Misused checks that p takes args for wrong usage, and says want.
 func Misused(t *testing.T, p Program, want string, args ...string) {
 	t.Helper()
-	var out bytes.Buffer
-	code := p(t.Context(), args, &out, &out)
-	if code != 2 || !strings.Contains(out.String(), want) {
-		t.Errorf("%q: exit code %d, want 2 with %q\n%s", args, code, want, &out)
+	code, out := p.Call(t.Context(), args...)
+	if code != 2 || !strings.Contains(out, want) {
+		t.Errorf("%q: exit code %d, want 2 with %q\n%s", args, code, want, out)
 	}
 }
 

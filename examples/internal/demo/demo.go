@@ -10,14 +10,14 @@ import (
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
-// archiveSize is the size of the generated archive.
-const archiveSize = 192 << 20
+// ArchiveSize is that of the generated archive, in bytes.
+var ArchiveSize int64 = 192 << 20
 
 // Archive returns the archive in the named file, or without a name a generated
 // one. Close it.
 func Archive(name string) (*portertest.Archive, error) {
 	if name == "" {
-		return portertest.NewArchive(archiveSize), nil
+		return portertest.NewArchive(ArchiveSize), nil
 	}
 	if _, err := os.Stat(name); err != nil {
 		return nil, err
