@@ -26,6 +26,7 @@ func TestHandle(t *testing.T) {
 		s.HandleFunc("GET /api/v4/version", who) // instead of the simulated one
 		s.HandleFunc("/-/health", who)           // no API at all
 
+		outside := strings.TrimSuffix(s.URL, "/gitlab")
 		for _, tt := range []struct {
 			name string
 			request
@@ -40,7 +41,7 @@ func TestHandle(t *testing.T) {
 			{"query", request{method: "GET", path: "groups/7/hooks?page=2"}, 200, `GET "" "7" /gitlab/api/v4/groups/7/hooks`},
 			{"simulated endpoint", request{method: "GET", path: "version"}, 200, `GET "" "" /gitlab/api/v4/version`},
 			{"beside the API", request{method: "DELETE", path: s.URL + "/-/health"}, 200, `DELETE "" "" /gitlab/-/health`},
-			{"outside of the root", request{method: "GET", path: strings.TrimSuffix(s.URL, "/gitlab") + "/-/health"}, 404, "Not found \"/-/health\"\n"},
+			{"outside of the root", request{method: "GET", path: outside + "/-/health"}, 404, "Not found \"/-/health\"\n"},
 			{"no handler", request{method: "GET", path: "projects/group%2Fapp/export"}, 404, `{"message":"404 Project Not Found"}`},
 			{"no endpoint", request{method: "GET", path: "nothing", header: asOwner}, 404, `{"error":"404 Not Found"}`},
 		} {
