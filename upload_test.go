@@ -102,7 +102,7 @@ func TestFileSourceNames(t *testing.T) {
 	defer s.Close()
 	client, dir := testclient.New(t, s), t.TempDir()
 	for i, tt := range []struct{ file, sent string }{
-		{"app.tar.gz", "app.tar.gz"}, {"app.gz", "app.gz"}, {"2026-01-02_export.tar.gz", "2026-01-02_export.tar.gz"}, {"ä b.tar.gz", "ä b.tar.gz"},
+		{"app.tar.gz", "app.tar.gz"}, {"app.gz", "app.gz"}, {"2026-01-02_a.tar.gz", "2026-01-02_a.tar.gz"}, {"ä b.tar.gz", "ä b.tar.gz"},
 		{"app.tgz", ""}, {"APP.TAR.GZ", ""}, {"app.tar.Gz", ""}, {"app.tar.gz.part", ""}, {"app.tar.gz.1", ""}, {"app", ""}, {"app.zip", ""},
 		{"app.tar.gz ", ""}, {".gz", ""}, {"...gz", ""}, {"a\\b.tar.gz", ""}, {"a\nb.tar.gz", ""}, {"a\xff.tar.gz", ""},
 	} {
