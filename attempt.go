@@ -77,7 +77,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.req, err = newRequest(ctx, a.r); err != nil || a.r.open == nil {
+	if a.req, err = newRequest(a.c.withLogged(ctx, a.r.project), a.r); err != nil || a.r.open == nil {
 		return err
 	}
 	a.r.place.Lend() // a download that it opens may have to wait

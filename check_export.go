@@ -38,6 +38,7 @@ type exportCheck struct {
 	c        *Client
 	check    *Check
 	id       string // of the project
+	label    string
 	before   *Export
 	settings *settingsLook
 	sized    bool // the size was asked for
@@ -49,7 +50,7 @@ func (x *exportCheck) begin(ctx context.Context, id, label string) (err error) {
 	if x.before, err = x.c.getExport(ctx, id, label, false); err != nil {
 		return err
 	}
-	x.id = id
+	x.id, x.label = id, label
 	if err := x.check.token(ctx, x.c, "exporting"); err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (x *exportCheck) size(ctx context.Context) error {
 // statistics looks at the project's size, once.
 func (x *exportCheck) statistics(ctx context.Context) (_ *sizeLook, err error) {
 	if !x.sized {
-		x.of, err = x.c.lookAtSize(ctx, x.id)
+		x.of, err = x.c.lookAtSize(ctx, x.id, x.label)
 		x.sized = err == nil
 	}
 	return x.of, err

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -230,7 +229,7 @@ func (x *importCheck) path(ctx context.Context) error {
 		return nil
 	}
 	// Who may import into a group can see its subgroups.
-	n, _, err := look(ctx, x.c, "namespaces/"+url.PathEscape(string(target)), pace.Budget{}, (*namespaceLook).valid)
+	n, _, err := look(ctx, x.c, request{url: x.c.endpoint("namespaces/" + url.PathEscape(string(target)))}, (*namespaceLook).valid)
 	if n != nil && strings.EqualFold(string(n.FullPath), string(target)) {
 		x.check.add(FindingPathTaken, true, "%s is taken by a group", redact.Line(string(target), 300))
 	}

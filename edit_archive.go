@@ -73,7 +73,7 @@ func editArchive(src Source, edits []Edit) Source {
 		if r == nil || err != nil {
 			return r, err
 		}
-		return newEditedReader(r, edits, ""), nil
+		return newEditedReader(r, edits, temporaryFolder()), nil
 	}
 	return src
 }
@@ -94,13 +94,13 @@ type editedReader struct {
 	done chan struct{}
 }
 
-// newEditedReader edits the archive in r, with temporary files in dir.
-func newEditedReader(r io.ReadCloser, edits []Edit, dir string) *editedReader {
+// newEditedReader edits the archive in r, with temporary files in f.
+func newEditedReader(r io.ReadCloser, edits []Edit, f folder) *editedReader {
 	pr, pw := io.Pipe()
 	e := &editedReader{PipeReader: pr, from: r, done: make(chan struct{})}
 	go func() {
 		defer close(e.done)
-		err := edit(r, pw, edits, dir)
+		err := edit(r, pw, edits, f)
 		if err != nil {
 			err = fmt.Errorf("edit archive: %w", err)
 		}
@@ -117,13 +117,13 @@ func (e *editedReader) Close() error {
 }
 
 // edit reads an archive and writes it with edits made to it.
-func edit(r io.Reader, w io.Writer, edits []Edit, dir string) error {
+func edit(r io.Reader, w io.Writer, edits []Edit, f folder) error {
 	buf := bufio.NewWriterSize(w, 64<<10)
 	z, err := gzip.NewWriterLevel(buf, gzip.BestSpeed)
 	if err != nil {
 		return err
 	}
-	e := &editor{edits: edits, out: tar.NewWriter(z), text: diskio.NewScratch(dir)}
+	e := &editor{edits: edits, out: tar.NewWriter(z), text: f.scratch()}
 	defer e.text.Close()
 	if _, err := readArchive(r, maxUnpacked, e); err != nil {
 		return err

@@ -79,7 +79,7 @@ func FuzzEditArchive(f *testing.F) {
 // knowing what an input has reached.
 func editedBytes(archive []byte, edits []Edit) ([]byte, error) {
 	var b bytes.Buffer
-	if err := edit(bytes.NewReader(archive), &b, edits, ""); err != nil {
+	if err := edit(bytes.NewReader(archive), &b, edits, temporaryFolder()); err != nil {
 		return nil, err
 	}
 	_, err := VerifyArchive(bytes.NewReader(b.Bytes()))

@@ -18,7 +18,7 @@ func (c *Client) checkSpool(ctx context.Context, id, label, dir string) error {
 		return nil
 	}
 	var size int64
-	if s, err := c.lookAtSize(ctx, id); err != nil {
+	if s, err := c.lookAtSize(ctx, id, label); err != nil {
 		return err
 	} else if s != nil {
 		size = s.archive()

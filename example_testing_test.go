@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/portertest"
+	"github.com/seed-5d77b939/porter/portertest/testclient"
 )
 
 // Backup is what TestBackup and TestBackupWithMock test.
@@ -26,12 +27,7 @@ func TestBackup(t *testing.T) {
 	gitlab.AddProject(portertest.Project{Path: "group/app"})
 	gitlab.Inject(portertest.Fault{Path: "/export/download", Do: portertest.CutResponse(1000)})
 
-	soon := porter.ConstantBackoff(time.Millisecond)
-	client, err := porter.NewClient(gitlab.URL, porter.PrivateToken(portertest.Token), porter.WithoutPacing(),
-		porter.WithPolling(porter.Polling{Backoff: soon}), porter.WithRetry(5, soon))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := testclient.New(t, gitlab)
 	if err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz")); err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (c *Client) lookAtNamespace(ctx context.Context, ns NamespaceRef) (n *names
 	}
 	path := "namespaces/" + url.PathEscape(ref)
 	a, err := kept(ctx, c.kept, path, func() (answer, bool, error) {
-		n, o, err := look(ctx, c, path, pace.Budget{}, (*namespaceLook).valid)
+		n, o, err := look(ctx, c, request{url: c.endpoint(path)}, (*namespaceLook).valid)
 		missing := o.answer != nil && o.answer.StatusCode == http.StatusNotFound && o.answer.key == "message" &&
 			strings.Contains(o.answer.Message, "Namespace")
 		return answer{n, missing}, o.lasts() && !missing, err
@@ -178,12 +178,12 @@ func (s *sizeLook) archive() int64 { return s.Repository + s.Wiki + s.LFS + s.Sn
 var sizeBudget = pace.Budget{Key: "project", Limit: 400}
 
 // lookAtSize is never kept: it is of one project.
-func (c *Client) lookAtSize(ctx context.Context, id string) (*sizeLook, error) {
+func (c *Client) lookAtSize(ctx context.Context, id, label string) (*sizeLook, error) {
 	type answer struct {
 		Statistics *sizeLook `json:"statistics"`
 	}
-	path := "projects/" + url.PathEscape(id) + "?statistics=true"
-	a, _, err := look(ctx, c, path, sizeBudget, func(a *answer) bool { return a.Statistics != nil })
+	r := request{url: c.projectURL(id) + "?statistics=true", project: label, budget: sizeBudget}
+	a, _, err := look(ctx, c, r, func(a *answer) bool { return a.Statistics != nil })
 	if a == nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (c *Client) lookAtSize(ctx context.Context, id string) (*sizeLook, error) {
 // lookKept is a look whose answer is kept for a while.
 func lookKept[T any](ctx context.Context, c *Client, path string, valid func(*T) bool) (*T, error) {
 	return kept(ctx, c.kept, path, func() (*T, bool, error) {
-		v, o, err := look(ctx, c, path, pace.Budget{}, valid)
+		v, o, err := look(ctx, c, request{url: c.endpoint(path)}, valid)
 		return v, o.lasts(), err
 	})
 }
@@ -202,9 +202,10 @@ func lookKept[T any](ctx context.Context, c *Client, path string, valid func(*T)
 func (o outcome) lasts() bool { return o.fault == noFault }
 
 // look asks once.
-func look[T any](ctx context.Context, c *Client, path string, b pace.Budget, valid func(*T) bool) (*T, outcome, error) {
+func look[T any](ctx context.Context, c *Client, r request, valid func(*T) bool) (*T, outcome, error) {
 	v := new(T)
-	err := c.getJSON(ctx, &request{url: c.endpoint(path), budget: b, hints: foreignHints, once: true}, v, func() bool { return valid(v) })
+	r.hints, r.once = foreignHints, true
+	err := c.getJSON(ctx, &r, v, func() bool { return valid(v) })
 	switch {
 	case err == nil:
 		return v, outcome{}, nil

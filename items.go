@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-
-	"github.com/seed-5d77b939/porter/internal/diskio"
 )
 
 // Items yields the records of a relation in an archive, such as its issues, in
@@ -39,7 +37,7 @@ func readItems(r io.Reader, rel Relation, yield func(Item) bool) error {
 	if err := checkRelation(string(rel)); err != nil {
 		return err
 	}
-	text := diskio.NewScratch("")
+	text := temporaryFolder().scratch()
 	defer text.Close()
 	v := &oneFile{name: PortableRelation(rel).file()}
 	v.open = func() entrySink {

@@ -126,18 +126,33 @@ type migration struct {
 	result   Migration
 }
 
+// folder is the one that the options ask for, but for its name.
+func (o *MigrateOptions) folder() folder {
+	f := temporaryFolder()
+	switch {
+	case o.NoSpool:
+	case o.SpoolDir == "":
+		f.advice += ", or SpoolDir another one"
+	default:
+		f.advice = "SpoolDir names the folder"
+	}
+	return f
+}
+
 func (m *migration) run(ctx context.Context, id string) (*Migration, error) {
 	if err := m.checkOptions(); err != nil {
 		return nil, err
 	}
+	tmp := m.opts.folder()
 	if !m.opts.NoSpool && !m.trail.earlier(StepImporting, StepDone) { // an unwritable folder is an error before the hours of exporting
 		var err error
 		if m.spoolDir, err = diskio.CheckSpool(m.opts.SpoolDir); err != nil {
-			return nil, fmt.Errorf("spool: %w", err)
+			return nil, fmt.Errorf("spool: %w", tmp.advise(err))
 		}
+		tmp.dir = m.spoolDir
 	}
 	m.passage = passage{
-		label: m.label, edits: m.opts.Edit, dir: m.spoolDir, skipVerify: m.opts.SkipVerify,
+		label: m.label, edits: m.opts.Edit, folder: tmp, skipVerify: m.opts.SkipVerify,
 	}
 	if inspect := m.opts.Inspect; inspect != nil {
 		m.passage.inspect = func(i *Inspection) (err error) {
@@ -260,7 +275,7 @@ func (m *migration) move(ctx context.Context, id string, before *Export) (imp *I
 	defer o.end(&err)
 	if m.spoolDir != "" {
 		if err := m.from.checkSpool(ectx, before.ref(m.project), m.label, m.spoolDir); err != nil {
-			return nil, fmt.Errorf("spool: %w", err)
+			return nil, fmt.Errorf("spool: %w", m.passage.folder.advise(err))
 		}
 	}
 	if m.opts.Prove || m.opts.Export.proves() {

@@ -9,7 +9,7 @@ import (
 type passage struct {
 	label      string // of the source project
 	edits      []Edit
-	dir        string // for temporary files
+	folder     folder // for temporary files
 	skipVerify bool
 	inspect    func(*Inspection) error // nil if nobody looks
 	compared   bool                    // what was exported is compared with the source
@@ -28,7 +28,7 @@ func (p *passage) edited(r io.ReadCloser) io.ReadCloser {
 			return p.exported, err
 		})
 	}
-	return newEditedReader(r, p.edits, p.dir)
+	return newEditedReader(r, p.edits, p.folder)
 }
 
 // beforeEdits returns what was exported, of an archive that was uploaded as info.

@@ -396,7 +396,7 @@ func TestMigrateLooksFirst(t *testing.T) {
 		{name: "no such project", opts: porter.MigrateOptions{Import: intoNew}, project: porter.ProjectPath("team/none"),
 			is: porter.ErrNotFound, text: "export of team/none: "},
 		{name: "no spool folder", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: filepath.Join(t.TempDir(), "missing")},
-			is: os.ErrNotExist, text: "spool: "},
+			is: os.ErrNotExist, text: "; SpoolDir names the folder"},
 		{name: "spool folder is a file", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: file}, text: "spool: "},
 		{name: "no spool folder needed", opts: porter.MigrateOptions{Import: intoNew, SpoolDir: file, NoSpool: true}, ok: true},
 		{name: "path that no GitLab takes",

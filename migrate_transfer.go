@@ -28,7 +28,7 @@ func (m *migration) spooled(ctx context.Context, a archive, newSpool func(dir st
 	}
 	if err != nil {
 		r.Close()
-		return nil, fmt.Errorf("spool: %w", err)
+		return nil, fmt.Errorf("spool: %w", m.passage.folder.advise(err))
 	}
 	t.wg.Go(func() { t.download(r) })
 	if verify := m.passage.verifier(); verify == nil {
@@ -79,7 +79,7 @@ func (t *relay) fail(err error) {
 func (t *relay) download(r *ExportReader) {
 	in := t.m.passage.edited(r)
 	defer in.Close()
-	n, err := diskio.Copy("spool", t.sp, in)
+	n, err := diskio.Copy("spool", spoolWriter{t.sp, t.m.passage.folder}, in)
 	t.m.result.Bytes = n
 	if err != nil {
 		t.fail(err)

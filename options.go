@@ -160,7 +160,9 @@ func WithUserAgent(product string) Option {
 }
 
 // WithLogger logs requests at Debug, status changes at Info and retries at
-// Warn, never with a credential or the query of a signed URL.
+// Warn, never with a credential or the query of a signed URL. Each record has the
+// project as the caller named it, but for requests that ask for the instance, its
+// groups or its users.
 func WithLogger(l *slog.Logger) Option {
 	return func(cfg *config) error {
 		if l == nil {

@@ -49,7 +49,8 @@ func (p ProjectPath) projectRef() (string, error) {
 
 // ParseProject reads a reference to a project as people write it, in an argument
 // or a list: an ID, such as 42, or a full path, such as group/app. Nothing is
-// trimmed, and the URL of a project is an error that says what to give.
+// trimmed, and the URL of a project is an error that says what to give: which
+// part of it is the path, only a Client knows, whose ParseProject takes it.
 func ParseProject(s string) (p ProjectRef, err error) {
 	id, isID, err := parseID(s)
 	switch {
@@ -132,12 +133,25 @@ func parseID(s string) (id int64, isID bool, err error) {
 			return 0, false, fmt.Errorf("ID %s is too large", redact.Line(s, 50))
 		}
 		return id, true, nil
-	case strings.Contains(s, ":"): // which is in no path
-		place, _, _ := strings.Cut(s[strings.LastIndex(s, "@")+1:], "?")
-		place, _, _ = strings.Cut(place, "#")
-		return 0, false, fmt.Errorf("%q looks like a URL: give the full path alone, such as group/app, or the ID", redact.Line(place, 300))
+	case looksLikeURL(s):
+		return 0, false, urlError(s)
 	}
 	return 0, false, nil
+}
+
+// looksLikeURL goes by what is in no path.
+func looksLikeURL(s string) bool { return strings.Contains(s, ":") }
+
+func urlError(s string) error {
+	return fmt.Errorf("%q looks like a URL: give the full path alone, such as group/app, or the ID; "+
+		"the parsers of a Client take URLs of its instance", urlPlace(s))
+}
+
+// urlPlace is the part of a URL that is no secret.
+func urlPlace(s string) string {
+	place, _, _ := strings.Cut(s[strings.LastIndex(s, "@")+1:], "?")
+	place, _, _ = strings.Cut(place, "#")
+	return redact.Line(place, 300)
 }
 
 // resolveNamespace checks a reference and returns it as a field of GitLab's forms.
@@ -156,6 +170,9 @@ func resolveNamespace(ns NamespaceRef) (key, value string, err error) {
 func checkPath(what, p string) error {
 	if p == "" {
 		return fmt.Errorf("%s is empty", what)
+	}
+	if looksLikeURL(p) {
+		return fmt.Errorf("%s %w", what, urlError(p))
 	}
 	if !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || isBlank(r) }) {
 		return fmt.Errorf("%s %q holds white space, control or invisible characters", what, p)

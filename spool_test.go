@@ -2,17 +2,23 @@ package porter
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
+	"github.com/seed-5d77b939/porter/internal/wait"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -70,10 +76,86 @@ func TestSpoolWithoutRoom(t *testing.T) {
 		t.Skip("free space is not known here")
 	}
 	m := &migration{spoolDir: dir, from: c, to: c, label: "team/app", dest: spoolInto(c)}
+	m.passage.folder = (&MigrateOptions{SpoolDir: dir}).folder()
 	_, err = m.spooled(t.Context(), archive{c: c, id: "7", label: "team/app"}, diskio.NewSpool)
 	if !errors.Is(err, diskio.ErrFull) || !strings.Contains(err.Error(), "spool: ") || !strings.Contains(err.Error(), dir+" has ") ||
-		!strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed") {
+		!strings.HasSuffix(err.Error(), " bytes free, and 1152921504606846976 are needed; SpoolDir names the folder") {
 		t.Errorf("got %v after %d bytes", err, sent)
+	}
+}
+
+// Wherever a migration finds that it cannot write its temporary files, the error
+// tells what names their folder.
+func TestSpoolAdvice(t *testing.T) {
+	variable := "TMPDIR"
+	if runtime.GOOS == "windows" {
+		variable = "TMP"
+	}
+	dir := t.TempDir()
+	for _, opts := range []struct {
+		name, want string
+		MigrateOptions
+	}{
+		{"default", "; the environment's " + variable + " names the folder, or SpoolDir another one", MigrateOptions{}},
+		{"SpoolDir", "; SpoolDir names the folder", MigrateOptions{SpoolDir: dir}},
+		{"NoSpool", "; the environment's " + variable + " names the folder", MigrateOptions{NoSpool: true}},
+	} {
+		f := opts.folder()
+		full := &fs.PathError{Op: "write", Path: dir, Err: diskio.ErrFull}
+		for where, err := range map[string]error{
+			"advice": f.advise(full),
+			"spool": func() error {
+				sp, err := diskio.NewSpool(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sp.Close()
+				_, err = diskio.Copy("spool", spoolWriter{sp, f}, strings.NewReader("x"))
+				return err
+			}(),
+			"edits": func() error {
+				f.dir = filepath.Join(dir, "missing")
+				_, err := f.scratch().Write(make([]byte, 1<<20))
+				return err
+			}(),
+		} {
+			if err == nil || !strings.HasSuffix(err.Error(), opts.want) {
+				t.Errorf("%s, %s: %v, want %s", opts.name, where, err, opts.want)
+			}
+		}
+		if err := f.advise(full); !errors.Is(err, diskio.ErrFull) || !errors.As(err, new(*fs.PathError)) {
+			t.Errorf("%v does not match what it was", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := f.advise(wait.Ended(ctx)); err.Error() != "context canceled" {
+			t.Errorf("a context that ended is %v", err)
+		}
+		if err := f.advise(nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What an edited archive needs a file for is told, too, outside of a migration.
+func TestScratchAdvice(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, missing)
+	}
+	if os.TempDir() != missing {
+		t.Skip("the environment does not name the folder here")
+	}
+	archive := portertest.NewArchive(1<<20, portertest.ArchiveItems("issues", 5000))
+	src := EditArchive(ReaderSource(archive.NewReader(), archive.Size()), KeepItems(RelationIssues, func(Item) bool { return true }))
+	r, err := src.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), " names the folder") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package porter
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -100,12 +101,26 @@ func (t *originTransport) RoundTrip(orig *http.Request) (*http.Response, error) 
 	return resp, nil
 }
 
+type loggedKey struct{}
+
+// withLogged lets requests be logged with their project, "" for none. It costs
+// nothing where they are not logged.
+func (c *core) withLogged(ctx context.Context, project string) context.Context {
+	if !c.cfg.logger.Enabled(ctx, slog.LevelDebug) {
+		return ctx
+	}
+	return context.WithValue(ctx, loggedKey{}, project)
+}
+
 // log logs a request. What it says is put together only if it is logged, as it
 // is a fifth of all that BenchmarkGetExport allocates.
 func (t *originTransport) log(req *http.Request, u *url.URL, took time.Duration, resp *http.Response, err error) {
 	ctx, log := req.Context(), t.logger
 	if !log.Enabled(ctx, slog.LevelDebug) {
 		return
+	}
+	if project, _ := ctx.Value(loggedKey{}).(string); project != "" {
+		log = log.With("project", project)
 	}
 	log = log.With("method", req.Method, "url", redact.URL(u), "duration", took)
 	if err != nil {

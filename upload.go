@@ -37,7 +37,9 @@ type Source struct {
 
 // FileSource reads the archive from the named file. It returns an error if the
 // name is no regular file or the file is empty; a file that changes before it
-// is sent whole is an error of the upload.
+// is sent whole is an error of the upload. GitLab is sent the file's name, or
+// "archive.tar.gz" if it would refuse that, as it does "app.tgz"; then an error
+// tells at once if the file holds no gzip data.
 func FileSource(name string) (Source, error) {
 	fi, err := os.Stat(name)
 	if err != nil {
@@ -56,9 +58,15 @@ func FileSource(name string) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("file source: %w", err)
 	}
-	f.Close()
+	defer f.Close()
+	head := make([]byte, 2)
+	n, _ := io.ReadFull(f, head)
+	sent := fileName(filepath.Base(name))
+	if sent != filepath.Base(name) && !isGzip(head[:n]) { // its name is not that of an archive either
+		return Source{}, fmt.Errorf("file source: %s is no archive: it holds no gzip data", name)
+	}
 	return Source{
-		Name: filepath.Base(name),
+		Name: sent,
 		Size: fi.Size(),
 		Open: func(context.Context) (io.ReadCloser, error) {
 			f, err := os.Open(name)
@@ -204,6 +212,14 @@ func (src Source) check() (Source, error) {
 		src.Name = defaultFileName
 	}
 	return src, checkFileName(src.Name)
+}
+
+// fileName returns a name to send for a file: its own, if GitLab takes it.
+func fileName(own string) string {
+	if checkFileName(own) != nil {
+		return defaultFileName
+	}
+	return own
 }
 
 // checkFileName refuses a name that GitLab refuses once it has the archive.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/portertest"
+	"github.com/seed-5d77b939/porter/portertest/testclient"
 )
 
 // checkNothingImported makes sure that no upload was whole and no project exists.
@@ -91,6 +92,49 @@ func TestFileSource(t *testing.T) {
 	src, err := porter.FileSource(good)
 	if err != nil || src.Name != "app.tar.gz" || src.Size != 7 {
 		t.Errorf("got %+v, %v", src, err)
+	}
+}
+
+// A file whose name GitLab refuses is sent under another one, and imported. One
+// that is no gzip data either is an error at once.
+func TestFileSourceNames(t *testing.T) {
+	s := portertest.NewServer(portertest.NoLimits())
+	defer s.Close()
+	client, dir := testclient.New(t, s), t.TempDir()
+	for i, tt := range []struct{ file, sent string }{
+		{"app.tar.gz", "app.tar.gz"}, {"app.gz", "app.gz"}, {"2026-01-02_a.tar.gz", "2026-01-02_a.tar.gz"}, {"ä b.tar.gz", "ä b.tar.gz"},
+		{"app.tgz", ""}, {"APP.TAR.GZ", ""}, {"app.tar.Gz", ""}, {"app.tar.gz.part", ""}, {"app.tar.gz.1", ""}, {"app", ""}, {"app.zip", ""},
+		{"app.tar.gz ", ""}, {".gz", ""}, {"...gz", ""}, {"a\\b.tar.gz", ""}, {"a\nb.tar.gz", ""}, {"a\xff.tar.gz", ""},
+	} {
+		if runtime.GOOS == "windows" && strings.ContainsAny(tt.file, "\\\n\xff ") {
+			continue // no file has such a name
+		}
+		name := filepath.Join(dir, tt.file)
+		if err := os.WriteFile(name, []byte(smallContent()), 0o600); err != nil {
+			t.Logf("%q: %v", tt.file, err) // not on every file system
+			continue
+		}
+		want := tt.sent
+		if want == "" {
+			want = "archive.tar.gz"
+		}
+		src, err := porter.FileSource(name)
+		if err != nil || src.Name != want {
+			t.Errorf("%q: sent as %q, want %q: %v", tt.file, src.Name, want, err)
+			continue
+		}
+		if _, err := client.Import(t.Context(), src, porter.ImportOptions{Path: fmt.Sprint("app", i)}); err != nil {
+			t.Errorf("%q: %v", tt.file, err)
+		}
+		for _, content := range []string{"PK\x03\x04 a zip file", "\x1f"} {
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err = porter.FileSource(name)
+			if (err == nil) != (tt.sent != "") || err != nil && !strings.HasSuffix(err.Error(), "is no archive: it holds no gzip data") {
+				t.Errorf("%q without gzip data: %v", tt.file, err)
+			}
+		}
 	}
 }
 

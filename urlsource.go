@@ -52,10 +52,6 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 	c := newCore(cfg, bare)
 	c.places = nil // another server's
 	c.bind(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}, nil)
-	name := defaultFileName
-	if base := path.Base(u.Path); checkFileName(base) == nil {
-		name = base
-	}
 	label := redact.URL(u)
 	open := func(ctx context.Context, start start) (*download, error) {
 		d, err := openDownload(ctx, &c, "download of "+label, label, request{url: u.String(), project: label}, start)
@@ -65,7 +61,7 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		return d, nil
 	}
 	return Source{
-		Name: name,
+		Name: fileName(path.Base(u.Path)),
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
 			return opener(open).observedReader(ctx, &c, "", label)

@@ -57,6 +57,21 @@ func ArchiveGitLabVersion(version string) ArchiveOption {
 	return func(s *archiveSpec) { s.gitlabVersion = version }
 }
 
+// ArchiveRelease makes an archive as that release of GitLab does, such as
+// "13.12": it sets ArchiveFormatVersion and ArchiveGitLabVersion. It panics where
+// [Version] does.
+func ArchiveRelease(v string) ArchiveOption {
+	parsed, err := parseVersion(v)
+	if err != nil {
+		panic(err)
+	}
+	return madeBy(parsed)
+}
+
+func madeBy(v version) ArchiveOption {
+	return func(s *archiveSpec) { s.formatVersion, s.gitlabVersion = v.archiveFormat(), v.String() }
+}
+
 // ArchiveUploads sets the number of uploaded files in the archive, 1 by
 // default. Each raises the smallest size by 1 KiB.
 func ArchiveUploads(n int) ArchiveOption {

@@ -1,7 +1,8 @@
 // Package portertest runs a GitLab that knows only the project import/export
 // API and lists projects, for testing programs that move projects.
 //
-// A [Server] is used like one of net/http/httptest. It begins with one user,
+// A [Server] is used like one of net/http/httptest. Package testclient makes
+// clients of it in one line. It begins with one user,
 // whose access token is [Token], and no projects:
 //
 //	s := portertest.NewServer(portertest.Version("13.12"), portertest.Downloads(portertest.Redirected))
@@ -35,6 +36,11 @@
 // A project holds what [Project].Items, Branches and Tags say, or else what is in
 // its Archive. Its lists show that, an export puts it into the archive, and an
 // import takes it in.
+//
+// # What is not simulated
+//
+// [Server.Handle] serves other endpoints of GitLab that a program needs beside
+// these, behind the same tokens ([Server.Authenticated]) or for everyone.
 //
 // # What goes wrong
 //

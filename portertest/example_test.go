@@ -71,6 +71,34 @@ func ExampleServer_Inject() {
 	// 2 hits
 }
 
+// A program asks for what is not simulated.
+func ExampleServer_Handle() {
+	s := portertest.NewServer()
+	defer s.Close()
+	hooks := func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `[{"id":1,"url":"https://ci.example.com/%s","creator":%q}]`, r.PathValue("id"), portertest.Caller(r))
+	}
+	s.Handle("GET /api/v4/groups/{id}/hooks", s.Authenticated(http.HandlerFunc(hooks)))
+
+	for _, token := range []string{portertest.Token, "wrong"} {
+		req, err := http.NewRequest("GET", s.URL+"/api/v4/groups/team%2Ftools/hooks", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		req.Header.Set("PRIVATE-TOKEN", token)
+		resp, err := s.Client().Do(req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Println(resp.StatusCode, string(body), err)
+	}
+	// Output:
+	// 200 [{"id":1,"url":"https://ci.example.com/team/tools","creator":"owner"}] <nil>
+	// 401 {"message":"401 Unauthorized"} <nil>
+}
+
 // An import fails an hour after its upload.
 func ExampleServer_ScriptImport() {
 	s := portertest.NewServer()

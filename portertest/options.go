@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"net"
 	"strings"
 	"time"
 )
@@ -15,6 +16,8 @@ type config struct {
 	http2    bool
 	root     string
 	external string
+	gitlab   net.Listener // nil for one of its own
+	storage  net.Listener
 	zone     *time.Location
 
 	mode     DownloadMode
@@ -94,7 +97,8 @@ func Version(v string) Option {
 func InMemory() Option { return func(c *config) { c.inMemory = true } }
 
 // TLS serves both origins over HTTPS with a certificate that only
-// [Server.Transport] and [Server.Client] trust.
+// [Server.Transport] and [Server.Client] trust, and who is given
+// [Server.Certificate].
 func TLS() Option { return func(c *config) { c.tls = true } }
 
 // HTTP2 serves both origins over HTTPS and offers HTTP/2.

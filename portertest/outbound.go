@@ -36,7 +36,7 @@ func (s *outbound) begin(n *wire.Network) {
 
 func (s *outbound) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
-	if err == nil && !s.network.InMemory(host) && !strings.EqualFold(host, "localhost") {
+	if err == nil && !s.network.Serves(addr) && !strings.EqualFold(host, "localhost") {
 		ip, ok := resolve(host)
 		if !ok || !ip.IsLoopback() {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: wire.ErrRefused}

@@ -155,7 +155,7 @@ func (s *projects) source(p *project) *Archive {
 		}
 		return p.made
 	default:
-		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), ArchiveFormatVersion(v.archiveFormat()), ArchiveGitLabVersion(v.String()))
+		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), madeBy(v))
 	}
 	return p.archive
 }

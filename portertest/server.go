@@ -1,6 +1,7 @@
 package portertest
 
 import (
+	"crypto/x509"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,26 +33,32 @@ type Server struct {
 	faults
 	model
 	outbound
-	network *wire.Network
-	closing sync.Once
+	network  *wire.Network
+	root     string        // the relative URL root
+	handlers http.ServeMux // the test's own
+	closing  sync.Once
 }
 
-// NewServer starts a server on a loopback port. Close it.
+// NewServer starts a server on a loopback port, or as [Listeners] says. Close it.
 func NewServer(opts ...Option) *Server {
 	cfg := defaultConfig()
 	for _, o := range opts {
 		o(&cfg)
 	}
-	s := &Server{network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, "gitlab.test", "storage.test")}
+	front, back := cfg.origin(cfg.gitlab, "gitlab.test"), cfg.origin(cfg.storage, "storage.test")
+	s := &Server{
+		network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, hosts(front, back)...),
+		root:    cfg.root,
+	}
 	s.requestLog.keep, s.requestLog.onEnd = cfg.keepRequests, cfg.onRequest
 	s.outbound.begin(s.network)
 	s.model.begin(cfg)
 	s.exportUploads.send, s.imports.fetch = s.outbound.send, s.outbound.fetch
 
 	around := &middleware{log: &s.requestLog, faults: &s.faults, now: s.Now}
-	gitlab, storage := &workhorse{&s.model, &s.outbound, apiRoutes}, &storageServer{&s.model}
-	s.URL = s.network.Serve("gitlab.test", around.wrap(GitLab, gitlab.serve)) + cfg.root
-	s.StorageURL = s.network.Serve("storage.test", around.wrap(Storage, storage.serve))
+	gitlab, storage := &workhorse{&s.model, &s.outbound, apiRoutes, &s.handlers}, &storageServer{&s.model}
+	s.URL = s.network.Serve(front, around.wrap(GitLab, gitlab.serve)) + cfg.root
+	s.StorageURL = s.network.Serve(back, around.wrap(Storage, storage.serve))
 	s.model.url, s.model.storageURL = s.URL, s.StorageURL
 	_, host, _ := strings.Cut(s.StorageURL, "://")
 	s.allow(host)
@@ -73,6 +80,11 @@ func (s *Server) Close() {
 // Transport returns a transport that reaches both origins, however they are
 // served, and trusts their certificate. It is shared; do not change it.
 func (s *Server) Transport() *http.Transport { return s.network.Transport }
+
+// Certificate returns the certificate that [TLS] and [HTTP2] serve with, nil
+// without them. It is its own authority: a program trusts the server if it has
+// this in its pool of roots, or in a file that it reads.
+func (s *Server) Certificate() *x509.Certificate { return s.network.Certificate() }
 
 // Client returns a new client that uses Transport.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: s.Transport()} }

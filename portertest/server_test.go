@@ -274,6 +274,25 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// A release imports the archives that it makes itself.
+func TestArchiveRelease(t *testing.T) {
+	for _, v := range []string{"10.6", "10.8", "11.1", "12.10", "15.11", "18.9"} {
+		inMemory(t, []Option{Version(v)}, func(t *testing.T, s *Server) {
+			importAs(t, s, Token, plain("path", "new"), file("x.gz", smallOf(NewArchive(20<<10, ArchiveRelease(v)))))
+			time.Sleep(time.Minute)
+			if p := s.Project("owner/new"); p.ImportStatus != "finished" {
+				t.Errorf("%s: %s, %s", v, p.ImportStatus, p.ImportError)
+			}
+		})
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("9.5 was taken")
+		}
+	}()
+	ArchiveRelease("9.5")
+}
+
 func TestArchiveFormats(t *testing.T) {
 	for _, tt := range []struct{ version, format, err string }{
 		{"18.9", "0.2.4", ""},

@@ -27,7 +27,7 @@ export has left out.
 
   backup [flags] PROJECT
 
-PROJECT is the full path or the ID of a project. Without -url and GITLAB_URL
+PROJECT is the full path, the ID or the URL of a project. Without -url and GITLAB_URL
 nothing real is touched: a generated project of a simulated instance is
 exported.
 
@@ -132,11 +132,6 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 }
 
 func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.Writer) int {
-	project, err := porter.ParseProject(o.project)
-	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
-		return cli.BadUsage
-	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	var begun atomic.Bool // an export, or the download of one that was there
@@ -150,6 +145,11 @@ func backup(ctx context.Context, o options, auth porter.Auth, stdout, stderr io.
 	client, err := porter.NewClient(o.url, auth, append(cli.Polling(o.poll), porter.WithObserver(observe))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
+		return cli.BadUsage
+	}
+	project, err := client.ParseProject(o.project)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
 		return cli.BadUsage
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)

@@ -26,7 +26,7 @@ identity can read (https://age-encryption.org).
 
   encrypt [flags] PROJECT
 
-PROJECT is the full path or the ID of a project. Without -url and GITLAB_URL
+PROJECT is the full path, the ID or the URL of a project. Without -url and GITLAB_URL
 nothing real is touched: a project of a simulated instance is exported and
 decrypted again.
 
@@ -167,7 +167,7 @@ func encrypt(ctx context.Context, o options, auth porter.Auth, stdout, stderr io
 // export writes the encrypted file, which appears under its name only when it
 // is whole.
 func export(ctx context.Context, client *porter.Client, o options) (err error) {
-	project, err := porter.ParseProject(o.project)
+	project, err := client.ParseProject(o.project)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ become the importer's, and what keeps GitLab from importing it.
   inspect [flags] -url URL PROJECT
 
 FILE is an archive, or - for standard input. With -url it is the archive that
-GitLab has of PROJECT, named by its full path or ID, which is read while it is
+GitLab has of PROJECT, by its full path, ID or URL, which is read while it is
 downloaded and not stored. Without either a generated archive is inspected.
 
 Examples:
@@ -112,14 +112,12 @@ func (o *options) check(fs *flag.FlagSet, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.project, err = porter.ParseProject(o.name); err != nil {
-		return err
-	}
 	o.display = cli.NewDisplay(stderr)
 	if o.client, err = porter.NewClient(o.url, auth, porter.WithObserver(o.display.Observer("export", "download"))); err != nil {
 		return fmt.Errorf("-url: %w", err)
 	}
-	return nil
+	o.project, err = o.client.ParseProject(o.name)
+	return err
 }
 
 // inspect reads the archive that the options name.

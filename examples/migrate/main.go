@@ -23,7 +23,7 @@ downloading, waits for the import, and counts what is missing.
 
   migrate [flags] PROJECT
 
-PROJECT is the full path or the ID of a project on the source. Without -from and
+PROJECT is the full path, ID or URL of a project on the source. Without -from and
 -to, given or taken from the environment, nothing real is touched: a generated
 archive is moved between two simulated instances.
 
@@ -139,11 +139,6 @@ func simulate(ctx context.Context, o options, stdout, stderr io.Writer) int {
 }
 
 func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.Auth, stdout, stderr io.Writer) int {
-	project, err := porter.ParseProject(o.project)
-	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
-		return cli.BadUsage
-	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	from, err := porter.NewClient(o.from, sourceAuth,
@@ -156,6 +151,11 @@ func migrate(ctx context.Context, o options, sourceAuth, destinationAuth porter.
 		append(cli.Polling(o.poll), porter.WithObserver(display.Observer("import", "upload")))...)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -to:", err)
+		return cli.BadUsage
+	}
+	project, err := from.ParseProject(o.project)
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
 		return cli.BadUsage
 	}
 	opts := porter.MigrateOptions{Import: porter.ImportOptions{Path: o.path, Overwrite: o.overwrite}}

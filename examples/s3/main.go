@@ -26,7 +26,7 @@ presigned URL, and the destination imports it. AWS's own SDK signs.
 
   s3 [flags] PROJECT
 
-PROJECT is the full path or the ID of a project on the source. Without -from and
+PROJECT is the full path, ID or URL of a project on the source. Without -from and
 -to, given or taken from the environment, nothing real is touched: two simulated
 instances and a store in this process are used.
 
@@ -177,7 +177,7 @@ func move(ctx context.Context, o options, store *s3.Client, sourceAuth, destinat
 }
 
 func moveBy(ctx context.Context, o options, store *s3.Client, from, to *porter.Client, stdout io.Writer) (*porter.Import, error) {
-	project, err := porter.ParseProject(o.project)
+	project, err := from.ParseProject(o.project)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ const scratchMemory = 256 << 10
 // and what is more than that in a temporary file. It is for one goroutine.
 type Scratch struct {
 	dir     string
+	advice  string
 	f       *os.File // nil until it is needed
 	removed bool
 	stored  int64  // bytes in f
@@ -21,8 +22,10 @@ type Scratch struct {
 }
 
 // NewScratch returns an empty scratch, whose file would be in a folder, that for
-// temporary files if dir is empty.
-func NewScratch(dir string) *Scratch { return &Scratch{dir: dir} }
+// temporary files if dir is empty. Its errors end with the advice.
+func NewScratch(dir, advice string) *Scratch { return &Scratch{dir: dir, advice: advice} }
+
+func (s *Scratch) failed(err error) error { return fmt.Errorf("scratch: %w; %s", err, s.advice) }
 
 // Size returns how many bytes there are.
 func (s *Scratch) Size() int64 { return s.stored + int64(len(s.tail)) }
@@ -51,13 +54,13 @@ func (s *Scratch) store(b []byte) (err error) {
 	}
 	if s.f == nil {
 		if s.f, s.removed, err = temporaryFile(s.dir); err != nil {
-			return fmt.Errorf("scratch: %w", err)
+			return s.failed(err)
 		}
 	}
 	n, err := s.f.WriteAt(b, s.stored)
 	s.stored += int64(n)
 	if err != nil {
-		return fmt.Errorf("scratch: %w", err)
+		return s.failed(err)
 	}
 	return nil
 }
@@ -76,7 +79,7 @@ func (s *Scratch) ReadAt(b []byte, off int64) (n int, err error) {
 	if off < s.stored {
 		n, err = s.f.ReadAt(b[:min(int64(len(b)), s.stored-off)], off)
 		if off += int64(n); off < s.stored && err != nil {
-			return n, fmt.Errorf("scratch: %w", err)
+			return n, s.failed(err)
 		}
 	}
 	if at := off - s.stored; at >= 0 && at < int64(len(s.tail)) {

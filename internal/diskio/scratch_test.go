@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ func TestScratch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	for range 20 {
-		s := NewScratch(dir)
+		s := NewScratch(dir, "")
 		var want []byte
 		for range 200 {
 			switch n := rnd.IntN(1 << rnd.IntN(21)); rnd.IntN(4) {
@@ -60,14 +61,15 @@ func TestScratch(t *testing.T) {
 
 // TestScratchInMemory makes no file for a few bytes.
 func TestScratchInMemory(t *testing.T) {
-	s := NewScratch(t.TempDir() + "/none")
+	s := NewScratch(t.TempDir()+"/none", "choose another")
 	defer s.Close()
 	small := make([]byte, scratchMemory)
 	if _, err := s.Write(small); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Write(small[:1]); err == nil {
-		t.Error("no error, though there is no folder")
+	_, err := s.Write(small[:1])
+	if err == nil || !strings.HasPrefix(err.Error(), "scratch: ") || !strings.HasSuffix(err.Error(), "; choose another") {
+		t.Errorf("though there is no folder, the error is %v", err)
 	}
 	if _, err := s.ReadAt(small, -1); err == nil {
 		t.Error("negative offset: no error")

@@ -27,6 +27,7 @@ type Network struct {
 	cfg       Config
 	cert      tls.Certificate
 	listeners map[string]*pipeListener // by host, in memory
+	sockets   map[string]net.Listener  // by host and port, those that were given
 	servers   []*http.Server
 	ctx       context.Context // ends with the network
 	cancel    context.CancelFunc
@@ -38,11 +39,11 @@ type Network struct {
 
 // New makes a network whose certificate is for the given hosts and the loopback.
 func New(cfg Config, hosts ...string) *Network {
-	n := &Network{cfg: cfg, listeners: map[string]*pipeListener{}}
+	n := &Network{cfg: cfg, listeners: map[string]*pipeListener{}, sockets: map[string]net.Listener{}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var roots *x509.CertPool
 	if cfg.TLS {
-		n.cert, roots = selfSigned(append(hosts, "127.0.0.1")...)
+		n.cert, roots = selfSigned(append(hosts, "127.0.0.1", "::1", "localhost")...)
 	}
 	n.Transport = &http.Transport{
 		DialContext:         n.Dial,
@@ -56,15 +57,25 @@ func New(cfg Config, hosts ...string) *Network {
 // Context ends when the network is closed.
 func (n *Network) Context() context.Context { return n.ctx }
 
-// Serve starts an origin and returns its root URL. In memory its host is name.
-func (n *Network) Serve(name string, h http.Handler) string {
-	l, host := n.listen(name)
+// Certificate is what the network is served with, nil without TLS.
+func (n *Network) Certificate() *x509.Certificate { return n.cert.Leaf }
+
+// An Origin says where one is served: by a listener, reached at a host and port.
+// Without a listener it is a new one on the loopback, or in memory at Host.
+type Origin struct {
+	Listener net.Listener
+	Host     string
+}
+
+// Serve starts an origin and returns its root URL.
+func (n *Network) Serve(o Origin, h http.Handler) string {
+	l, host := n.listen(o)
 	srv := &http.Server{
 		Handler:   n.watch(h),
 		ErrorLog:  log.New(io.Discard, "", 0), // broken connections are what this is for
 		Protocols: &http.Protocols{},
 	}
-	if n.cfg.InMemory {
+	if n.InMemory(host) {
 		srv.ConnState = n.await
 	}
 	srv.Protocols.SetHTTP1(true)
@@ -79,11 +90,15 @@ func (n *Network) Serve(name string, h http.Handler) string {
 	return scheme + "://" + host
 }
 
-func (n *Network) listen(name string) (l net.Listener, host string) {
-	if n.cfg.InMemory {
-		l := newPipeListener(name)
-		n.listeners[name] = l
-		return l, name
+func (n *Network) listen(o Origin) (l net.Listener, host string) {
+	switch {
+	case o.Listener != nil:
+		n.sockets[o.Host] = o.Listener
+		return o.Listener, o.Host
+	case n.cfg.InMemory:
+		l := newPipeListener(o.Host)
+		n.listeners[o.Host] = l
+		return l, o.Host
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -143,7 +158,15 @@ func reportPanic() {
 // InMemory reports whether a host is an origin without a socket.
 func (n *Network) InMemory(host string) bool { return n.listeners[host] != nil }
 
-// Dial connects to an origin, or to any other address.
+// Serves reports whether an address, of a host and a port, is an origin of the
+// network.
+func (n *Network) Serves(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && n.InMemory(host) || n.sockets[addr] != nil
+}
+
+// Dial connects to an origin, whether or not its host can be looked up, or to any
+// other address.
 func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -151,6 +174,9 @@ func (n *Network) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	}
 	if l := n.listeners[host]; l != nil {
 		return l.dial(ctx)
+	}
+	if l := n.sockets[addr]; l != nil {
+		network, addr = l.Addr().Network(), l.Addr().String()
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
