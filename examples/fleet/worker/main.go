@@ -1,0 +1,5 @@
+package main
+
+import _ "go.temporal.io/sdk/contrib/envconfig"
+
+func main() {}
