@@ -37,6 +37,9 @@ const (
 	Transfers = "transfers" // moves archives: for any number of workers
 )
 
+// Kinds are all kinds of queues.
+var Kinds = []string{Workflows, Polls, Posts, Transfers}
+
 // Queue returns the name of the user's queue of a kind.
 func (s Site) Queue(kind string) string { return s.User + "-" + kind }
 

@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -14,6 +15,10 @@ const (
 	SignalPaused = "paused" // true or false: whether no other project may begin
 	QueryCounts  = "counts" // a Counts
 )
+
+// Renew is a good number of projects after which a list continues as new: about
+// ten thousand events.
+const Renew = 500
 
 // A List is what MigrateList is started with, and goes on with.
 type List struct {
@@ -39,6 +44,23 @@ type Counts struct {
 	Failed     int  `json:"failed"`
 	Canceled   int  `json:"canceled"`
 	Paused     bool `json:"paused"`
+}
+
+// String leaves out what there is none of: "waiting 3, done 4".
+func (c Counts) String() string {
+	var parts []string
+	for _, k := range []struct {
+		name string
+		n    int
+	}{{"waiting", c.Waiting}, {"under way", c.Open}, {"done", c.Done}, {"incomplete", c.Incomplete}, {"failed", c.Failed}, {"cancelled", c.Canceled}} {
+		if k.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", k.name, k.n))
+		}
+	}
+	if c.Paused {
+		parts = append(parts, "paused")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Summary is what came of a list.
@@ -85,9 +107,10 @@ func MigrateList(ctx workflow.Context, list List) (Summary, error) {
 			paused.Receive(ctx, &l.Counts.Paused)
 		}
 	})
-	workflow.Go(ctx, func(workflow.Context) {
-		ctx.Done().Receive(free, nil)
-		l.stop(free)
+	done := ctx.Done()
+	workflow.Go(free, func(ctx workflow.Context) {
+		done.Receive(ctx, nil)
+		l.stop(ctx)
 	})
 	for _, o := range slices.Clone(l.Open) {
 		workflow.Go(free, func(ctx workflow.Context) { l.end(o.Project, l.await(ctx, o.Project)) })

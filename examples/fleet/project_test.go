@@ -219,3 +219,71 @@ func TestReplaced(t *testing.T) {
 	}
 	s.migrated(t, 1, 1)
 }
+
+// A project that is told to stop ends if it has not begun its export, and else goes
+// on; one that is cancelled ends.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		at      string // activity
+		stop    func(*scene)
+		exports int
+		done    bool
+	}{
+		{"stopped before", "Check", func(s *scene) { s.env.SignalWorkflow(SignalStop, nil) }, 0, false},
+		{"stopped after", "AwaitExport", func(s *scene) { s.env.SignalWorkflow(SignalStop, nil) }, 1, true},
+		{"cancelled", "AwaitExport", func(s *scene) { s.env.CancelWorkflow() }, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.before = func(ctx context.Context, kind string) context.Context {
+				if kind == tt.at && s.attempts[kind] == 1 {
+					tt.stop(s)
+				}
+				return ctx
+			}
+			_, err := s.run(t)
+			if tt.done && err != nil || !tt.done && !temporal.IsCanceledError(err) {
+				t.Errorf("it ended with %v", err)
+			}
+			if n := len(s.from.Exports("a/p")); n != tt.exports || (s.to.Project("n/p") != nil) != tt.done {
+				t.Errorf("%d exports, and at the destination %+v", n, s.to.Project("n/p"))
+			}
+		})
+	}
+}
+
+// No token and no signed URL gets into arguments, results, errors and heartbeats,
+// whatever goes wrong.
+func TestNoSecrets(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]portertest.Fault{
+		"nothing goes wrong":       {Path: "/nowhere"},
+		"storage refuses":          {Origin: portertest.Storage, Times: -1, Do: portertest.Respond(403, nil, "<Error><Code>AccessDenied</Code></Error>")},
+		"storage breaks off":       {Origin: portertest.Storage, Times: 9, Do: portertest.CutResponse(0)},
+		"the source refuses":       {Path: "/export", Times: -1, Do: portertest.Respond(401, nil, "{}")},
+		"the destination says all": {Method: "POST", Path: "/import", Do: portertest.Respond(400, nil, `{"message":"`+portertest.Token+`"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, portertest.Downloads(portertest.Redirected))
+			s.a.From, _ = s.a.From.With(porter.WithRetry(0, nil))
+			s.from.Inject(fault)
+			s.to.Inject(fault)
+			_, err := s.run(t)
+			s.mu.Lock()
+			history := s.history.String()
+			s.mu.Unlock()
+			if !strings.Contains(history, "n/p") || err != nil && !strings.Contains(history, failed(t, err).Message()[:20]) {
+				t.Fatalf("this is no history: %q", history)
+			}
+			for _, secret := range []string{portertest.Token, "X-Amz-", portertest.AccessKeyID} {
+				if strings.Contains(history, secret) {
+					t.Errorf("%q is in the history %q", secret, history)
+				}
+			}
+		})
+	}
+}
