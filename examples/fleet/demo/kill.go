@@ -81,8 +81,9 @@ var roles = [][]string{
 	{fleet.Workflows, fleet.Polls, fleet.Transfers},
 }
 
-// run kills until ctx ends, and returns how often it did.
-func (k *killer) run(ctx context.Context) (killed int, err error) {
+// run kills so often, unless ctx ends first, and waits for its end. It returns how
+// often it did.
+func (k *killer) run(ctx context.Context, kills int) (killed int, err error) {
 	workers := make([]*process, len(roles))
 	defer func() {
 		for _, w := range workers {
@@ -96,7 +97,7 @@ func (k *killer) run(ctx context.Context) (killed int, err error) {
 			return 0, err
 		}
 	}
-	for {
+	for killed < kills {
 		i := k.random.IntN(len(workers))
 		if !k.wait(ctx, workers[i]) {
 			return killed, nil
@@ -111,13 +112,15 @@ func (k *killer) run(ctx context.Context) (killed int, err error) {
 			return killed, err
 		}
 	}
+	<-ctx.Done()
+	return killed, nil
 }
 
 // wait waits for the next moment to kill: after so many requests, as those are
 // what a kill may break off, or some time. It returns false if ctx ended.
 func (k *killer) wait(ctx context.Context, w *process) bool {
-	enough := k.scene.requests() + 5 + k.random.IntN(60)
-	latest := time.After(500*time.Millisecond + time.Duration(k.random.Int64N(int64(2*time.Second))))
+	enough := k.scene.requests() + 5 + k.random.IntN(100)
+	latest := time.After(time.Second + time.Duration(k.random.Int64N(int64(3*time.Second))))
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for k.scene.requests() < enough {

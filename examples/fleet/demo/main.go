@@ -38,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
 	projects := fs.Int("projects", 40, "`number` of projects")
-	kills := fs.Int("kills", 20, "`number` of kills at least; if the projects are quicker, that is a failure")
+	kills := fs.Int("kills", 25, "`number` of kills, after which the workers are left alone; if the projects are quicker, that is a failure")
 	seed := fs.Uint64("seed", rand.Uint64(), "`seed` of what happens by chance")
 	if code, exit := cli.Parse(fs, args, help, stdout, stderr); exit {
 		return code
@@ -85,7 +85,7 @@ func demonstrate(ctx context.Context, projects, kills int, seed uint64, out io.W
 	go func() { ended(listed.Get(ctx, &sum)) }()
 	k := &killer{scene: s, random: random, out: out, config: workerConfig{
 		Address: server.GetFrontendHostPort(), Namespace: server.GetDefaultNamespace(), Source: s.from.URL, Destination: s.to.URL, Spool: dir}}
-	killed, err := k.run(moving)
+	killed, err := k.run(moving, kills)
 	if err != nil {
 		return err
 	}
