@@ -18,7 +18,7 @@ type Config struct {
 	Destination     string // URL
 	SourceAuth      porter.Auth
 	DestinationAuth porter.Auth
-	Kinds           []string      // of queues
+	Kinds           []string      // of queues, of those in Kinds
 	Transfers       int           // at a time
 	Rate            porter.Pacing // as porter.WithPacing has it
 	Polling         porter.Polling
@@ -34,15 +34,12 @@ func Work(ctx context.Context, c client.Client, cfg Config) error {
 	}
 	for _, kind := range cfg.Kinds {
 		w := worker.New(c, a.Site.Queue(kind), cfg.options(kind))
-		switch kind {
-		case Workflows:
+		if kind == Workflows {
 			w.RegisterWorkflow(MigrateList)
 			w.RegisterWorkflow(MigrateProject)
 			w.RegisterActivity(&Watcher{c})
-		case Polls, Posts, Transfers:
+		} else {
 			w.RegisterActivity(a)
-		default:
-			return fmt.Errorf("there is no queue %q", kind)
 		}
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("queue %s: %w", kind, err)

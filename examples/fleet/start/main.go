@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -204,7 +205,8 @@ func (o *options) start(ctx context.Context, c client.Client, stdout, stderr io.
 // await tells how far a list has come until it has ended.
 func await(ctx context.Context, c client.Client, run client.WorkflowRun, stdout, stderr io.Writer) int {
 	watching, stop := context.WithCancel(ctx)
-	go func() {
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
 		var last fleet.Counts
 		for tick := time.NewTicker(2 * time.Second); ; {
 			select {
@@ -218,17 +220,20 @@ func await(ctx context.Context, c client.Client, run client.WorkflowRun, stdout,
 				last = now
 			}
 		}
-	}()
+	})
 	var sum fleet.Summary
 	err := run.Get(ctx, &sum)
 	stop()
+	watcher.Wait()
 	var canceled *temporal.CanceledError
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "Interrupted; the workers go on.")
 		return cli.Interrupted
 	case errors.As(err, &canceled):
-		err = canceled.Details(&sum)
+		if err = nil; canceled.HasDetails() {
+			err = canceled.Details(&sum)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)

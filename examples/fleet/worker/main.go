@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/seed-5d77b939/porter/examples/fleet"
@@ -85,6 +86,11 @@ func check(fs *flag.FlagSet, cfg *fleet.Config) (err error) {
 		return errors.New("GITLAB_URL is not set")
 	case cfg.Destination == "":
 		return errors.New("GITLAB_DEST_URL is not set")
+	}
+	for _, kind := range cfg.Kinds {
+		if !slices.Contains(fleet.Kinds, kind) {
+			return fmt.Errorf("there is no queue %q", kind)
+		}
 	}
 	cfg.SourceAuth, cfg.DestinationAuth, err = cli.Tokens()
 	return err
