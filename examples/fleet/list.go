@@ -52,7 +52,10 @@ func (c Counts) String() string {
 	for _, k := range []struct {
 		name string
 		n    int
-	}{{"waiting", c.Waiting}, {"under way", c.Open}, {"done", c.Done}, {"incomplete", c.Incomplete}, {"failed", c.Failed}, {"cancelled", c.Canceled}} {
+	}{
+		{"waiting", c.Waiting}, {"under way", c.Open},
+		{"done", c.Done}, {"incomplete", c.Incomplete}, {"failed", c.Failed}, {"cancelled", c.Canceled},
+	} {
 		if k.n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", k.name, k.n))
 		}

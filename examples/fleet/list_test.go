@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -30,6 +32,7 @@ type listScene struct {
 func newListScene(t *testing.T, names ...string) *listScene {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	s := &listScene{env: suite.NewTestWorkflowEnvironment(), list: List{Site: Site{User: "me", Source: "src"}, Window: 3, Renew: 500}}
 	for i, n := range names {
 		s.list.Projects = append(s.list.Projects, Project{Name: fmt.Sprintf("p%d %s", i, n)})

@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // twice.
 func demonstrate(ctx context.Context, projects, kills int, seed uint64, out io.Writer) error {
 	begun := time.Now()
-	fmt.Fprintf(out, "%d projects move between two simulated instances of GitLab, and two worker processes are killed all the while (seed %d).\n",
-		projects, seed)
+	fmt.Fprintf(out, "%d projects move between two simulated instances of GitLab, and two worker processes are killed all the while.\n"+
+		"(-seed %d)\n", projects, seed)
 	server := temporaltest.NewServer(temporaltest.WithBaseClientOptions(client.Options{Logger: quiet{}}))
 	defer server.Stop()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -75,8 +75,8 @@ func demonstrate(ctx context.Context, projects, kills int, seed uint64, out io.W
 	if err != nil {
 		return err
 	}
-	id := list.Site.ListID("demo")
-	listed, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: list.Site.Queue(fleet.Workflows)}, fleet.MigrateList, list)
+	o := client.StartWorkflowOptions{ID: list.Site.ListID("demo"), TaskQueue: list.Site.Queue(fleet.Workflows)}
+	listed, err := c.ExecuteWorkflow(ctx, o, fleet.MigrateList, list)
 	if err != nil {
 		return err
 	}
