@@ -44,10 +44,13 @@ func newPulse(ctx context.Context, beat Beat) (*pulse, error) {
 	return p, nil
 }
 
-// stop ends the pulse.
+// stop ends the pulse. Whatever an upload that was broken off still tells after it
+// is refused.
 func (p *pulse) stop() {
 	p.end(nil)
 	p.wg.Wait()
+	p.mu.Lock() // until what is being told has been
+	defer p.mu.Unlock()
 }
 
 // at returns the last checkpoint, nil for none.
@@ -85,6 +88,9 @@ func (p *pulse) run() {
 
 // send needs the lock, so that an older checkpoint never follows a newer one.
 func (p *pulse) send(c *porter.Checkpoint) error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
 	info := activity.GetInfo(p.ctx)
 	ctx, cancel := context.WithTimeout(p.ctx, info.HeartbeatTimeout)
 	defer cancel()
