@@ -193,18 +193,7 @@ func (o *options) flags() *flag.FlagSet {
 		fs.StringVar(&o.dir, "dir", ".", "`folder` to write the files to")
 		fs.DurationVar(&o.newAfter, "new-after", 18*time.Hour, "begin anew if the journal was begun this `time` ago; 0 for never")
 	}
-	in := &o.input
-	fs.StringVar(&in.List, "list", "", "`file` with a project on each line; - for standard input")
-	more := func(list *[]string) func(string) error {
-		return func(s string) error {
-			*list = append(*list, s)
-			return nil
-		}
-	}
-	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.Groups))
-	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.Include))
-	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.Exclude))
-	fs.StringVar(&in.Archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+	o.input.Flags(fs)
 	fs.IntVar(&o.transfers, "transfers", 4, "`number` of downloads and uploads at a time; 0 for any")
 	fs.Func("rate", "`limits` per minute that differ from GitLab's own, such as exports=60,imports=none; also\n"+
 		"downloads (of one project) and polls (of all waits together); may be repeated", func(s string) error {
@@ -239,19 +228,7 @@ func (o *options) check(fs *flag.FlagSet) error {
 	case o.dryRun && (o.json || o.metrics != ""):
 		return errors.New("-dry-run writes text only: neither -json nor -metrics goes with it")
 	}
-	if o.namespace != "" {
-		if err := input.CheckNamespace(o.namespace); err != nil {
-			return fmt.Errorf("-namespace: %w", err)
-		}
-	}
-	if o.migrate && o.namespace != "" {
-		for _, g := range o.input.Groups {
-			if err := input.CheckNamespace(g); err != nil {
-				return fmt.Errorf("-group with -namespace: %w", err)
-			}
-		}
-	}
-	if err := o.input.Check(); err != nil {
+	if err := o.input.Check(o.namespace); err != nil {
 		return err
 	}
 	if o.migrate {

@@ -97,21 +97,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func (o *options) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("start", flag.ContinueOnError)
-	in := &o.input
-	more := func(list *[]string) func(string) error {
-		return func(s string) error {
-			*list = append(*list, s)
-			return nil
-		}
-	}
 	fs.StringVar(&o.list.Site.User, "user", "", "`name` of the user whose workers are to do it")
 	fs.StringVar(&o.name, "name", "all", "`name` of the list, one for each that is under way")
 	fs.StringVar(&o.namespace, "namespace", "", "full `path` of the group to import into (default every project keeps its path)")
-	fs.StringVar(&in.List, "list", "", "`file` with a project on each line; - for standard input")
-	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.Groups))
-	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.Include))
-	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.Exclude))
-	fs.StringVar(&in.Archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+	o.input.Flags(fs)
 	fs.IntVar(&o.list.Window, "window", 200, "projects under way at a `time`")
 	fs.BoolVar(&o.list.EndAll, "end-all", false, "if the list is cancelled, end what has begun too, instead of having it finish")
 	fs.BoolVar(&o.wait, "wait", false, "tell how far the list has come until it has ended")
@@ -135,12 +124,7 @@ func (o *options) check() (err error) {
 	if o.list.Site.Destination, err = fleet.Instance(o.to); err != nil {
 		return input.Misused("GITLAB_DEST_URL: %v", err)
 	}
-	if o.namespace != "" {
-		if err := input.CheckNamespace(o.namespace); err != nil {
-			return input.Misused("-namespace: %v", err)
-		}
-	}
-	return o.input.Check()
+	return o.input.Check(o.namespace)
 }
 
 // maxList is what Temporal takes for an argument, less some room.

@@ -38,6 +38,7 @@ func TestMisused(t *testing.T) {
 		{"", []string{"-user", "me"}, "no projects are named"},
 		{"", []string{"-user", "me", "-window", "0", "a/p"}, "-window must be 1 or more"},
 		{"", []string{"-user", "me", "-namespace", "12", "a/p"}, "-namespace: namespace 12 is an ID"},
+		{"", []string{"-user", "me", "-namespace", "n", "-group", "12"}, "-group with -namespace: namespace 12 is an ID"},
 		{"", []string{"-user", "me", "-namespace", "n", "a/p", "b/p"}, "would both become n/p"},
 		{"GITLAB_TOKEN", []string{"-user", "me", "-group", "a"}, "GITLAB_TOKEN is not set"},
 		{"GITLAB_URL", []string{"-user", "me", "a/p"}, "GITLAB_URL: "},

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,21 @@ type Input struct {
 	Archived string // "skip", "only" or "all"; "" is all
 }
 
+// Flags defines the flags that name projects.
+func (in *Input) Flags(fs *flag.FlagSet) {
+	more := func(list *[]string) func(string) error {
+		return func(s string) error {
+			*list = append(*list, s)
+			return nil
+		}
+	}
+	fs.StringVar(&in.List, "list", "", "`file` with a project on each line; - for standard input")
+	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.Groups))
+	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.Include))
+	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.Exclude))
+	fs.StringVar(&in.Archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+}
+
 // A Wanted is a project as it was named.
 type Wanted struct {
 	Name      string           // as it was given, or the path that GitLab lists
@@ -52,8 +68,20 @@ func (e *UsageError) Error() string { return e.text }
 // Misused returns a *UsageError with a text.
 func Misused(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-// Check refuses what can be refused before anything is asked.
-func (in *Input) Check() error {
+// Check refuses what can be refused before anything is asked. The namespace is
+// where all go whose targets are not in the list; "" has every project keep its
+// path.
+func (in *Input) Check(namespace string) error {
+	if namespace != "" {
+		if err := checkNamespace(namespace); err != nil {
+			return Misused("-namespace: %v", err)
+		}
+		for _, g := range in.Groups {
+			if err := checkNamespace(g); err != nil {
+				return Misused("-group with -namespace: %v", err)
+			}
+		}
+	}
 	switch {
 	case len(in.Args) == 0 && in.List == "" && len(in.Groups) == 0:
 		return Misused("no projects are named")
@@ -282,7 +310,7 @@ func parseLine(text string) (*Wanted, error) {
 	}
 	fields = append(fields, "", "")
 	if w.namespace = fields[1]; w.namespace != "" {
-		if err := CheckNamespace(w.namespace); err != nil {
+		if err := checkNamespace(w.namespace); err != nil {
 			return nil, err
 		}
 	}
@@ -292,9 +320,9 @@ func parseLine(text string) (*Wanted, error) {
 	return w, nil
 }
 
-// CheckNamespace wants a path, because what stands at the destination is found
+// checkNamespace wants a path, because what stands at the destination is found
 // by the path.
-func CheckNamespace(s string) error {
+func checkNamespace(s string) error {
 	switch ns, err := porter.ParseNamespace(s); {
 	case err != nil:
 		return err
