@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -212,5 +213,38 @@ func TestJoined(t *testing.T) {
 	s.env.OnActivity((&Watcher{}).Ended, mock.Anything, "migrate:src:p0 1").Return(End{Outcome: Outcome{Lost: []string{"wiki"}}}, nil)
 	if sum := s.run(t); (sum.Counts != Counts{Done: 1, Incomplete: 1}) || len(s.began) != 1 {
 		t.Errorf("%+v, begun were %q", sum, s.began)
+	}
+}
+
+// A list that is cancelled leaves the projects of other lists alone, and waits for
+// them.
+func TestJoinedCancelled(t *testing.T) {
+	t.Parallel()
+	for _, endAll := range []bool{false, true} {
+		s := newListScene(t, "1", "1")
+		s.list.Projects[1] = s.list.Projects[0] // when its turn comes it is moved, as if by another list
+		s.list.Open = []UnderWay{{Project{Name: "p9 50"}, true, true}}
+		s.list.Window, s.list.EndAll = 2, endAll
+		var moved atomic.Bool
+		s.env.OnActivity((&Watcher{}).Ended, mock.Anything, mock.Anything).Return(func(_ context.Context, id string) (End, error) {
+			if !moved.Load() {
+				return End{}, running(id, "running")
+			}
+			return End{Outcome: Outcome{ID: 5}}, nil
+		})
+		s.env.OnSignalExternalWorkflow(mock.Anything, mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(
+			func(_, id, _, signal string, _ any) error {
+				t.Errorf("%s was sent %q", id, signal)
+				return nil
+			})
+		s.env.OnRequestCancelExternalWorkflow(mock.Anything, mock.Anything, mock.Anything).Return(func(_, id, _ string) error {
+			t.Errorf("%s was cancelled", id)
+			return nil
+		})
+		s.after(5, s.env.CancelWorkflow)
+		s.after(10, func() { moved.Store(true) })
+		if sum := s.run(t); (sum.Counts != Counts{Done: 3}) {
+			t.Errorf("end all %v: %+v", endAll, sum)
+		}
 	}
 }

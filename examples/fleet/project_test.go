@@ -279,6 +279,10 @@ func TestStop(t *testing.T) {
 	}{
 		{"stopped before", "Check", func(s *scene) { s.env.SignalWorkflow(SignalStop, nil) }, 0, false},
 		{"stopped after", "AwaitExport", func(s *scene) { s.env.SignalWorkflow(SignalStop, nil) }, 1, true},
+		{"stopped after, and the archive is gone", "Transfer", func(s *scene) {
+			s.from.Advance(25 * time.Hour)
+			s.env.SignalWorkflow(SignalStop, nil)
+		}, 2, true},
 		{"cancelled", "AwaitExport", func(s *scene) { s.env.CancelWorkflow() }, 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
