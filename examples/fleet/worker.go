@@ -25,15 +25,18 @@ type Config struct {
 	Spool           string // folder for archives on their way, "" for the system's
 }
 
-// Work serves the queues until ctx ends. What is not done by then another worker
-// takes up.
+// Work serves the queues until ctx ends, or Temporal refuses to give it work any
+// more. What is not done by then another worker takes up.
 func Work(ctx context.Context, c client.Client, cfg Config) error {
 	a, err := cfg.activities(c.RecordActivityHeartbeat)
 	if err != nil {
 		return err
 	}
+	refused := make(chan error, len(cfg.Kinds))
 	for _, kind := range cfg.Kinds {
-		w := worker.New(c, a.Site.Queue(kind), cfg.options(kind))
+		o := cfg.options(kind)
+		o.OnFatalError = func(err error) { refused <- fmt.Errorf("queue %s: %w", kind, err) }
+		w := worker.New(c, a.Site.Queue(kind), o)
 		if kind == Workflows {
 			w.RegisterWorkflow(MigrateList)
 			w.RegisterWorkflow(MigrateProject)
@@ -46,8 +49,12 @@ func Work(ctx context.Context, c client.Client, cfg Config) error {
 		}
 		defer w.Stop()
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-refused:
+		return err
+	}
 }
 
 // options are those of the worker of a queue. A rate is that of the whole queue,
