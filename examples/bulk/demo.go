@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
+	"github.com/seed-5d77b939/porter/examples/internal/input"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -55,7 +56,7 @@ func demonstration(ctx context.Context, n int, until time.Duration, stdout, stde
 		to: destination.URL, toAuth: token,
 		namespace: "platform",
 		spool:     dir,
-		input:     input{groups: []string{"team"}},
+		input:     input.Input{Groups: []string{"team"}},
 		transfers: 4,
 		rate:      porter.Pacing{Exports: perMinute, Imports: n, Downloads: -1, Polls: -1},
 		journal:   filepath.Join(dir, "bulk-migrate.jsonl"),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
+	"github.com/seed-5d77b939/porter/examples/internal/input"
 )
 
 const help = `Bulk exports many GitLab projects to files, or migrates them to another
@@ -127,7 +128,7 @@ type options struct {
 	from, to         string // to only to migrate
 	dir              string // of exports
 	namespace, spool string // of migrations
-	input            input
+	input            input.Input
 	transfers        int
 	rate             porter.Pacing
 	maxAge           time.Duration
@@ -171,7 +172,7 @@ func (o *options) parse(args []string) (code int, exit bool) {
 	if code, exit := cli.Parse(fs, args, text, o.stdout, o.stderr); exit {
 		return code, true
 	}
-	o.input.args, o.input.stdin = fs.Args(), os.Stdin
+	o.input.Args, o.input.Stdin = fs.Args(), os.Stdin
 	if err := o.check(fs); err != nil {
 		return cli.Misused(fs, o.stderr, err.Error()), true
 	}
@@ -194,22 +195,11 @@ func (o *options) flags() *flag.FlagSet {
 		fs.StringVar(&o.dir, "dir", ".", "`folder` to write the files to")
 		fs.DurationVar(&o.newAfter, "new-after", 18*time.Hour, "begin anew if the journal was begun this `time` ago; 0 for never")
 	}
-	in := &o.input
-	fs.StringVar(&in.list, "list", "", "`file` with a project on each line; - for standard input")
-	more := func(list *[]string) func(string) error {
-		return func(s string) error {
-			*list = append(*list, s)
-			return nil
-		}
-	}
-	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.groups))
-	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.include))
-	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.exclude))
-	fs.StringVar(&in.archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+	o.input.Flags(fs)
 	fs.IntVar(&o.transfers, "transfers", 4, "`number` of downloads and uploads at a time; 0 for any")
 	fs.Func("rate", "`limits` per minute that differ from GitLab's own, such as exports=60,imports=none; also\n"+
 		"downloads (of one project) and polls (of all waits together); may be repeated", func(s string) error {
-		return parseRate(s, &o.rate)
+		return input.ParseRate(s, &o.rate)
 	})
 	fs.DurationVar(&o.maxAge, "max-age", 0, "take an archive that is there if it is not older than this `time`, instead of a new export")
 	fs.StringVar(&o.journal, "journal", "", "journal `file` (default see Files)")
@@ -240,19 +230,7 @@ func (o *options) check(fs *flag.FlagSet) error {
 	case o.dryRun && (o.json || o.metrics != ""):
 		return errors.New("-dry-run writes text only: neither -json nor -metrics goes with it")
 	}
-	if o.namespace != "" {
-		if err := checkNamespace(o.namespace); err != nil {
-			return fmt.Errorf("-namespace: %w", err)
-		}
-	}
-	if o.migrate && o.namespace != "" {
-		for _, g := range o.input.groups {
-			if err := checkNamespace(g); err != nil {
-				return fmt.Errorf("-group with -namespace: %w", err)
-			}
-		}
-	}
-	if err := o.input.check(); err != nil {
+	if err := o.input.Check(o.namespace); err != nil {
 		return err
 	}
 	if o.migrate {
@@ -359,18 +337,18 @@ func (o *options) connect() (from, to *instance, err error) {
 		name = "-from"
 	}
 	if from, err = connect(o.from, o.fromAuth, o.transport, o.clientOptions()...); err != nil {
-		return nil, nil, misused("%s: %v", name, err)
+		return nil, nil, input.Misused("%s: %v", name, err)
 	}
 	if o.migrate {
 		if to, err = connect(o.to, o.toAuth, o.transport, o.clientOptions()...); err != nil {
-			return nil, nil, misused("-to: %v", err)
+			return nil, nil, input.Misused("-to: %v", err)
 		}
 	}
 	return from, to, nil
 }
 
 func (o *options) projects(ctx context.Context, from *instance) ([]project, error) {
-	all, err := o.input.gather(ctx, from.Client)
+	all, err := o.input.Gather(ctx, from.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -411,7 +389,7 @@ func (o *options) plan(ctx, wctx context.Context, from, to *instance, projects [
 
 // fail tells why nothing was begun, and returns the exit code.
 func (o *options) fail(ctx context.Context, err error) int {
-	var usage *usageError
+	var usage *input.UsageError
 	var journal *journalError
 	switch {
 	case errors.As(err, &usage):

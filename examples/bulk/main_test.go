@@ -14,6 +14,7 @@ import (
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
 	"github.com/seed-5d77b939/porter/examples/internal/clitest"
+	"github.com/seed-5d77b939/porter/examples/internal/input"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -318,12 +319,12 @@ func TestDryRun(t *testing.T) {
 		{name: "moved away", args: []string{"a/p"}, want: []string{"n/p is free"},
 			setup: func(s *scene) { s.to.AddProject(portertest.Project{Path: "n/old", FormerPaths: []string{"n/p"}}) }},
 		{name: "done", args: []string{"a/p"}, want: []string{"taken from the journal: it is there already", "0 to do."}, setup: func(s *scene) {
-			s.o.input = input{args: []string{"a/p"}}
+			s.o.input = input.Input{Args: []string{"a/p"}}
 			s.mustRun()
 		}},
 		{name: "failed import", args: []string{"a/p"}, code: cli.Failure, want: []string{"would fail: ", "n/p"},
 			setup: func(s *scene) {
-				s.o.input = input{args: []string{"a/p"}}
+				s.o.input = input.Input{Args: []string{"a/p"}}
 				s.to.ScriptImport("n/p", portertest.ImportScript{Error: "no"})
 				s.mustRun()
 			}},

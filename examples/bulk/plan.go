@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-5d77b939/porter"
+	"github.com/seed-5d77b939/porter/examples/internal/input"
 )
 
 // An estimate is what is known of how long a run takes.
@@ -93,7 +94,7 @@ func (w *planner) plan(ctx context.Context, projects []project, rate porter.Paci
 	var notes notes
 	texts := make([]string, len(projects))
 	var g errgroup.Group
-	g.SetLimit(lookers)
+	g.SetLimit(input.Lookers)
 	for i := range projects {
 		g.Go(func() error {
 			p := &projects[i]

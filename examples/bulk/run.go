@@ -289,7 +289,7 @@ func (w *work) migrate(ctx context.Context, i int, p project, ref porter.Project
 	}
 	m, err := porter.Migrate(ctx, from, ref, to, opts)
 	if m != nil {
-		out.id, out.bytes, out.lost = m.Source.ID, m.Bytes, lost(m.Import)
+		out.id, out.bytes, out.lost = m.Source.ID, m.Bytes, cli.Lost(m.Import)
 		out.take(m.Proof)
 	}
 	w.mu.Lock()
@@ -321,27 +321,6 @@ func stepOf(s porter.Step) step {
 		return stepMoving
 	}
 	return stepImporting
-}
-
-// lostTexts is how many items that are lost are named.
-const lostTexts = 20
-
-// lost names what an import left out.
-func lost(imp *porter.Import) (texts []string) {
-	if imp == nil || imp.Status != porter.ImportFinished || imp.Complete() {
-		return nil
-	}
-	for i, r := range imp.FailedRelations {
-		if i == lostTexts {
-			texts = append(texts, fmt.Sprintf("and %d more", len(imp.FailedRelations)-i))
-			break
-		}
-		texts = append(texts, cli.FailedRelation(r))
-	}
-	if imp.Error != "" {
-		texts = append(texts, imp.Error)
-	}
-	return texts
 }
 
 // observer tells the view of a client's events, and takes the step from them:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-5d77b939/porter"
 	"github.com/seed-5d77b939/porter/examples/internal/cli"
+	"github.com/seed-5d77b939/porter/examples/internal/input"
 	"github.com/seed-5d77b939/porter/portertest"
 )
 
@@ -104,7 +105,7 @@ func newScene(t *testing.T, migrate bool, opts ...portertest.Option) *scene {
 	token := porter.PrivateToken(portertest.Token)
 	s.o = options{migrate: migrate, from: s.from.URL, fromAuth: token, dir: s.dir, poll: 5 * time.Millisecond,
 		rate: porter.Pacing{Exports: -1, Imports: -1, Downloads: -1, Polls: -1}, transfers: 4,
-		journal: filepath.Join(s.dir, "journal"), input: input{groups: []string{"a"}}}
+		journal: filepath.Join(s.dir, "journal"), input: input.Input{Groups: []string{"a"}}}
 	if migrate {
 		s.o.to, s.o.toAuth, s.o.namespace, s.o.spool = s.to.URL, token, "n", t.TempDir()
 	}
@@ -284,7 +285,7 @@ func TestMigrateRun(t *testing.T) {
 func TestFailedImport(t *testing.T) {
 	t.Parallel()
 	inScene(t, true, func(t *testing.T, s *scene) {
-		s.o.input = input{args: []string{"a/p"}}
+		s.o.input = input.Input{Args: []string{"a/p"}}
 		s.to.ScriptImport("n/p", portertest.ImportScript{Error: "no space left"})
 		view, got := s.mustRun()
 		if got != "failed" || exitCode(view.ended) != cli.Failure || !strings.Contains(view.ended[0].Err.Error(), "no space left") {
@@ -306,7 +307,7 @@ func TestFailedImport(t *testing.T) {
 func TestDeletedImport(t *testing.T) {
 	t.Parallel()
 	inScene(t, true, func(t *testing.T, s *scene) {
-		s.o.input = input{args: []string{"a/p"}}
+		s.o.input = input.Input{Args: []string{"a/p"}}
 		c := porter.Checkpoint{Step: porter.StepImporting, Time: time.Now().Add(-time.Hour), Source: 10, Target: "n/p", Import: 77}
 		journal := text(t, s.header(), record{Project: "a/p", To: "n/p", Step: stepImporting, Checkpoint: &c})
 		if err := os.WriteFile(s.o.journal, []byte(journal), 0o600); err != nil {
@@ -423,7 +424,7 @@ func TestBrokenJournal(t *testing.T) {
 	full := errors.New("no space left on device")
 	for lines := range 5 {
 		inScene(t, true, func(t *testing.T, s *scene) {
-			s.o.input = input{args: []string{"a/p"}}
+			s.o.input = input.Input{Args: []string{"a/p"}}
 			from, to, err := s.o.connect()
 			if err != nil {
 				t.Fatal(err)
@@ -495,9 +496,9 @@ func TestInterruptedRun(t *testing.T) {
 	t.Parallel()
 	inScene(t, false, func(t *testing.T, s *scene) {
 		slow := portertest.Timings{Assemble: time.Hour}
-		s.o.input = input{args: []string{"a/p", "a/x/q"}}
+		s.o.input = input.Input{Args: []string{"a/p", "a/x/q"}}
 		s.o.rate.Exports = 1 // so that one waits for the next minute
-		for _, p := range s.o.input.args {
+		for _, p := range s.o.input.Args {
 			s.from.ScriptExport(p, portertest.ExportScript{Timing: &slow})
 		}
 		// It is not the end of a minute.
@@ -554,7 +555,7 @@ func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	for _, migrate := range []bool{false, true} {
 		inScene(t, migrate, func(t *testing.T, s *scene) {
-			s.o.input = input{args: []string{"a/p", "a/z"}}
+			s.o.input = input.Input{Args: []string{"a/p", "a/z"}}
 			s.o.fromAuth = porter.PrivateToken("wrong")
 			if migrate {
 				s.o.fromAuth, s.o.toAuth = s.o.toAuth, s.o.fromAuth

@@ -123,6 +123,27 @@ func FailedRelation(r porter.FailedRelation) string {
 	return strings.TrimSpace(fmt.Sprintf("%s%s: %s %s", r.RelationName, line, r.ExceptionClass, r.ExceptionMessage))
 }
 
+// lostTexts is how many items that are lost are named.
+const lostTexts = 20
+
+// Lost names what a finished import left out; nil is no import.
+func Lost(imp *porter.Import) (texts []string) {
+	if imp == nil || imp.Status != porter.ImportFinished || imp.Complete() {
+		return nil
+	}
+	for i, r := range imp.FailedRelations {
+		if i == lostTexts {
+			texts = append(texts, fmt.Sprintf("and %d more", len(imp.FailedRelations)-i))
+			break
+		}
+		texts = append(texts, FailedRelation(r))
+	}
+	if imp.Error != "" {
+		texts = append(texts, imp.Error)
+	}
+	return texts
+}
+
 // Explain prints why an operation failed, and what can be done about it.
 func Explain(stderr io.Writer, err error) {
 	fmt.Fprintln(stderr, "error:", Printable(err.Error()))

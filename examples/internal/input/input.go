@@ -1,15 +1,16 @@
-package main
+// Package input reads which projects a command is about.
+package input
 
 import (
 	"bufio"
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -21,71 +22,100 @@ import (
 	"github.com/seed-5d77b939/porter"
 )
 
-// input is what names the projects.
-type input struct {
-	args     []string
-	list     string // file, "-" for standard input
-	stdin    io.Reader
-	groups   []string
-	include  []string // patterns
-	exclude  []string
-	archived string
+// An Input is what names the projects.
+type Input struct {
+	Args     []string
+	List     string // file, "-" for standard input
+	Stdin    io.Reader
+	Groups   []string
+	Include  []string // patterns
+	Exclude  []string
+	Archived string // "skip", "only" or "all"; "" is all
 }
 
-// A wanted is a project as it was named.
-type wanted struct {
-	name      string // as it was given, or the path that GitLab lists
-	id        porter.ProjectID
-	group     string // that was listed
-	namespace string // target columns of the list, "" for none
+// Flags defines the flags that name projects.
+func (in *Input) Flags(fs *flag.FlagSet) {
+	more := func(list *[]string) func(string) error {
+		return func(s string) error {
+			*list = append(*list, s)
+			return nil
+		}
+	}
+	fs.StringVar(&in.List, "list", "", "`file` with a project on each line; - for standard input")
+	fs.Func("group", "`group` whose projects, and those of its subgroups, are taken; may be repeated", more(&in.Groups))
+	fs.Func("include", "take only projects that match a `pattern`; may be repeated", more(&in.Include))
+	fs.Func("exclude", "leave out projects that match a `pattern`; may be repeated", more(&in.Exclude))
+	fs.StringVar(&in.Archived, "archived", "", "archived projects of -group: skip, only or all (default all)")
+}
+
+// A Wanted is a project as it was named.
+type Wanted struct {
+	Name      string           // as it was given, or the path that GitLab lists
+	ID        porter.ProjectID // 0 if it is not known
+	group     string           // that was listed
+	namespace string           // target columns of the list, "" for none
 	base      string
 	source    string // its path, once it is known
 	err       error  // why it can't be told
 }
 
-// usageError is what is wrong with the command line or a list.
-type usageError struct{ text string }
+// A UsageError is what is wrong with the command line or a list.
+type UsageError struct{ text string }
 
-func (e *usageError) Error() string { return e.text }
+// Error says what is wrong.
+func (e *UsageError) Error() string { return e.text }
 
-func misused(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+// Misused returns a *UsageError with a text.
+func Misused(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
 
-// check refuses what can be refused before anything is asked.
-func (in *input) check() error {
+// Check refuses what can be refused before anything is asked. The namespace is
+// where all go whose targets are not in the list; "" has every project keep its
+// path.
+func (in *Input) Check(namespace string) error {
+	if namespace != "" {
+		if err := checkNamespace(namespace); err != nil {
+			return Misused("-namespace: %v", err)
+		}
+		for _, g := range in.Groups {
+			if err := checkNamespace(g); err != nil {
+				return Misused("-group with -namespace: %v", err)
+			}
+		}
+	}
 	switch {
-	case len(in.args) == 0 && in.list == "" && len(in.groups) == 0:
-		return misused("no projects are named")
-	case in.archived != "" && len(in.groups) == 0:
-		return misused("-archived is for -group")
-	case in.archived != "" && in.archived != "skip" && in.archived != "only" && in.archived != "all":
-		return misused("-archived can be skip, only or all, not %q", in.archived)
+	case len(in.Args) == 0 && in.List == "" && len(in.Groups) == 0:
+		return Misused("no projects are named")
+	case in.Archived != "" && len(in.Groups) == 0:
+		return Misused("-archived is for -group")
+	case in.Archived != "" && in.Archived != "skip" && in.Archived != "only" && in.Archived != "all":
+		return Misused("-archived can be skip, only or all, not %q", in.Archived)
 	}
-	for _, arg := range in.args {
+	for _, arg := range in.Args {
 		if strings.HasPrefix(arg, "-") {
-			return misused("%s is behind a project; flags come first", arg)
+			return Misused("%s is behind a project; flags come first", arg)
 		}
 	}
-	for _, g := range in.groups {
+	for _, g := range in.Groups {
 		if _, err := porter.ParseNamespace(g); err != nil {
-			return misused("-group: %v", err)
+			return Misused("-group: %v", err)
 		}
 	}
-	for _, pattern := range append(in.include[:len(in.include):len(in.include)], in.exclude...) {
+	for _, pattern := range append(in.Include[:len(in.Include):len(in.Include)], in.Exclude...) {
 		if !doublestar.ValidatePattern(pattern) {
-			return misused("pattern %q is malformed", pattern)
+			return Misused("pattern %q is malformed", pattern)
 		}
 	}
 	return nil
 }
 
-// gather returns the projects in the order in which they were given: arguments,
+// Gather returns the projects in the order in which they were given: arguments,
 // list, groups.
-func (in *input) gather(ctx context.Context, from *porter.Client) ([]*wanted, error) {
-	all := gathered{selects: in.selects, seen: map[string]*wanted{}}
-	for _, arg := range in.args {
+func (in *Input) Gather(ctx context.Context, from *porter.Client) ([]*Wanted, error) {
+	all := gathered{selects: in.selects, seen: map[string]*Wanted{}}
+	for _, arg := range in.Args {
 		w, err := newWanted(arg)
 		if err != nil {
-			return nil, misused("%v", err)
+			return nil, Misused("%v", err)
 		}
 		all.add(w)
 	}
@@ -96,23 +126,23 @@ func (in *input) gather(ctx context.Context, from *porter.Client) ([]*wanted, er
 	for _, w := range listed {
 		all.add(w)
 	}
-	for _, group := range in.groups {
+	for _, group := range in.Groups {
 		if err := in.gatherGroup(ctx, from, group, &all); err != nil {
 			return nil, err
 		}
 	}
 	if len(all.wanted) == 0 {
-		return nil, misused("no projects are left of those that are named")
+		return nil, Misused("no projects are left of those that are named")
 	}
 	return all.wanted, nil
 }
 
-func (in *input) gatherGroup(ctx context.Context, from *porter.Client, group string, all *gathered) error {
+func (in *Input) gatherGroup(ctx context.Context, from *porter.Client, group string, all *gathered) error {
 	ns, err := porter.ParseNamespace(group)
 	if err != nil {
-		return misused("-group: %v", err)
+		return Misused("-group: %v", err)
 	}
-	for p, err := range from.Projects(ctx, ns, &porter.ListOptions{Archived: porter.Archived(in.archived)}) {
+	for p, err := range from.Projects(ctx, ns, &porter.ListOptions{Archived: porter.Archived(in.Archived)}) {
 		if err != nil {
 			return err
 		}
@@ -121,7 +151,7 @@ func (in *input) gatherGroup(ctx context.Context, from *porter.Client, group str
 		if err != nil {
 			return fmt.Errorf("list projects of %s: project %d: %w", group, p.ID, err)
 		}
-		w.id, w.group, w.source = p.ID, group, name
+		w.ID, w.group, w.source = p.ID, group, name
 		all.add(w)
 	}
 	return nil
@@ -130,14 +160,14 @@ func (in *input) gatherGroup(ctx context.Context, from *porter.Client, group str
 // gathered are the projects so far. Who is named twice is in the first place,
 // with the target of the list.
 type gathered struct {
-	wanted  []*wanted
-	seen    map[string]*wanted // by name, and by ID
+	wanted  []*Wanted
+	seen    map[string]*Wanted // by name, and by ID
 	selects func(name string) bool
 }
 
-func (g *gathered) add(w *wanted) {
-	key := strings.ToLower(w.name)
-	for _, known := range []*wanted{g.seen[key], g.seen[w.id.String()]} {
+func (g *gathered) add(w *Wanted) {
+	key := strings.ToLower(w.Name)
+	for _, known := range []*Wanted{g.seen[key], g.seen[w.ID.String()]} {
 		if known != nil {
 			known.namespace, known.base = cmp.Or(w.namespace, known.namespace), cmp.Or(w.base, known.base)
 			known.group = cmp.Or(known.group, w.group)
@@ -146,21 +176,21 @@ func (g *gathered) add(w *wanted) {
 		}
 	}
 	g.seen[key] = w
-	if g.selects(w.name) {
+	if g.selects(w.Name) {
 		g.wanted = append(g.wanted, w)
 	}
 }
 
 // selects goes by the patterns. As in GitLab's paths, case does not matter.
-func (in *input) selects(name string) bool {
+func (in *Input) selects(name string) bool {
 	match := func(pattern string) bool {
 		return doublestar.MatchUnvalidated(strings.ToLower(pattern), strings.ToLower(name))
 	}
-	included := len(in.include) == 0
-	for _, pattern := range in.include {
+	included := len(in.Include) == 0
+	for _, pattern := range in.Include {
 		included = included || match(pattern)
 	}
-	for _, pattern := range in.exclude {
+	for _, pattern := range in.Exclude {
 		included = included && !match(pattern)
 	}
 	return included
@@ -171,18 +201,18 @@ func (in *input) selects(name string) bool {
 var segment = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // newWanted checks the name of a project: an ID or a full path.
-func newWanted(name string) (*wanted, error) {
+func newWanted(name string) (*Wanted, error) {
 	p, err := porter.ParseProject(name)
 	if err != nil {
 		return nil, err
 	}
 	if id, ok := p.(porter.ProjectID); ok {
-		return &wanted{name: id.String(), id: id}, nil
+		return &Wanted{Name: id.String(), ID: id}, nil
 	}
 	if err := checkSegments(name); err != nil {
 		return nil, fmt.Errorf("project path %q: %w", name, err)
 	}
-	return &wanted{name: name, source: name}, nil
+	return &Wanted{Name: name, source: name}, nil
 }
 
 func isSegment(s string) bool { return segment.MatchString(s) && strings.Trim(s, ".") != "" }
@@ -197,28 +227,28 @@ func checkSegments(p string) error {
 }
 
 // readList reads the file of -list, if there is one.
-func (in *input) readList() ([]*wanted, error) {
-	switch in.list {
+func (in *Input) readList() ([]*Wanted, error) {
+	switch in.List {
 	case "":
 		return nil, nil
 	case "-":
-		return parseList(in.stdin, "standard input")
+		return parseList(in.Stdin, "standard input")
 	}
-	f, err := os.Open(in.list)
+	f, err := os.Open(in.List)
 	if err != nil {
-		return nil, misused("-list: %v", err)
+		return nil, Misused("-list: %v", err)
 	}
 	defer f.Close()
-	return parseList(f, in.list)
+	return parseList(f, in.List)
 }
 
-// parseList reads a list: on each line a project and, after a tab or comma each,
+// parseList reads a List: on each line a project and, after a tab or comma each,
 // its namespace at the destination and its path there. Blank lines and those
 // with # in front are left out, and so is a line that is there already.
-func parseList(r io.Reader, name string) ([]*wanted, error) {
-	var all []*wanted
+func parseList(r io.Reader, name string) ([]*Wanted, error) {
+	var all []*Wanted
 	type listedAt struct {
-		*wanted
+		*Wanted
 		n int
 	}
 	lineOf := map[string]listedAt{}
@@ -231,7 +261,7 @@ func parseList(r io.Reader, name string) ([]*wanted, error) {
 			text = strings.TrimPrefix(text, "\ufeff")
 		}
 		if !utf8.ValidString(text) || strings.Contains(text, "\x00") {
-			return nil, misused("%s:%d: not UTF-8; save the list as UTF-8", name, n)
+			return nil, Misused("%s:%d: not UTF-8; save the list as UTF-8", name, n)
 		}
 		text = strings.Trim(text, " \r")
 		if strings.TrimSpace(text) == "" || strings.HasPrefix(text, "#") {
@@ -239,12 +269,12 @@ func parseList(r io.Reader, name string) ([]*wanted, error) {
 		}
 		w, err := parseLine(text)
 		if err != nil {
-			return nil, misused("%s:%d: %v", name, n, err)
+			return nil, Misused("%s:%d: %v", name, n, err)
 		}
-		key := strings.ToLower(w.name)
+		key := strings.ToLower(w.Name)
 		if before := lineOf[key]; before.n > 0 {
 			if before.namespace != w.namespace || before.base != w.base {
-				return nil, misused("%s:%d: %s is on line %d already, with another target", name, n, w.name, before.n)
+				return nil, Misused("%s:%d: %s is on line %d already, with another target", name, n, w.Name, before.n)
 			}
 			continue
 		}
@@ -253,16 +283,16 @@ func parseList(r io.Reader, name string) ([]*wanted, error) {
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return nil, misused("%s:%d: the line is too long", name, n+1)
+		return nil, Misused("%s:%d: the line is too long", name, n+1)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
 	case len(all) == 0:
-		return nil, misused("%s: no projects", name)
+		return nil, Misused("%s: no projects", name)
 	}
 	return all, nil
 }
 
-func parseLine(text string) (*wanted, error) {
+func parseLine(text string) (*Wanted, error) {
 	separator := ","
 	if strings.Contains(text, "\t") {
 		separator = "\t"
@@ -307,56 +337,50 @@ func checkNamespace(s string) error {
 	return nil
 }
 
-// exports returns the projects with their files.
-func exports(all []*wanted, dir string) ([]project, error) {
-	var projects []project
-	for _, w := range all {
-		name := filepath.FromSlash(w.name) + ".tar.gz"
-		if !filepath.IsLocal(name) {
-			return nil, misused("%s can be no file on this system", name)
-		}
-		projects = append(projects, project{Name: w.name, ID: w.id, File: filepath.Join(dir, name), Step: stepWaiting})
-	}
-	return projects, nil
+// A Migration is a project with its target.
+type Migration struct {
+	Name   string           // as it was given, or its path if a group was listed
+	ID     porter.ProjectID // 0 if it is not known
+	Target string           // full path at the destination
+	Err    error            // why that can't be told
 }
 
-// migrations returns the projects with their targets. Those of which the path
-// has to be known and can't be have failed.
-func migrations(ctx context.Context, all []*wanted, namespace string, from *porter.Client) ([]project, error) {
+// Migrations returns the projects with their targets. Those of which the path
+// has to be known and can't be have an error. Two with the same target are wrong
+// usage.
+func Migrations(ctx context.Context, all []*Wanted, namespace string, from *porter.Client) ([]Migration, error) {
 	findPaths(ctx, all, namespace, from)
-	var projects []project
+	var migrations []Migration
 	byTarget := map[string]string{}
 	for _, w := range all {
-		p := project{Name: w.name, ID: w.id, Step: stepWaiting}
-		if p.Err = w.err; p.Err == nil {
-			p.Target, p.Err = w.target(namespace)
+		m := Migration{Name: w.Name, ID: w.ID, Err: w.err}
+		if m.Err == nil {
+			m.Target, m.Err = w.target(namespace)
 		}
-		if p.Err != nil {
-			p.Step = stepFailed
-			projects = append(projects, p)
+		migrations = append(migrations, m)
+		if m.Err != nil {
 			continue
 		}
-		key := strings.ToLower(p.Target)
+		key := strings.ToLower(m.Target)
 		if other, taken := byTarget[key]; taken {
-			return nil, misused("%s and %s would both become %s; give one of them another target in a list", other, p.Name, p.Target)
+			return nil, Misused("%s and %s would both become %s; give one of them another target in a list", other, m.Name, m.Target)
 		}
-		byTarget[key] = p.Name
-		projects = append(projects, p)
+		byTarget[key] = m.Name
 	}
-	return projects, nil
+	return migrations, nil
 }
 
 // findPaths asks for the paths of projects that were given by ID, where they
 // are needed.
-func findPaths(ctx context.Context, all []*wanted, namespace string, from *porter.Client) {
+func findPaths(ctx context.Context, all []*Wanted, namespace string, from *porter.Client) {
 	var g errgroup.Group
-	g.SetLimit(lookers)
+	g.SetLimit(Lookers)
 	for _, w := range all {
 		if w.source != "" || w.base != "" && (w.namespace != "" || namespace != "") {
 			continue
 		}
 		g.Go(func() error {
-			exp, err := from.GetExport(ctx, w.id)
+			exp, err := from.GetExport(ctx, w.ID)
 			if err == nil {
 				w.source = string(exp.PathWithNamespace)
 				err = checkSegments(w.source)
@@ -368,13 +392,13 @@ func findPaths(ctx context.Context, all []*wanted, namespace string, from *porte
 	g.Wait()
 }
 
-// lookers is how many projects are looked at at a time.
-const lookers = 8
+// Lookers is how many projects are looked at at a time.
+const Lookers = 8
 
 // target is where a project goes. Below a group that was listed the subgroups
 // stay as they are; what was named by itself goes to the namespace. Without a
 // namespace every path stays as it is.
-func (w *wanted) target(namespace string) (string, error) {
+func (w *Wanted) target(namespace string) (string, error) {
 	base := cmp.Or(w.base, path.Base(w.source))
 	switch {
 	case w.namespace != "":
@@ -391,8 +415,8 @@ func (w *wanted) target(namespace string) (string, error) {
 	return path.Join(namespace, rest[len(w.group)+1:], base), nil
 }
 
-// parseRate reads a -rate into p.
-func parseRate(s string, p *porter.Pacing) error {
+// ParseRate reads a -rate into p.
+func ParseRate(s string, p *porter.Pacing) error {
 	limits := map[string]*int{"exports": &p.Exports, "imports": &p.Imports, "downloads": &p.Downloads, "polls": &p.Polls}
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")

@@ -1,4 +1,4 @@
-package main
+package input
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 )
 
 // show writes what was read in one line each.
-func show(all []*wanted) string {
+func show(all []*Wanted) string {
 	var b strings.Builder
 	for _, w := range all {
-		fmt.Fprintf(&b, "%s>%s>%s;", w.name, w.namespace, w.base)
+		fmt.Fprintf(&b, "%s>%s>%s;", w.Name, w.namespace, w.base)
 	}
 	return b.String()
 }
@@ -59,7 +59,7 @@ func TestParseList(t *testing.T) {
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
-			var usage *usageError
+			var usage *UsageError
 			if err != nil && !errors.As(err, &usage) {
 				t.Errorf("%v is no wrong usage", err)
 			}
@@ -67,16 +67,6 @@ func TestParseList(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
-	}
-}
-
-// What -rate says twice adds up.
-func TestRateRepeated(t *testing.T) {
-	t.Parallel()
-	var o options
-	want := porter.Pacing{Exports: 60, Imports: -1}
-	if err := o.flags().Parse([]string{"-rate", "exports=60", "-rate", "imports=none"}); err != nil || o.rate != want {
-		t.Errorf("%+v, %v", o.rate, err)
 	}
 }
 
@@ -99,13 +89,13 @@ func TestParseRate(t *testing.T) {
 		"polls=600":                           {Polls: 600},
 	} {
 		var got porter.Pacing
-		if err := parseRate(s, &got); err != nil || got != want {
+		if err := ParseRate(s, &got); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "exports", "exports=", "exports=0", "exports=-1", "uploads=3", "exports=6;imports=6"} {
 		var got porter.Pacing
-		if err := parseRate(s, &got); err == nil {
+		if err := ParseRate(s, &got); err == nil {
 			t.Errorf("%q: %+v", s, got)
 		}
 	}
@@ -132,31 +122,31 @@ func TestGather(t *testing.T) {
 	_, client := newGroups(t)
 	for _, tt := range []struct {
 		name string
-		in   input
+		in   Input
 		want string
 		err  string
 	}{
-		{"in order", input{args: []string{"b/p"}, list: "-", stdin: strings.NewReader("a/x/p\n"), groups: []string{"a"}},
+		{"in order", Input{Args: []string{"b/p"}, List: "-", Stdin: strings.NewReader("a/x/p\n"), Groups: []string{"a"}},
 			"b/p>>;a/x/p>>;a/p>>;a/x/y/q>>;a/old>>;", ""},
-		{"subgroup, and a group twice", input{groups: []string{"a/x", "a/x/y"}}, "a/x/p>>;a/x/y/q>>;", ""},
-		{"group by ID of none", input{groups: []string{"99999"}}, "", "list projects of 99999: "},
-		{"no such group", input{groups: []string{"nobody"}}, "", "list projects of nobody: "},
-		{"without archived ones", input{groups: []string{"a"}, archived: "skip"}, "a/p>>;a/x/p>>;a/x/y/q>>;", ""},
-		{"archived ones only", input{groups: []string{"a"}, archived: "only"}, "a/old>>;", ""},
-		{"argument twice, in any case", input{args: []string{"a/p", "A/P"}}, "a/p>>;", ""},
-		{"by ID, and listed", input{args: []string{"11"}, groups: []string{"a/x"}}, "11>>;a/x/y/q>>;", ""},
-		{"the list says the target", input{args: []string{"a/p"}, list: "-", stdin: strings.NewReader("A/p,n,m\n"), groups: []string{"a/x"}},
+		{"subgroup, and a group twice", Input{Groups: []string{"a/x", "a/x/y"}}, "a/x/p>>;a/x/y/q>>;", ""},
+		{"group by ID of none", Input{Groups: []string{"99999"}}, "", "list projects of 99999: "},
+		{"no such group", Input{Groups: []string{"nobody"}}, "", "list projects of nobody: "},
+		{"without archived ones", Input{Groups: []string{"a"}, Archived: "skip"}, "a/p>>;a/x/p>>;a/x/y/q>>;", ""},
+		{"archived ones only", Input{Groups: []string{"a"}, Archived: "only"}, "a/old>>;", ""},
+		{"argument twice, in any case", Input{Args: []string{"a/p", "A/P"}}, "a/p>>;", ""},
+		{"by ID, and listed", Input{Args: []string{"11"}, Groups: []string{"a/x"}}, "11>>;a/x/y/q>>;", ""},
+		{"the list says the target", Input{Args: []string{"a/p"}, List: "-", Stdin: strings.NewReader("A/p,n,m\n"), Groups: []string{"a/x"}},
 			"a/p>n>m;a/x/p>>;a/x/y/q>>;", ""},
-		{"include", input{groups: []string{"a"}, include: []string{"a/*"}}, "a/p>>;a/old>>;", ""},
-		{"include all below, in any case", input{groups: []string{"a"}, include: []string{"A/X/**"}}, "a/x/p>>;a/x/y/q>>;", ""},
-		{"exclude wins", input{groups: []string{"a"}, include: []string{"**/p", "a/old"}, exclude: []string{"a/p"}}, "a/x/p>>;a/old>>;", ""},
-		{"choices", input{groups: []string{"a"}, include: []string{"a/{p,x/y/*}"}}, "a/p>>;a/x/y/q>>;", ""},
-		{"nothing left", input{groups: []string{"a"}, exclude: []string{"**"}}, "", "no projects are left"},
-		{"bad argument", input{args: []string{"../x/y"}}, "", "project path \"../x/y\""},
+		{"include", Input{Groups: []string{"a"}, Include: []string{"a/*"}}, "a/p>>;a/old>>;", ""},
+		{"include all below, in any case", Input{Groups: []string{"a"}, Include: []string{"A/X/**"}}, "a/x/p>>;a/x/y/q>>;", ""},
+		{"exclude wins", Input{Groups: []string{"a"}, Include: []string{"**/p", "a/old"}, Exclude: []string{"a/p"}}, "a/x/p>>;a/old>>;", ""},
+		{"choices", Input{Groups: []string{"a"}, Include: []string{"a/{p,x/y/*}"}}, "a/p>>;a/x/y/q>>;", ""},
+		{"nothing left", Input{Groups: []string{"a"}, Exclude: []string{"**"}}, "", "no projects are left"},
+		{"bad argument", Input{Args: []string{"../x/y"}}, "", "project path \"../x/y\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := tt.in.gather(context.Background(), client)
+			got, err := tt.in.Gather(context.Background(), client)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -172,38 +162,38 @@ func TestTargets(t *testing.T) {
 	_, client := newGroups(t)
 	for _, tt := range []struct {
 		name      string
-		in        input
+		in        Input
 		namespace string
 		want      string // of each, or its error
 		err       string
 	}{
-		{"the same paths", input{args: []string{"a/p", "b/p"}}, "", "a/p b/p", ""},
-		{"the same path, by ID", input{args: []string{"12"}}, "", "a/x/y/q", ""},
-		{"to a namespace", input{args: []string{"a/p", "a/x/y/q"}}, "n/m", "n/m/p n/m/q", ""},
-		{"to a namespace, by ID", input{args: []string{"12"}}, "n", "n/q", ""},
-		{"a group moves with its subgroups", input{groups: []string{"a"}, archived: "skip"}, "n", "n/p n/x/p n/x/y/q", ""},
-		{"a subgroup moves", input{groups: []string{"a/x"}}, "n/m", "n/m/p n/m/y/q", ""},
-		{"a group in any case", input{groups: []string{"A/X"}}, "n", "n/p n/y/q", ""},
-		{"the list wins", input{groups: []string{"a/x"}, list: "-", stdin: strings.NewReader("a/x/p,k\na/x/y/q,,w\nb/p,k,v\n")}, "n",
+		{"the same paths", Input{Args: []string{"a/p", "b/p"}}, "", "a/p b/p", ""},
+		{"the same path, by ID", Input{Args: []string{"12"}}, "", "a/x/y/q", ""},
+		{"to a namespace", Input{Args: []string{"a/p", "a/x/y/q"}}, "n/m", "n/m/p n/m/q", ""},
+		{"to a namespace, by ID", Input{Args: []string{"12"}}, "n", "n/q", ""},
+		{"a group moves with its subgroups", Input{Groups: []string{"a"}, Archived: "skip"}, "n", "n/p n/x/p n/x/y/q", ""},
+		{"a subgroup moves", Input{Groups: []string{"a/x"}}, "n/m", "n/m/p n/m/y/q", ""},
+		{"a group in any case", Input{Groups: []string{"A/X"}}, "n", "n/p n/y/q", ""},
+		{"the list wins", Input{Groups: []string{"a/x"}, List: "-", Stdin: strings.NewReader("a/x/p,k\na/x/y/q,,w\nb/p,k,v\n")}, "n",
 			"k/p n/y/w k/v", ""},
-		{"the list without a namespace", input{list: "-", stdin: strings.NewReader("a/x/p,,w\n")}, "", "a/x/w", ""},
-		{"two to one", input{args: []string{"a/p", "b/p"}}, "n", "", "a/p and b/p would both become n/p"},
-		{"an ID that is no project", input{args: []string{"77", "a/p"}}, "", "failed a/p", ""},
-		{"an ID with a target is not looked up", input{list: "-", stdin: strings.NewReader("77,n,m\n")}, "", "n/m", ""},
+		{"the list without a namespace", Input{List: "-", Stdin: strings.NewReader("a/x/p,,w\n")}, "", "a/x/w", ""},
+		{"two to one", Input{Args: []string{"a/p", "b/p"}}, "n", "", "a/p and b/p would both become n/p"},
+		{"an ID that is no project", Input{Args: []string{"77", "a/p"}}, "", "failed a/p", ""},
+		{"an ID with a target is not looked up", Input{List: "-", Stdin: strings.NewReader("77,n,m\n")}, "", "n/m", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			all, err := tt.in.gather(t.Context(), client)
+			all, err := tt.in.Gather(t.Context(), client)
 			if err != nil {
 				t.Fatal(err)
 			}
-			projects, err := migrations(t.Context(), all, tt.namespace, client)
+			projects, err := Migrations(t.Context(), all, tt.namespace, client)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
 			var got []string
 			for _, p := range projects {
-				if p.Step == stepFailed && p.Err != nil {
+				if p.Err != nil {
 					p.Target = "failed"
 				}
 				got = append(got, p.Target)
@@ -215,16 +205,12 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// What GitLab lists becomes a file's name only if it is a path.
+// What GitLab lists is taken only if it is a path.
 func TestListedNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a/../../etc", "/etc/x", "a/b\\c", "a//b", "a/b\x00", "..", "a/.", "C:/x", "a/b\n"} {
 		if w, err := newWanted(name); err == nil {
 			t.Errorf("%q is taken for %+v", name, w)
 		}
-	}
-	all, err := exports([]*wanted{{name: "a/x.y/_b-1"}, {name: "42", id: 42}}, "dir")
-	if err != nil || len(all) != 2 || all[1].File != "dir/42.tar.gz" && all[1].File != `dir\42.tar.gz` || all[1].ID != 42 {
-		t.Errorf("got %+v, %v", all, err)
 	}
 }
