@@ -18,6 +18,10 @@ import (
 // ProjectOverrides replace values of the archive. Unset fields are not sent.
 // The values of the string types are not checked against the constants of this
 // package, because newer servers may know more.
+//
+// Whether a project is archived can't be overridden: GitLab drops such a field
+// without a word. The archive of an archived project carries that, and its import
+// archives the new project.
 type ProjectOverrides struct {
 	Description       *string    `url:"description,omitempty"`        // replaces the description; empty removes it
 	Visibility        Visibility `url:"visibility,omitempty"`         // at most that of the namespace

@@ -49,6 +49,15 @@ const (
 	tagRefs    = "refs/tags/"
 )
 
+// takeAttributes takes in what a project's own attributes say of the rest.
+func (c *contents) takeAttributes(b []byte) {
+	var project struct {
+		Archived bool `json:"archived"`
+	}
+	json.Unmarshal(b, &project)
+	c.archived = project.Archived
+}
+
 // takeLine takes in a line of a relation's file. One that says null is no
 // record; one that is long or broken is a record of which nothing is known.
 func (c *contents) takeLine(relation string, line []byte) {
@@ -112,6 +121,7 @@ func (d *document) Write(p []byte) (int, error) {
 	var tree map[string]json.RawMessage
 	if bytes.HasSuffix(bytes.TrimSpace(d.b.Bytes()), []byte("}")) && json.Unmarshal(d.b.Bytes(), &tree) == nil {
 		d.taken = true
+		d.c.takeAttributes(d.b.Bytes())
 		for relation, list := range tree {
 			var recs []json.RawMessage
 			json.Unmarshal(list, &recs)

@@ -30,6 +30,7 @@ type archiveSpec struct {
 	uploads       int
 	members       int            // without an address; 0 for the usual two
 	items         map[string]int // by relation, if not the usual
+	archived      bool
 }
 
 // jsonTree reports whether the GitLab that made the archive wrote its tree as
@@ -70,6 +71,12 @@ func ArchiveRelease(v string) ArchiveOption {
 
 func madeBy(v version) ArchiveOption {
 	return func(s *archiveSpec) { s.formatVersion, s.gitlabVersion = v.archiveFormat(), v.String() }
+}
+
+// ArchiveArchived makes it the archive of a project that was archived, if yes says
+// so, which an import archives again.
+func ArchiveArchived(yes bool) ArchiveOption {
+	return func(s *archiveSpec) { s.archived = yes }
 }
 
 // ArchiveUploads sets the number of uploaded files in the archive, 1 by

@@ -33,13 +33,14 @@ func itemsArchive(c *contents, v version) *Archive {
 	file("VERSION", []byte(v.archiveFormat()))
 	file("GITLAB_VERSION", []byte(v.String()))
 	file("GITLAB_REVISION", []byte("0123456789a"))
+	attributes := map[string]any{"description": "", "visibility_level": 0, "archived": c.archived}
 	if v.atLeast(13, 0) {
-		file("tree/project.json", []byte(`{"description":"","visibility_level":0}`+"\n"))
+		file("tree/project.json", append(mustMarshal(attributes), '\n'))
 		for _, relation := range slices.Sorted(maps.Keys(withEmpty(c.items))) {
 			file("tree/project/"+relation+".ndjson", lines(c.records(relation)))
 		}
 	} else {
-		tree := map[string]any{"description": "", "visibility_level": 0}
+		tree := attributes
 		for relation := range c.items {
 			tree[relation] = c.records(relation)
 		}

@@ -36,7 +36,7 @@ func newRecords(spec archiveSpec, hex func(int) string) records {
 		},
 	}
 	r := records{
-		attributes: fmt.Sprintf(`{"description":"Widget %s","visibility_level":0,"archived":false}`, hex(8)),
+		attributes: fmt.Sprintf(`{"description":"Widget %s","visibility_level":0,"archived":%t}`, hex(8), spec.archived),
 		byRelation: map[string][]string{
 			"issues":          {maker["issues"](1), maker["issues"](3)},
 			"labels":          {fmt.Sprintf(`{"title":"bug %s","color":"#d9534f","type":"ProjectLabel","priorities":[]}`, hex(8))},

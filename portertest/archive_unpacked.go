@@ -113,6 +113,7 @@ func (f *unpackedFile) read(name string, r io.Reader, holds *contents) bool {
 	case name == "tree/project.json":
 		b, _ := io.ReadAll(io.LimitReader(r, maxDocument))
 		f.parse(b)
+		holds.takeAttributes(b)
 	case name == "project.json":
 		f.parseStream(io.TeeReader(r, holds.document()))
 	case dir == "tree/project/" && slices.Contains(importOrder, strings.TrimSuffix(base, ".ndjson")) && path.Ext(base) == ".ndjson":

@@ -222,6 +222,7 @@ func (s *imports) takeIn(j *importJob) {
 	for relation, n := range j.script.LoseItems {
 		held.lose(relation, n)
 	}
+	j.project.archived = held.archived
 	j.project.holds, j.project.made, j.project.disabled = held, nil, j.script.Disabled
 	s.join(j.project, j.user)
 	s.attribute(j.project, j.user, held.people, held.all()...)

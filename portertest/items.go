@@ -35,6 +35,7 @@ type contents struct {
 	items          Items
 	branches, tags map[string]string
 	people         []person // who are members in an archive
+	archived       bool     // the project is, or was when it was exported
 }
 
 func newContents() *contents {
@@ -46,7 +47,7 @@ func (c *contents) clone() *contents {
 	for relation, list := range c.items {
 		items[relation] = slices.Clone(list)
 	}
-	return &contents{items: items, branches: maps.Clone(c.branches), tags: maps.Clone(c.tags), people: c.people}
+	return &contents{items: items, branches: maps.Clone(c.branches), tags: maps.Clone(c.tags), people: c.people, archived: c.archived}
 }
 
 // add adds items, with their defaults filled in.

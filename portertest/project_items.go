@@ -18,6 +18,7 @@ func (s *projects) fill(prj *project, p Project) {
 		return
 	}
 	prj.holds = newContents()
+	prj.holds.archived = prj.archived
 	maps.Copy(prj.holds.branches, p.Branches)
 	maps.Copy(prj.holds.tags, p.Tags)
 	for relation, list := range p.Items {

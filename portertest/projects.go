@@ -21,8 +21,9 @@ type Project struct {
 	Visibility  string // "private", the default, "internal" or "public"
 	CreatedAt   time.Time
 
-	// Archived projects are listed as such. So are those to be deleted on the
-	// date DeletionOn, such as "2026-05-01".
+	// Archived projects are listed as such, and an import of their archives makes
+	// an archived project, unless Archive says otherwise. So it is with those to be
+	// deleted on the date DeletionOn, such as "2026-05-01".
 	Archived   bool
 	DeletionOn string
 	// SharedWith are full paths of other groups that the project is shared with.
@@ -155,7 +156,7 @@ func (s *projects) source(p *project) *Archive {
 		}
 		return p.made
 	default:
-		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), madeBy(v))
+		p.archive = NewArchive(64<<10, ArchiveSeed(p.id), madeBy(v), ArchiveArchived(p.archived))
 	}
 	return p.archive
 }
