@@ -1,6 +1,7 @@
 // Command server is the least of a GitLab that a transfer needs, so that the
 // clients that are measured are what is slow: it sends one archive from a file
-// and throws away what is uploaded.
+// and throws away what is uploaded. It may have an object store, too, which
+// downloads are redirected to.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,11 +34,15 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("server: ")
 	archive := flag.String("archive", "", "file to serve")
-	dir := flag.String("dir", ".", "where ca.pem is written")
+	dir := flag.String("dir", ".", "folder of ca.pem, which the certificate is added to")
 	rate := flag.Int64("rate", 0, "bytes per second of each direction; 0 is no limit")
+	store := flag.Bool("store", false, "redirect downloads to a store")
+	connRate := flag.Int64("conn-rate", 0, "bytes per second that the store sends over each connection; 0 is no limit")
+	host := flag.String("host", "127.0.0.1", "address to listen at")
 	flag.Parse()
 
-	urls, err := serve(handler(*archive, *rate), *dir)
+	s := server{archive: *archive, rate: *rate, store: *store, connRate: *connRate, ip: net.ParseIP(*host)}
+	urls, err := s.serve(*dir)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -46,45 +52,66 @@ func main() {
 	io.Copy(io.Discard, os.Stdin) // until whoever started it ends
 }
 
+type server struct {
+	archive        string
+	rate, connRate int64
+	store          bool
+	ip             net.IP
+}
+
 // serve listens in clear, over TLS, and over TLS with HTTP/2 offered.
-func serve(h http.Handler, dir string) (map[string]string, error) {
-	cert, err := certificate(filepath.Join(dir, "ca.pem"))
+func (s *server) serve(dir string) (map[string]string, error) {
+	cert, err := certificate(s.ip, filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		return nil, err
 	}
 	urls := make(map[string]string)
 	for _, kind := range []string{"http", "https", "https+h2"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		store := ""
+		if s.store {
+			if store, err = s.listen(kind, cert, s.storeHandler()); err != nil {
+				return nil, err
+			}
+		}
+		if urls[kind], err = s.listen(kind, cert, s.handler(store)); err != nil {
 			return nil, err
 		}
-		s := &http.Server{Handler: h, Protocols: new(http.Protocols)}
-		s.Protocols.SetHTTP1(true)
-		s.Protocols.SetHTTP2(kind == "https+h2")
-		if kind == "http" {
-			go s.Serve(l)
-		} else {
-			s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-			go s.ServeTLS(l, "", "")
-		}
-		scheme, _, _ := strings.Cut(kind, "+")
-		urls[kind] = scheme + "://" + l.Addr().String()
 	}
 	return urls, nil
 }
 
-// certificate makes a certificate for 127.0.0.1 and writes it to file.
-func certificate(file string) (tls.Certificate, error) {
+// listen serves h in one of these ways, and returns its URL.
+func (s *server) listen(kind string, cert tls.Certificate, h http.Handler) (string, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(s.ip.String(), "0"))
+	if err != nil {
+		return "", err
+	}
+	hs := &http.Server{Handler: h, Protocols: new(http.Protocols), ConnContext: s.withLink}
+	hs.Protocols.SetHTTP1(true)
+	hs.Protocols.SetHTTP2(kind == "https+h2")
+	if kind == "http" {
+		go hs.Serve(l)
+	} else {
+		hs.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+		go hs.ServeTLS(l, "", "")
+	}
+	scheme, _, _ := strings.Cut(kind, "+")
+	return scheme + "://" + l.Addr().String(), nil
+}
+
+// certificate makes a certificate for ip and adds it to file, which may have
+// those of other servers.
+func certificate(ip net.IP, file string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "benchmark"},
+		Subject:               pkix.Name{CommonName: fmt.Sprint("benchmark ", os.Getpid())},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{ip},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -93,30 +120,34 @@ func certificate(file string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	pemBytes := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(file, pemBytes, 0o666); err != nil {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	err = pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err = errors.Join(err, f.Close()); err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-func handler(archive string, rate int64) http.Handler {
-	down, up := newLink(rate), newLink(rate)
+// handler is the API. Downloads are redirected to the URL of the store, if there
+// is one.
+func (s *server) handler(store string) http.Handler {
+	down, up := newLink(s.rate), newLink(s.rate)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v4/projects/{id}/export/download", func(w http.ResponseWriter, r *http.Request) {
-		f, err := os.Open(archive)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+		if store != "" {
+			http.Redirect(w, r, store+"/archive.tar.gz?X-Amz-Expires=600&X-Amz-Signature=5167", http.StatusFound)
+			return
+		}
+		f, fi, ok := s.open(w)
+		if !ok {
 			return
 		}
 		defer f.Close()
-		fi, err := f.Stat()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		if rate == 0 {
+		if s.rate == 0 {
 			http.ServeContent(w, r, "", fi.ModTime(), f) // by sendfile, as GitLab's front server does
 			return
 		}
@@ -153,6 +184,53 @@ func handler(archive string, rate int64) http.Handler {
 		io.WriteString(w, project(2, "finished"))
 	})
 	return mux
+}
+
+// storeHandler is the store: it sends ranges, and each connection is a link of
+// its own, as those of a long distance are.
+func (s *server) storeHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /archive.tar.gz", func(w http.ResponseWriter, r *http.Request) {
+		f, fi, ok := s.open(w)
+		if !ok {
+			return
+		}
+		defer f.Close()
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, fi.ModTime().UnixNano(), fi.Size()))
+		content := io.ReadSeeker(f)
+		if s.connRate > 0 {
+			link := r.Context().Value(linkKey{}).(*link)
+			content = struct {
+				io.Reader
+				io.Seeker
+			}{link.reader(r.Context(), f), f}
+		}
+		http.ServeContent(w, r, "", fi.ModTime(), content)
+	})
+	return mux
+}
+
+// open opens the archive, or answers that it cannot.
+func (s *server) open(w http.ResponseWriter) (f *os.File, fi os.FileInfo, ok bool) {
+	f, err := os.Open(s.archive)
+	if err == nil {
+		if fi, err = f.Stat(); err == nil {
+			return f, fi, true
+		}
+		f.Close()
+	}
+	http.Error(w, err.Error(), http.StatusInternalServerError)
+	return nil, nil, false
+}
+
+type linkKey struct{}
+
+// withLink gives a new connection its link.
+func (s *server) withLink(ctx context.Context, _ net.Conn) context.Context {
+	l := newLink(s.connRate)
+	l.free = time.Now() // a connection has nothing to make up for when it begins
+	return context.WithValue(ctx, linkKey{}, l)
 }
 
 var buffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
