@@ -196,7 +196,7 @@ func (s *saving) download(ctx context.Context, start start) (dl *Download, conti
 	defer r.Close()
 	if err = s.part.CheckSpace(d.v.Size, off == 0); err == nil {
 		if off > 0 {
-			err = s.part.Continue(off)
+			s.part.Continue(off)
 		} else {
 			err = s.part.Begin(s.origin, d.v.mark())
 		}
@@ -209,7 +209,7 @@ func (s *saving) download(ctx context.Context, start start) (dl *Download, conti
 		verify = nil
 	}
 	dl = &Download{Modified: d.modified()}
-	n, info, err := copyVerified(s.op, s.part, r, verify)
+	n, info, err := copyVerified(s.op, io.NewOffsetWriter(s.part, off), r, verify)
 	if unsound(err) && !errors.Is(err, ErrUnimportable) {
 		s.part.Discard()
 	}

@@ -618,3 +618,9 @@ func TestCheckTargetIsAbsolute(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Write writes the bytes after those that are there without a gap.
+func (p *PartFile) Write(b []byte) (int, error) {
+	front, _ := p.front()
+	return p.WriteAt(b, front)
+}
