@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/seed-5d77b939/porter/internal/diskio"
 	"github.com/seed-5d77b939/porter/internal/redact"
 )
 
@@ -43,6 +44,15 @@ func (r *ExportReader) Close() error {
 	err := r.d.Close()
 	r.told.leave(fmt.Errorf("%s: archive is closed: %w", r.d.op, os.ErrClosed))
 	return err
+}
+
+// spool reads the archive, of which nothing was read, into a spool.
+func (r *ExportReader) spool(ctx context.Context, to *diskio.Spool, conns int) (int64, error) {
+	defer r.Close()
+	f := fetch{d: r.d, op: "spool", file: to, conns: conns}
+	n, _, err := f.run(ctx, nil)
+	r.told.leave(err)
+	return n, err
 }
 
 // Size returns the archive's size in bytes, or -1 if the server did not say.

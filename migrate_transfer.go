@@ -77,9 +77,15 @@ func (t *relay) fail(err error) {
 }
 
 func (t *relay) download(r *ExportReader) {
-	in := t.m.passage.edited(r)
-	defer in.Close()
-	n, err := diskio.Copy("spool", t.sp, in)
+	var n int64
+	var err error
+	if len(t.m.passage.edits) > 0 {
+		in := t.m.passage.edited(r)
+		defer in.Close()
+		n, err = diskio.Copy("spool", t.sp, in)
+	} else {
+		n, err = r.spool(t.ctx, t.sp, t.m.opts.Export.download().connections())
+	}
 	t.m.result.Bytes = n
 	if err != nil {
 		t.fail(err)
