@@ -417,7 +417,8 @@ func TestRangesContinue(t *testing.T) {
 					}
 					before := len(s.Requests())
 					c := dlConnect(t, s, smallChunks)
-					if n, err := bytesOf(c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, rangesOf(conns))); err != nil || n != archive.Size() {
+					n, err := bytesOf(c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, rangesOf(conns)))
+					if err != nil || n != archive.Size() {
 						t.Fatal(n, err)
 					}
 					saveCheck(t, file, archive)
