@@ -22,7 +22,7 @@ type DownloadOptions struct {
 	// replaced, and 0600 for a new one.
 	Mode fs.FileMode
 	// Connections is how many connections a file, or Migrate's spool, may be
-	// downloaded over at a time; 0 is 1. More than one are used where GitLab
+	// downloaded over at a time; 0 is 4. More than one are used where GitLab
 	// redirects to object storage, at the signed URL, which costs no more of GitLab's
 	// downloads, and only while one brings less than 1 Gbit/s. Each is for a range
 	// of the archive, and needs 1 MiB of memory. It stays one where the store names
@@ -58,7 +58,7 @@ func (o *DownloadOptions) mode() fs.FileMode {
 }
 
 // defaultConnections are those of a file, unless told otherwise.
-const defaultConnections = 1
+const defaultConnections = 4
 
 // connections returns how many connections a file may take.
 func (o *DownloadOptions) connections() int {

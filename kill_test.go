@@ -37,7 +37,7 @@ func TestKillChild(t *testing.T) {
 	c := newClient(t, url, porter.PrivateToken(portertest.Token),
 		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)), smallChunks)
 	conns, _ := strconv.Atoi(os.Getenv("PORTER_TEST_CHILD_CONNECTIONS"))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, rangesOf(conns)); err != nil {
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, rangesOf(max(conns, 1))); err != nil {
 		t.Fatal(err)
 	}
 }
