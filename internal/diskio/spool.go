@@ -64,10 +64,10 @@ func (s *Spool) Write(b []byte) (int, error) {
 func (s *Spool) WriteAt(b []byte, off int64) (int, error) { return s.writeAt(s.f, b, off) }
 
 // state returns what readers have to know.
-func (s *Spool) state() (front int64, ended error, approved bool, changed <-chan struct{}) {
+func (s *Spool) state() (front int64, approved bool, changed <-chan struct{}, ended error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.written.Front(), s.err, s.approved, s.moved
+	return s.written.Front(), s.approved, s.moved, s.err
 }
 
 // End tells the readers how the writing ended; nil means whole.
@@ -96,7 +96,7 @@ func (s *Spool) Approve(err error) {
 // Size waits until everything is written and returns how much that is.
 func (s *Spool) Size(ctx context.Context) (int64, error) {
 	for {
-		n, err, _, changed := s.state()
+		n, _, changed, err := s.state()
 		if err == io.EOF {
 			return n, nil
 		}
@@ -129,7 +129,7 @@ type spoolReader struct {
 
 func (r *spoolReader) Read(b []byte) (int, error) {
 	for {
-		written, err, approved, changed := r.s.state()
+		written, approved, changed, err := r.s.state()
 		switch {
 		case err != nil && err != io.EOF:
 			return 0, err
