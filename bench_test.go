@@ -183,6 +183,42 @@ func BenchmarkDownloadFile(b *testing.B) {
 	})
 }
 
+// BenchmarkDownloadRedirected compares one connection with several on the
+// loopback, where more can only cost, and where each brings 25 MiB a second.
+func BenchmarkDownloadRedirected(b *testing.B) {
+	const size = 256 << 20
+	for _, scheme := range []string{"http", "https"} {
+		for _, rate := range []int64{0, 25 << 20} {
+			store := benchServe(b, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("ETag", `"v1"`)
+				content := benchSource(size)
+				http.ServeContent(w, r, "", time.Time{}, struct {
+					io.Reader
+					io.Seeker
+				}{bareServer{rate: rate}.limit(content), content})
+			}))
+			gitlab := benchServe(b, "http", http.RedirectHandler(store.URL+"/key?X-Amz-Signature=0123456789", http.StatusFound))
+			c, err := NewClient(gitlab.URL, PrivateToken("token"), WithoutPacing(), WithTransport(NewTransport(trusting(store))))
+			if err != nil {
+				b.Fatal(err)
+			}
+			name := filepath.Join(b.TempDir(), "app.tar.gz")
+			for _, conns := range []int{1, 4} {
+				b.Run(fmt.Sprintf("%s/%dMiBps/%d", scheme, rate>>20, conns), func(b *testing.B) {
+					b.SetBytes(size)
+					b.ReportAllocs()
+					opts := DownloadOptions{SkipVerify: true, Connections: conns}
+					for b.Loop() {
+						if dl, err := c.DownloadExportFile(b.Context(), ProjectID(1), name, &opts); err != nil || dl.Bytes != size {
+							b.Fatal(dl, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 // BenchmarkDownloadVerified says what verifying adds to a download, which should
 // be no slower than one core inflates the archive.
 func BenchmarkDownloadVerified(b *testing.B) {

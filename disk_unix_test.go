@@ -67,7 +67,7 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
-	if asked := dlRanges(dlAsked(s, portertest.GitLab)); asked[len(asked)-1] != "bytes=1300000-" {
+	if asked := dlRanges(dlAsked(s, portertest.GitLab)); asked[len(asked)-1] != "bytes=1048576-" { // what a write wrote that failed is not known
 		t.Errorf("asked for %q", asked)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-5d77b939/porter/internal/pace"
 	"github.com/seed-5d77b939/porter/internal/redact"
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
@@ -30,8 +31,9 @@ type download struct {
 	project string
 	request request // asks for the archive at the first place
 
-	elsewhere *url.URL // the signed URL it was redirected to
-	bounded   bool     // the end of body is told by a length or a framing
+	bounded   bool  // the end of body is told by a length or a framing
+	until     int64 // where body ends; -1 if that is where the archive does
+	inPlaces  bool  // it is written to a file in places, which knows how much of it is there
 	v         validator
 	name      string
 	encoding  string
@@ -44,9 +46,12 @@ type download struct {
 	err       error         // sticky
 	progress  *progress
 
-	mu     sync.Mutex // an HTTP transport closes what it may still be reading
-	body   io.ReadCloser
-	closed bool
+	mu        sync.Mutex // an HTTP transport closes what it may still be reading
+	body      io.ReadCloser
+	closed    bool
+	elsewhere *url.URL // the signed URL it was redirected to; nil for none
+
+	renewing chan struct{} // holds an element while one asks for another signed URL
 }
 
 // A start tells from where on a file is asked for: from offset off, which a
@@ -60,7 +65,7 @@ func fromBeginning() (off int64, v validator, err error) { return 0, validator{S
 // openDownload asks for the archive from where on start tells. If the server
 // holds another archive, or ignores the range, the download begins at 0.
 func openDownload(ctx context.Context, c *core, op, project string, r request, start start) (*download, error) {
-	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}}
+	d := &download{c: c, op: op, project: project, request: r, v: validator{Size: -1}, renewing: make(chan struct{}, 1)}
 	ctx, d.request.place = c.transfer(ctx)
 	d.ctx, d.cancel = placed(ctx, d.request.place)
 	d.progress = newProgress(ctx, c, project)
@@ -120,16 +125,44 @@ func (d *download) adopt(resp *http.Response) {
 	// Without a length or chunks, HTTP/1 ends a body by closing the connection,
 	// as a broken one does.
 	d.bounded = lengthOf(resp) >= 0 || len(resp.TransferEncoding) > 0 || !resp.Close
-	d.asked = resp.Request
-	if d.request.elsewhere(resp) {
-		d.elsewhere = resp.Request.URL
+	d.asked, d.until = resp.Request, -1
+	d.redirected(resp)
+	if !d.inPlaces {
+		d.progress.set(d.off, d.v.Size)
 	}
-	d.progress.set(d.off, d.v.Size)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.body = resp.Body
 	if d.closed {
 		d.body.Close()
+	}
+}
+
+// redirected notes the signed URL that resp comes from, if it does, and reports
+// whether.
+func (d *download) redirected(resp *http.Response) bool {
+	if !d.request.elsewhere(resp) {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.elsewhere = resp.Request.URL
+	return true
+}
+
+// signed returns the signed URL, nil if there is none that is good.
+func (d *download) signed() *url.URL {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.elsewhere
+}
+
+// expire forgets a signed URL that is not good any more.
+func (d *download) expire(u *url.URL) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.elsewhere == u {
+		d.elsewhere = nil
 	}
 }
 
@@ -148,31 +181,34 @@ func (d *download) ask(off int64, v validator, once bool) (*http.Response, error
 // askFrom is ask, with the header that begin returns.
 func (d *download) askFrom(begin func() (http.Header, error), once bool) (*http.Response, error) {
 	r := d.request
-	r.method = http.MethodGet
-	r.download = true
-	r.once = once
-	r.known = d.off > 0
-	r.begin = begin
-	r.read = func(resp *http.Response) error { return checkStorage(&r, resp) }
-	return d.c.send(d.ctx, &r)
+	r.begin, r.once, r.known = begin, once, d.off > 0
+	return d.askFirst(d.ctx, r)
 }
 
-// askElsewhere asks the signed URL, once. It costs no download of GitLab's
-// budget and gets no credentials.
-func (d *download) askElsewhere(off int64, v validator) (*http.Response, error) {
+// askFirst asks at the first place, by what r says more than the download's request.
+func (d *download) askFirst(ctx context.Context, r request) (*http.Response, error) {
+	r.method = http.MethodGet
+	r.download = true
+	r.read = func(resp *http.Response) error { return checkStorage(&r, resp) }
+	return d.c.send(ctx, &r)
+}
+
+// askSigned asks a signed URL, once. It costs no download of GitLab's budget and
+// gets no credentials.
+func (d *download) askSigned(ctx context.Context, place *pace.Holder, u *url.URL, h http.Header) (*http.Response, error) {
 	r := &request{
 		method:  http.MethodGet,
-		url:     d.elsewhere.String(),
-		header:  rangeHeader(off, v),
+		url:     u.String(),
+		header:  h,
 		project: d.project,
 		known:   true,
-		place:   d.request.place,
+		place:   place,
 	}
-	_, err := d.c.admit(d.ctx, r, nil)
+	_, err := d.c.admit(ctx, r, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, _, err := d.c.attempt(d.ctx, r)
+	resp, _, err := d.c.attempt(ctx, r)
 	if err == nil {
 		err = checkStorage(r, resp)
 	}
@@ -232,6 +268,8 @@ func (d *download) Read(b []byte) (int, error) {
 			return n, nil
 		case d.err != nil:
 			return 0, d.err
+		case d.whole() && d.inPlaces: // nobody should ask
+			return 0, io.ErrUnexpectedEOF
 		case d.whole():
 			d.finish(io.EOF)
 		default:
@@ -256,10 +294,12 @@ func (d *download) readFrom(body io.ReadCloser, b []byte) int {
 	if n > 0 {
 		d.off += int64(n)
 		d.attempts = 0
-		d.progress.add(int64(n))
+		if !d.inPlaces {
+			d.progress.add(int64(n))
+		}
 	}
 	switch {
-	case err == nil:
+	case err == nil, d.inPlaces && d.off == d.until:
 		return n
 	case d.whole(), err == io.EOF && d.v.Size < 0 && d.bounded:
 		d.finish(io.EOF)
@@ -274,8 +314,12 @@ func (d *download) readFrom(body io.ReadCloser, b []byte) int {
 	return n
 }
 
-// finish ends the reading with err.
+// finish ends the reading with err. That of the last byte does not end one in
+// places: others may be missing.
 func (d *download) finish(err error) {
+	if d.inPlaces && err == io.EOF {
+		return
+	}
 	d.err = err
 	d.progress.flush()
 	body, _ := d.source()
@@ -294,29 +338,45 @@ func (d *download) Close() error {
 	return body.Close()
 }
 
+// skips reports whether parts of the archive can be asked for without a download
+// of GitLab's budget, and told from those of another archive.
+func (d *download) skips() bool { return d.v.Size >= 0 && d.v.ETag != "" && d.signed() != nil }
+
+// at returns where the next byte to be read is in the archive.
+func (d *download) at() int64 { return d.off - int64(len(d.ahead)) }
+
+// moveTo reads on from off, over another connection.
+func (d *download) moveTo(off int64) error {
+	body, _ := d.source()
+	body.Close()
+	d.off, d.ahead = off, nil
+	if err := d.resume(nil); err != nil {
+		return fmt.Errorf("%s: %w", d.op, err)
+	}
+	return nil
+}
+
+// readPart reads on from resp, which holds a part of the archive.
+func (d *download) readPart(resp *http.Response, off, to int64) {
+	body, _ := d.source()
+	body.Close()
+	d.off, d.ahead = off, nil
+	d.adopt(resp)
+	d.until = to
+}
+
 // resume replaces the body, which failed with cause, by one that goes on
-// where it left off. While bytes have come, an outage is borne as long as
+// where it left off. Without a cause it asks at once. While bytes have come, an outage is borne as long as
 // failing polls are.
 func (d *download) resume(cause error) error {
 	if d.attempts == 0 {
 		d.broken = time.Now()
 	}
 	for {
-		o := outcomeOf(cause)
-		outage := o.answer == nil || o.answer.Temporary() // else it makes no sense
-		switch {
-		case d.ctx.Err() != nil:
-			return wait.Ended(d.ctx)
-		case !d.c.mayRetry(o, d.attempts, d.broken, outage && (d.request.outlasts || d.off > 0)):
-			return fmt.Errorf("broken off at byte %d: %w", d.off, cause)
-		case d.off > 0 && d.v.ifRange() == "":
-			return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
-		}
-		if ended := d.c.pauseForRetry(d.ctx, &d.request, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
-			return insteadOf(ended, cause)
-		}
-		if !o.limited() {
-			d.attempts++
+		if cause != nil {
+			if err := d.pauseToResume(cause); err != nil {
+				return err
+			}
 		}
 		err := d.goOn()
 		switch {
@@ -329,6 +389,28 @@ func (d *download) resume(cause error) error {
 		}
 		cause = err
 	}
+}
+
+// pauseToResume pauses after the body, or what was to replace it, failed with
+// cause. The error says why it is not tried again.
+func (d *download) pauseToResume(cause error) error {
+	o := outcomeOf(cause)
+	outage := o.answer == nil || o.answer.Temporary() // else it makes no sense
+	switch {
+	case d.ctx.Err() != nil:
+		return wait.Ended(d.ctx)
+	case !d.c.mayRetry(o, d.attempts, d.broken, outage && (d.request.outlasts || d.off > 0)):
+		return fmt.Errorf("broken off at byte %d: %w", d.off, cause)
+	case d.off > 0 && d.v.ifRange() == "":
+		return fmt.Errorf("broken off at byte %d, and the server sent no validator to resume by: %w", d.off, cause)
+	}
+	if ended := d.c.pauseForRetry(d.ctx, &d.request, d.attempts, d.c.retryPause(d.attempts, cause), cause); ended != nil {
+		return insteadOf(ended, cause)
+	}
+	if !o.limited() {
+		d.attempts++
+	}
+	return nil
 }
 
 // errRange is an answer to a request for a part that holds another part, or
@@ -351,14 +433,49 @@ func (d *download) goOn() error {
 
 // askAgain asks for the rest, at the signed URL as long as that is good.
 func (d *download) askAgain() (*http.Response, error) {
-	if d.elsewhere != nil {
-		resp, err := d.askRest(d.askElsewhere)
-		if e := answerOf(err); e == nil || e.Temporary() || unsatisfiable(err) {
+	signed := func(u *url.URL) (*http.Response, error) {
+		return d.askRest(func(off int64, v validator) (*http.Response, error) {
+			return d.askSigned(d.ctx, d.request.place, u, rangeHeader(off, v))
+		})
+	}
+	expired := func(err error) bool {
+		e := answerOf(err)
+		return e != nil && !e.Temporary() && !unsatisfiable(err)
+	}
+	return d.askWhereGood(d.ctx, signed, expired, func() (*http.Response, error) {
+		return d.askRest(func(off int64, v validator) (*http.Response, error) { return d.ask(off, v, true) })
+	})
+}
+
+// askWhereGood asks the signed URL by ask, as long as that is good, and then GitLab
+// by renew. Of several that need another URL one asks GitLab, and the others go on
+// with what it got.
+func (d *download) askWhereGood(
+	ctx context.Context, ask func(*url.URL) (*http.Response, error), expired func(error) bool, renew func() (*http.Response, error),
+) (*http.Response, error) {
+	for {
+		if u := d.signed(); u != nil {
+			resp, err := ask(u)
+			if err == nil || !expired(err) {
+				return resp, err
+			}
+			d.expire(u)
+		}
+		select {
+		case d.renewing <- struct{}{}:
+		case <-ctx.Done():
+			return nil, wait.Ended(ctx)
+		}
+		if d.signed() == nil {
+			resp, err := renew()
+			if err == nil {
+				d.redirected(resp)
+			}
+			<-d.renewing
 			return resp, err
 		}
-		d.elsewhere = nil // it has expired
+		<-d.renewing
 	}
-	return d.askRest(func(off int64, v validator) (*http.Response, error) { return d.ask(off, v, true) })
 }
 
 // askRest asks for the rest, and where that is refused for the whole.

@@ -21,12 +21,25 @@ type DownloadOptions struct {
 	// Mode are the permissions of the file. 0 takes those of the file that is
 	// replaced, and 0600 for a new one.
 	Mode fs.FileMode
+	// Connections is how many connections a file, or Migrate's spool, may be
+	// downloaded over at a time; 0 is 4. More than one are used where GitLab
+	// redirects to object storage, at the signed URL, which costs no more of GitLab's
+	// downloads, and only while one brings less than 1 Gbit/s. Each is for a range
+	// of the archive, and needs 1 MiB of memory. It stays one where the store names
+	// no strong ETag or no length, or knows no ranges, and for a writer or a reader. A
+	// connection that the store refuses is left alone for a minute, and all but one
+	// end if they are no faster together.
+	Connections int
 }
 
 // check refuses what makes no sense for a file, or for a writer.
 func (o *DownloadOptions) check(file bool) error {
 	switch {
-	case o == nil || o.Mode == 0:
+	case o == nil:
+		return nil
+	case o.Connections < 0:
+		return fmt.Errorf("connections %d is negative", o.Connections)
+	case o.Mode == 0:
 		return nil
 	case !file:
 		return errors.New("mode is for a file")
@@ -42,6 +55,17 @@ func (o *DownloadOptions) mode() fs.FileMode {
 		return 0
 	}
 	return o.Mode
+}
+
+// defaultConnections are those of a file, unless told otherwise.
+const defaultConnections = 4
+
+// connections returns how many connections a file may take.
+func (o *DownloadOptions) connections() int {
+	if o == nil || o.Connections == 0 {
+		return defaultConnections
+	}
+	return o.Connections
 }
 
 // verifier returns v if what comes is to be verified, and else nil.

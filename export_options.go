@@ -10,7 +10,8 @@ import (
 // nil is the zero value.
 type ExportOptions struct {
 	ScheduleExportOptions
-	// Mode is for ExportToFile alone. Migrate verifies only if neither SkipVerify
+	// Mode is for ExportToFile alone. Connections are those of a file, and of
+	// Migrate's spool if nothing is edited on the way. Migrate verifies only if neither SkipVerify
 	// is set.
 	DownloadOptions
 	// MaxAge takes the user's finished archive instead of making another, if it

@@ -45,6 +45,15 @@ func (r *ExportReader) Close() error {
 	return err
 }
 
+// spool reads the archive, of which nothing was read, into a spool.
+func (r *ExportReader) spool(ctx context.Context, to io.WriterAt, conns int) (int64, error) {
+	defer r.Close()
+	f := fetch{d: r.d, op: "spool", file: to, conns: conns}
+	n, _, err := f.run(ctx, nil)
+	r.told.leave(err)
+	return n, err
+}
+
 // Size returns the archive's size in bytes, or -1 if the server did not say.
 func (r *ExportReader) Size() int64 { return r.size }
 

@@ -105,6 +105,7 @@ type faultRun struct {
 	rnd      *rand.Rand
 	dir      string
 	archive  *portertest.Archive
+	conns    int // of a download
 	from, to *portertest.Server
 	schedule []string
 	events   []string
@@ -116,11 +117,12 @@ func newFaultRun(t *testing.T, seed uint64, dir string) *faultRun {
 	mode := pick(f.rnd, portertest.FromDisk, portertest.Redirected, portertest.Proxied)
 	f.archive = portertest.NewArchive(portertest.MinArchiveSize+f.rnd.Int64N(1<<20), portertest.ArchiveSeed(int64(seed>>1)))
 	opts := []portertest.Option{portertest.InMemory(), portertest.RealTiming(), portertest.Version(version)}
-	f.from = portertest.NewServer(append(opts, portertest.Downloads(mode))...)
+	f.conns = pick(f.rnd, 0, 1, 2, 4)
+	f.from = portertest.NewServer(append(opts, portertest.Downloads(mode), portertest.PerConnection(pick[int64](f.rnd, 0, 256<<10)))...)
 	f.to = portertest.NewServer(opts...)
 	f.from.AddProject(portertest.Project{Path: "team/app", Archive: f.archive})
 	f.to.AddGroup("new")
-	f.note("GitLab %s, downloads %v, archive of %d bytes", version, mode, f.archive.Size())
+	f.note("GitLab %s, downloads %v, archive of %d bytes, %d connections", version, mode, f.archive.Size(), f.conns)
 	for range f.rnd.IntN(7) {
 		f.inject("source", f.from)
 	}
@@ -173,7 +175,7 @@ func (f *faultRun) inject(name string, s *portertest.Server) {
 		fault.Path = where
 	}
 	var what string
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0:
 		n := within()
 		what, fault.Do = fmt.Sprintf("cut request at %d", n), portertest.CutRequest(n)
@@ -219,13 +221,15 @@ func (f *faultRun) inject(name string, s *portertest.Server) {
 	case 11:
 		d := pick(r, 0, 30*time.Second, 15*time.Minute)
 		what, fault.Do = fmt.Sprintf("hold answer for %v", d), portertest.HoldAnswer(d)
+	case 12:
+		what, fault.Do = "ignore the range", portertest.IgnoreRange()
 	}
 	s.Inject(fault)
 	f.note("%s: %q, after %d, %d times: %s", name, where, fault.Skip, fault.Times, what)
 }
 
 func (f *faultRun) client(s *portertest.Server) *porter.Client {
-	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()),
+	c, err := porter.NewClient(s.URL, porter.PrivateToken(portertest.Token), porter.WithTransport(s.Transport()), smallChunks,
 		porter.WithObserver(func(ev porter.Event) {
 			if ev.Total >= 0 && ev.Bytes > ev.Total {
 				f.t.Errorf("progress of %d bytes out of %d", ev.Bytes, ev.Total)
@@ -264,6 +268,7 @@ func (f *faultRun) run() string {
 		default:
 			_, err = porter.Migrate(ctx, f.client(f.from), porter.ProjectPath("team/app"), f.client(f.to), porter.MigrateOptions{
 				Import:   porter.ImportOptions{Namespace: porter.NamespacePath("new")},
+				Export:   f.exportOptions(),
 				SpoolDir: f.dir,
 				NoSpool:  work != "migrate",
 			})
@@ -291,10 +296,14 @@ func (f *faultRun) run() string {
 	return kindOf(last)
 }
 
+func (f *faultRun) exportOptions() *porter.ExportOptions {
+	return &porter.ExportOptions{DownloadOptions: porter.DownloadOptions{Connections: f.conns}}
+}
+
 // download ends with a whole file under its name, or with none.
 func (f *faultRun) download(ctx context.Context) error {
 	name := filepath.Join(f.dir, "app.tar.gz")
-	_, err := f.client(f.from).ExportToFile(ctx, porter.ProjectPath("team/app"), name, nil)
+	_, err := f.client(f.from).ExportToFile(ctx, porter.ProjectPath("team/app"), name, f.exportOptions())
 	b, rerr := os.ReadFile(name)
 	if err != nil {
 		if rerr == nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,8 +35,9 @@ func TestKillChild(t *testing.T) {
 	}
 	killChildSetup(t)
 	c := newClient(t, url, porter.PrivateToken(portertest.Token),
-		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)))
-	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, nil); err != nil {
+		porter.WithoutPacing(), porter.WithRetry(5, porter.ConstantBackoff(0)), smallChunks)
+	conns, _ := strconv.Atoi(os.Getenv("PORTER_TEST_CHILD_CONNECTIONS"))
+	if _, err := c.DownloadExportFile(t.Context(), porter.ProjectID(7), file, rangesOf(max(conns, 1))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -177,6 +179,7 @@ type killServer struct {
 func newKillServer(t *testing.T, a *portertest.Archive) *killServer {
 	s, modified := new(killServer), time.Now()
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"v1"`)
 		http.ServeContent(&countingWriter{w, s}, r, "", modified, a.NewReader())
 	}))
 	t.Cleanup(s.Close)
@@ -211,18 +214,26 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Killed at any moment, a download ends with the right bytes.
+// Killed at any moment, a download ends with the right bytes, also one over
+// several connections, and one that goes on over more or fewer.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Run("one connection", func(t *testing.T) { killAtAnyMoment(t, 1) })
+	t.Run("several connections", func(t *testing.T) { killAtAnyMoment(t, 1, 2, 4) })
+}
+
+func killAtAnyMoment(t *testing.T, conns ...int) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	archive := portertest.NewArchive(6 << 20)
 	s := newKillServer(t, archive)
+	gitlab := httptest.NewServer(http.RedirectHandler(s.URL+"/key?X-Amz-Signature=0123456789", http.StatusFound))
+	t.Cleanup(gitlab.Close)
 	file := saveTarget(t)
 	for range 6 {
 		reached := s.after(rnd.Int64N(archive.Size()))
-		p := killStart(t, s.URL, file)
+		p := killStart(t, gitlab.URL, file, fmt.Sprintf("PORTER_TEST_CHILD_CONNECTIONS=%d", pick(rnd, conns...)))
 		select {
 		case <-reached:
 		case <-p.ended:
@@ -234,7 +245,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			saveIsWhole(t, file, archive) // killed between its last steps
 		}
 	}
-	killStart(t, s.URL, file).mustEndWell(t)
+	killStart(t, gitlab.URL, file, fmt.Sprintf("PORTER_TEST_CHILD_CONNECTIONS=%d", pick(rnd, conns...))).mustEndWell(t)
 	saveCheck(t, file, archive)
 }
 

@@ -77,9 +77,16 @@ func (t *relay) fail(err error) {
 }
 
 func (t *relay) download(r *ExportReader) {
-	in := t.m.passage.edited(r)
-	defer in.Close()
-	n, err := diskio.Copy("spool", spoolWriter{t.sp, t.m.passage.folder}, in)
+	var n int64
+	var err error
+	to := spoolWriter{t.sp, t.m.passage.folder}
+	if len(t.m.passage.edits) > 0 {
+		in := t.m.passage.edited(r)
+		defer in.Close()
+		n, err = diskio.Copy("spool", to, in)
+	} else {
+		n, err = r.spool(t.ctx, to, t.m.opts.Export.download().connections())
+	}
 	t.m.result.Bytes = n
 	if err != nil {
 		t.fail(err)

@@ -217,11 +217,29 @@ func (p *progress) add(n int64) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.count(n)
+}
+
+// count needs the lock. Of those who count at a time, the first may come last.
+func (p *progress) count(n int64) {
+	if n <= 0 {
+		return
+	}
 	p.bytes += n
 	if now := time.Now(); now.After(p.next) || p.bytes == p.total {
 		p.next = now.Add(progressInterval)
 		p.tell()
 	}
+}
+
+// reach is add, with all bytes that there are.
+func (p *progress) reach(bytes int64) {
+	if p.c.cfg.observer == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(bytes - p.bytes)
 }
 
 // set starts a transfer, or takes the bytes of one back.

@@ -89,6 +89,7 @@ type config struct {
 	pacing     Pacing
 	unpaced    bool
 	transfers  int // at a time, 0 for any number
+	chunking   chunking
 }
 
 func defaultConfig() config {
@@ -98,6 +99,7 @@ func defaultConfig() config {
 		backoff:   ExponentialBackoff(time.Second, 30*time.Second),
 		stall:     2 * time.Minute,
 		transfers: 4,
+		chunking:  defaultChunking,
 	}
 	cfg.polling.setDefaults()
 	cfg.pacing.setDefaults()

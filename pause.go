@@ -31,6 +31,15 @@ func (c *core) pauseUntil(ctx context.Context, ev Event, left func() time.Durati
 	}
 }
 
+// pauseToVerify waits until over is closed, when something was verified, which also
+// ends with ctx. It tells of that if it takes long.
+func (c *core) pauseToVerify(ctx context.Context, project string, over <-chan struct{}) {
+	if !wait.AtMost(heartbeat, over) {
+		c.pauseFor(ctx, Event{Kind: EventPaced, Project: project}, over)
+	}
+	<-over
+}
+
 // pauseFor waits until over is closed, of which nobody knows when it will be.
 // It tells ev at once and at every heartbeat.
 func (c *core) pauseFor(ctx context.Context, ev Event, over <-chan struct{}) error {

@@ -74,6 +74,7 @@ func (c *Client) DownloadRelationExportFile(
 		open:    r.open,
 		verify:  opts.verifier(verifyGzip),
 		mode:    opts.mode(),
+		conns:   opts.connections(),
 	}
 	dl, err := s.to(ctx, name)
 	return dl.of(projectOf(p)), err

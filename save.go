@@ -10,7 +10,6 @@ import (
 	"net/http"
 
 	"github.com/seed-5d77b939/porter/internal/diskio"
-	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
 // DownloadExportFile downloads the finished archive to a file, which appears
@@ -50,6 +49,10 @@ import (
 // other downloads, the file may not have reached the disk by then: a program
 // that must bear a loss of power opens it and calls its Sync.
 //
+// Where GitLab redirects to object storage, it may be downloaded over several
+// connections (see DownloadOptions.Connections). Then name.part has gaps, and
+// name.part.json tells which ranges are there.
+//
 // If the disk has no room for the archive, that is an error before it is
 // downloaded.
 //
@@ -79,6 +82,7 @@ func (a archive) downloadFile(ctx context.Context, given, name string, opts *Dow
 		open:    a.open,
 		verify:  opts.verifier(verifyBy(wholeRules)),
 		mode:    opts.mode(),
+		conns:   opts.connections(),
 	}
 	return s.to(ctx, name)
 }
@@ -93,6 +97,7 @@ type saving struct {
 	open    opener
 	verify  verifier    // nil for none
 	mode    fs.FileMode // of the file; 0 for that of the one that it replaces
+	conns   int         // connections at a time
 
 	target string
 	part   *diskio.PartFile // nil before the download may begin
@@ -157,10 +162,7 @@ func (s *saving) verifyContinued(ctx context.Context) (info *ArchiveInfo, err er
 			return err
 		})
 	}()
-	if !wait.AtMost(heartbeat, over) {
-		s.c.pauseFor(ctx, Event{Kind: EventPaced, Project: s.project}, over)
-	}
-	<-over // which comes if ctx ends, too
+	s.c.pauseToVerify(ctx, s.project, over)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.op, err)
 	}
@@ -196,7 +198,7 @@ func (s *saving) download(ctx context.Context, start start) (dl *Download, conti
 	defer r.Close()
 	if err = s.part.CheckSpace(d.v.Size, off == 0); err == nil {
 		if off > 0 {
-			err = s.part.Continue(off)
+			s.part.Continue(off, s.beyond(d)...)
 		} else {
 			err = s.part.Begin(s.origin, d.v.mark())
 		}
@@ -204,17 +206,25 @@ func (s *saving) download(ctx context.Context, start start) (dl *Download, conti
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: %w", s.op, err)
 	}
-	verify := s.verify
-	if off > 0 {
-		verify = nil
+	f := fetch{d: d, op: s.op, file: s.part, conns: s.conns}
+	if off == 0 {
+		f.verify, f.follow = s.verify, s.part.Follow
 	}
 	dl = &Download{Modified: d.modified()}
-	n, info, err := copyVerified(s.op, s.part, r, verify)
+	dl.Bytes, dl.Archive, err = f.run(ctx, s.part.There())
 	if unsound(err) && !errors.Is(err, ErrUnimportable) {
 		s.part.Discard()
 	}
-	dl.Bytes, dl.Archive = off+n, info
 	return dl, off > 0, err
+}
+
+// beyond returns what the part file holds beyond where d begins, if that can be
+// skipped.
+func (s *saving) beyond(d *download) diskio.Extents {
+	if !d.skips() {
+		return nil
+	}
+	return s.part.Ranges().Within(d.off, d.v.Size)
 }
 
 // reached returns where the part file can be continued, and what archive it

@@ -44,3 +44,8 @@ func (w spoolWriter) Write(b []byte) (int, error) {
 	n, err := w.Spool.Write(b)
 	return n, w.folder.advise(err)
 }
+
+func (w spoolWriter) WriteAt(b []byte, off int64) (int, error) {
+	n, err := w.Spool.WriteAt(b, off)
+	return n, w.folder.advise(err)
+}

@@ -98,6 +98,14 @@ func contentRange(resp *http.Response) (at, size int64, ok bool) {
 	return at, size, true
 }
 
+// partHeader asks for the bytes from off on, before to.
+func partHeader(off, to int64, v validator) http.Header {
+	h := rangeHeader(0, v)
+	h.Set("Range", fmt.Sprintf("bytes=%d-%d", off, to-1))
+	h.Set("If-Range", v.ifRange())
+	return h
+}
+
 // rangeHeader asks for the bytes as they are: an archive that was compressed
 // on the way would not be the one whose size and validator are known.
 func rangeHeader(off int64, v validator) http.Header {

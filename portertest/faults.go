@@ -112,6 +112,7 @@ type Action struct {
 
 	hold     *time.Duration // before the answer; 0 for ever
 	lose     bool
+	unranged bool
 	truncate *int64
 	garble   *int64
 	chunked  bool
@@ -182,6 +183,9 @@ func Truncate(n int64) Action { return Action{truncate: &n} }
 // Garble inverts the answer's body from byte n on.
 func Garble(n int64) Action { return Action{garble: &n} }
 
+// IgnoreRange answers as if no Range had been asked for.
+func IgnoreRange() Action { return Action{unranged: true} }
+
 // Chunked sends the answer's body without its length.
 func Chunked() Action { return Action{chunked: true} }
 
@@ -208,6 +212,7 @@ func (a Action) And(b Action) Action {
 		a.garble = b.garble
 	}
 	a.lose = a.lose || b.lose
+	a.unranged = a.unranged || b.unranged
 	a.chunked = a.chunked || b.chunked
 	return a
 }

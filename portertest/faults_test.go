@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +49,7 @@ func TestResponseFaults(t *testing.T) {
 			{"chunked", Chunked(), content, false, ""},
 			{"truncate unseen", Chunked().And(Truncate(10000)), content[:10000], false, ""},
 			{"cut while chunked", Chunked().And(CutResponse(10000)), content[:10000], true, ""},
+			{"range ignored", IgnoreRange(), content, false, "20480"},
 			{"late", HoldAnswer(5 * time.Millisecond), content, false, "20480"},
 			{"later", Delay(5 * time.Millisecond), content, false, "20480"},
 		} {
@@ -65,6 +68,49 @@ func TestResponseFaults(t *testing.T) {
 			}
 		}
 	}, NoLimits())
+}
+
+// TestIgnoreRange checks that a store that does not know ranges sends all.
+func TestIgnoreRange(t *testing.T) {
+	everyTransport(t, func(t *testing.T, s *Server) {
+		content := smallOf(widget(s))
+		s.AddExport("7", "owner")
+		signed := download(t, s).header.Get("Location")
+		s.Inject(Fault{Origin: Storage, Do: IgnoreRange()})
+		for _, want := range []answer{{status: 200, body: content}, {status: 206, body: content[100:200]}} {
+			a := do(t, s, request{method: "GET", path: signed, header: map[string]string{"Range": "bytes=100-199"}})
+			if a.status != want.status || a.body != want.body {
+				t.Errorf("got %d and %d bytes, want %d and %d", a.status, len(a.body), want.status, len(want.body))
+			}
+		}
+		rs := s.Requests()
+		if got := rs[len(rs)-2].Header.Get("Range"); got != "bytes=100-199" {
+			t.Errorf("the log says that %q was asked for", got)
+		}
+	}, Downloads(Redirected), NoLimits())
+}
+
+// TestPerConnection checks how long the object storage needs for an object.
+func TestPerConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(InMemory(), PerConnection(1<<10))
+		defer s.Close()
+		archive := BytesArchive([]byte(smallArchive))
+		url := s.AddObject("/public/app.tar.gz", "application/gzip", archive)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if a := do(t, s, request{method: "GET", path: url}); int64(len(a.body)) != archive.Size() {
+					t.Errorf("got %d bytes", len(a.body))
+				}
+			})
+		}
+		wg.Wait()
+		if took, want := time.Since(start), time.Duration(archive.Size())*time.Second>>10; took != want {
+			t.Errorf("took %v, want %v", took, want)
+		}
+	})
 }
 
 // TestRequestFaults checks each fault of a request against an import.

@@ -41,6 +41,9 @@ func (x *responseWriter) serve(h http.HandlerFunc) {
 	if p := x.act.request; p.set && p.cut && p.at == 0 {
 		abort()
 	}
+	if x.act.unranged {
+		x.r.Header.Del("Range") // the log has its own
+	}
 	body := x.r.Body
 	x.r.Body = &requestBody{ReadCloser: body, x: x}
 	if body == http.NoBody {

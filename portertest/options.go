@@ -21,6 +21,7 @@ type config struct {
 	zone     *time.Location
 
 	mode     DownloadMode
+	perConn  int64 // bytes a second that object storage sends over a connection; 0 for any number
 	timings  Timings
 	limits   RateLimits
 	throttle throttle
@@ -141,6 +142,12 @@ const (
 
 // Downloads sets how archives are served. The default is FromDisk.
 func Downloads(m DownloadMode) Option { return func(c *config) { c.mode = m } }
+
+// PerConnection has the object storage send no more than so many bytes a second
+// over each connection, as object storage and long lines do.
+func PerConnection(bytesPerSecond int64) Option {
+	return func(c *config) { c.perConn = bytesPerSecond }
+}
 
 // Timings say how long the steps of a job take.
 type Timings struct {

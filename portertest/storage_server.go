@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // storageServer is the object storage as its clients see it.
@@ -78,7 +79,33 @@ func (s *storageServer) serveObject(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("ETag", o.etag)
 	h.Set("Content-Type", o.ContentType)
+	s.m.lock()
+	rate := s.m.cfg.perConn
+	s.m.unlock()
+	if rate > 0 {
+		w = &slowWriter{w, r.Context().Done(), rate, time.Now()}
+	}
 	http.ServeContent(w, r, "", o.Modified, o.content.NewReader())
+}
+
+// A slowWriter writes so many bytes a second, until the connection ends.
+type slowWriter struct {
+	http.ResponseWriter
+	ended <-chan struct{}
+	rate  int64
+	next  time.Time // when the next byte may be written
+}
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	w.next = w.next.Add(time.Duration(int64(len(b)) * int64(time.Second) / w.rate))
+	t := time.NewTimer(time.Until(w.next))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.ended:
+		abort()
+	}
+	return w.ResponseWriter.Write(b)
 }
 
 func (s *storageServer) putObject(w http.ResponseWriter, r *http.Request) {

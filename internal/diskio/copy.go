@@ -5,18 +5,18 @@ import (
 	"io"
 )
 
-// copySize is how much is collected before it is written. The network delivers
+// PieceSize is how much is collected before it is written. The network delivers
 // far smaller pieces; written as they come, BenchmarkDownloadFile/http/256MiB
 // takes a fifth longer. Twice this size gains nothing.
-const copySize = 512 << 10
+const PieceSize = 512 << 10
 
 // Copy copies r to w in large pieces and returns how many bytes it wrote. The
 // error of a read is r's own; that of a write begins with op.
 func Copy(op string, w io.Writer, r io.Reader) (int64, error) {
-	buf := make([]byte, copySize)
+	buf := make([]byte, PieceSize)
 	var written int64
 	for {
-		n, rerr := fill(r, buf)
+		n, rerr := Fill(r, buf)
 		if n > 0 {
 			m, err := w.Write(buf[:n])
 			written += int64(max(0, min(m, n)))
@@ -36,8 +36,8 @@ func Copy(op string, w io.Writer, r io.Reader) (int64, error) {
 	}
 }
 
-// fill reads until b is full or r ends. Unlike io.ReadFull it returns r's own error.
-func fill(r io.Reader, b []byte) (n int, err error) {
+// Fill reads until b is full or r ends. Unlike io.ReadFull it returns r's own error.
+func Fill(r io.Reader, b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
 		var m int
 		m, err = r.Read(b[n:])

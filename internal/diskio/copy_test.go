@@ -21,7 +21,7 @@ func (w *shortWriter) Write(b []byte) (int, error) {
 }
 
 func TestCopy(t *testing.T) {
-	content := strings.Repeat("0123456789", copySize/4)
+	content := strings.Repeat("0123456789", PieceSize/4)
 	broken := errors.New("broken")
 	pieces := func() io.Reader { return iotest.HalfReader(strings.NewReader(content)) }
 
@@ -36,7 +36,7 @@ func TestCopy(t *testing.T) {
 	}
 	for werr, want := range map[error]string{nil: "op: short write", broken: "op: broken"} {
 		w := &shortWriter{err: werr}
-		if n, err := Copy("op", w, pieces()); n != copySize-1 || w.writes != 1 || err == nil || err.Error() != want {
+		if n, err := Copy("op", w, pieces()); n != PieceSize-1 || w.writes != 1 || err == nil || err.Error() != want {
 			t.Errorf("a write failed: %d bytes in %d writes: %v", n, w.writes, err)
 		}
 	}

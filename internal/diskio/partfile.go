@@ -14,21 +14,22 @@ import (
 )
 
 // A PartFile is an archive that is not whole yet, beside its target: its bytes
-// in NAME.part, and in NAME.part.json what is known of them. The latter is
+// in NAME.part, with gaps where some are missing, and in NAME.part.json what is
+// known of them. The latter is
 // locked as long as a process writes.
 //
 // Only a file that such a state describes is porter's own. Whatever else has
 // that name is never written, renamed or removed: the part file gets another
 // name then, has no state, and no later call can continue it.
 type PartFile struct {
+	growing
 	target string
 	mode   fs.FileMode // that the target is to have; 0 for that of the file that it replaces
 	bytes  *os.File
 	state  *stateFile // nil for a part file that nobody can continue
 	known  partState
-	off    int64 // of the next write
-	began  bool  // what was there before is of no use any more
-	ours   bool  // belongs to what is being downloaded now
+	began  bool // what was there before is of no use any more
+	ours   bool // belongs to what is being downloaded now
 	sync   *syncer
 	closed bool
 }
@@ -166,8 +167,9 @@ func (p *PartFile) recognize(known partState) error {
 		}
 	}
 	if fi.Size() < known.Synced { // somebody cut it
-		known.Synced, known.Whole = 0, false
+		known.Synced, known.Ranges, known.Whole = 0, nil, false
 	}
+	known.Ranges = known.Ranges.Within(known.Synced, fi.Size())
 	p.known = known
 	return nil
 }

@@ -18,11 +18,12 @@ func (p *PartFile) Finish() error {
 		return err
 	}
 	name := p.bytes.Name()
-	if fi.Size() < p.off {
+	size, _ := p.front()
+	if fi.Size() < size {
 		return fmt.Errorf("%s was cut by another program", name)
 	}
-	if fi.Size() > p.off {
-		if err := p.bytes.Truncate(p.off); err != nil {
+	if fi.Size() > size {
+		if err := p.bytes.Truncate(size); err != nil {
 			return err
 		}
 	}
@@ -62,7 +63,8 @@ func (p *PartFile) keepWhole(name string) {
 		err = f.Sync()
 		f.Close()
 	}
-	p.known.Synced, p.known.Whole = p.off, true
+	size, _ := p.front()
+	p.known.Synced, p.known.Ranges, p.known.Whole = size, nil, true
 	if err != nil || p.known.Archive == nil || p.state.writeSynced(p.known) != nil {
 		p.removeState()
 		return

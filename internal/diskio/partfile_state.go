@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 )
 
@@ -15,7 +16,8 @@ type partState struct {
 	Archive json.RawMessage `json:"archive,omitempty"`     // tells it from other archives; none if nobody can continue it
 	Head    string          `json:"head,omitempty"`        // hash of the first bytes, which tells the part file from other files
 	HeadLen int64           `json:"head_length,omitempty"` // how many bytes that are
-	Synced  int64           `json:"synced"`                // how many bytes are certainly on the disk
+	Synced  int64           `json:"synced"`                // how many bytes are certainly on the disk, from the first on
+	Ranges  Extents         `json:"ranges,omitempty"`      // what is there beyond; earlier versions know nothing of it, and download it again
 	Whole   bool            `json:"whole,omitempty"`       // that is all of it, but it could not be given its name
 }
 
@@ -29,6 +31,7 @@ type sealedState struct {
 const (
 	maxPartState = 64 << 10
 	maxPartHead  = 512
+	maxRanges    = 256 // that are noted; there are hardly more than connections
 )
 
 // takeHead notes the first bytes of an archive, which b begins with.
@@ -78,6 +81,7 @@ func (f *stateFile) read() (known partState, valid bool, err error) {
 		return partState{}, false, nil
 	}
 	valid = json.Unmarshal(s.State, &known) == nil && known.Synced >= 0
+	known.Ranges = known.Ranges.Within(known.Synced, math.MaxInt64)
 	return known, valid, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -616,5 +617,83 @@ func TestCheckTargetIsAbsolute(t *testing.T) {
 	}
 	if _, err := os.Stat("a.gz.part"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// Write writes the bytes after those that are there without a gap.
+func (p *PartFile) Write(b []byte) (int, error) {
+	front, _ := p.front()
+	return p.WriteAt(b, front)
+}
+
+// What was written beyond the front is noted, too, and continued if it is still
+// there. The front is what a state without ranges, of an earlier version, tells.
+func TestPartFileRanges(t *testing.T) {
+	content := []byte("0123456789abcdefghij")
+	left := func(t *testing.T) string {
+		target := filepath.Join(t.TempDir(), "a.gz")
+		p := partOpen(t, target)
+		if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range []Extent{{0, 4}, {10, 12}, {12, 15}, {18, 19}, {3, 5}} {
+			if _, err := p.WriteAt(content[e.From:e.To], e.From); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Leave()
+		return target
+	}
+	for name, tt := range map[string]struct {
+		size   int64 // that the file is cut to
+		front  int64
+		ranges Extents
+	}{
+		"all":              {19, 5, Extents{{10, 15}, {18, 19}}},
+		"cut in a range":   {13, 5, Extents{{10, 13}}},
+		"cut in a gap":     {7, 5, nil},
+		"cut in the front": {4, 0, nil},
+	} {
+		target := left(t)
+		if err := os.Truncate(target+".part", tt.size); err != nil {
+			t.Fatal(err)
+		}
+		p := partOpen(t, target)
+		if front, _ := p.Resumable("origin"); front != tt.front || !slices.Equal(p.Ranges(), tt.ranges) {
+			t.Errorf("%s: %d bytes, and %v", name, front, p.Ranges())
+		}
+		p.Leave()
+	}
+
+	p := partOpen(t, left(t))
+	p.Resumable("origin")
+	p.Continue(5, p.Ranges()...)
+	var read bytes.Buffer
+	ended := make(chan error)
+	go func() {
+		_, err := io.Copy(&read, p.Follow(t.Context(), 2, 20))
+		ended <- err
+	}()
+	for _, e := range []Extent{{15, 18}, {19, 20}, {5, 10}} {
+		if _, err := p.WriteAt(content[e.From:e.To], e.From); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-ended; err != nil || read.String() != string(content[2:]) {
+		t.Errorf("read %q, %v", read.Bytes(), err)
+	}
+	if err := p.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(p.Target()); err != nil || !bytes.Equal(b, content) {
+		t.Errorf("the file holds %q: %v", b, err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	q := partOpen(t, filepath.Join(t.TempDir(), "b.gz"))
+	q.Begin("origin", nil)
+	time.AfterFunc(time.Millisecond, cancel)
+	if n, err := q.Follow(ctx, 0, 1).Read(make([]byte, 1)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("read %d bytes of nothing, %v", n, err)
 	}
 }

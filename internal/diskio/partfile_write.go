@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"path/filepath"
+	"slices"
 
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
@@ -18,6 +20,9 @@ func (p *PartFile) Resumable(origin string) (int64, json.RawMessage) {
 	}
 	return p.known.Synced, p.known.Archive
 }
+
+// Ranges returns what is there of that archive beyond what Resumable returns.
+func (p *PartFile) Ranges() Extents { return p.known.Ranges }
 
 // CheckSpace refuses an archive that the disk has no room for, downloaded anew
 // or continued. A size that is not known is negative.
@@ -61,28 +66,31 @@ func (p *PartFile) Begin(origin string, archive json.RawMessage) error {
 	}
 	p.known = partState{Origin: origin, Archive: archive}
 	p.began, p.ours = true, true
-	return p.Continue(0)
+	p.Continue(0)
+	return nil
 }
 
-// Continue makes the next write the one at off. What is beyond is replaced
-// as the new bytes come.
-func (p *PartFile) Continue(off int64) error {
+// Continue begins with what is there: the bytes before off, and what is beyond.
+// All else is replaced as the new bytes come.
+func (p *PartFile) Continue(off int64, beyond ...Extent) {
 	if p.state != nil && p.known.Archive != nil {
-		p.sync = &syncer{file: p.bytes, note: p.noteSynced}
+		p.sync = &syncer{file: p.bytes, written: p.There, note: p.noteSynced}
 	}
-	p.off = off
-	_, err := p.bytes.Seek(off, io.SeekStart)
-	return err
+	there := Extents(beyond).Within(off, math.MaxInt64)
+	there.Add(Extent{0, off})
+	p.restart(there)
 }
 
-// noteSynced notes that the first off bytes are on the disk. If that can't be
+// noteSynced notes that what was written is on the disk. If that can't be
 // noted, less is believed later.
-func (p *PartFile) noteSynced(off int64) {
-	if off <= p.known.Synced {
+func (p *PartFile) noteSynced(written Extents) {
+	synced := max(written.Front(), p.known.Synced)
+	ranges := written.Within(synced, math.MaxInt64)
+	if ranges = ranges[:min(len(ranges), maxRanges)]; synced == p.known.Synced && slices.Equal(ranges, p.known.Ranges) {
 		return
 	}
 	first := p.known.Synced == 0
-	p.known.Synced = off
+	p.known.Synced, p.known.Ranges = synced, ranges
 	if p.state.writeSynced(p.known) == nil && first {
 		syncFolder(filepath.Dir(p.state.Name())) // so that it has its files
 	}
@@ -97,27 +105,35 @@ func (p *PartFile) stopSync() error {
 	return err
 }
 
-// Write writes the next bytes. What tells the file from others is noted first.
-func (p *PartFile) Write(b []byte) (int, error) {
-	if p.state != nil && p.known.Head == "" && len(b) > 0 {
+// WriteAt writes bytes at their place. It can be called by several goroutines once
+// the first bytes have been written: what tells the file from others is noted
+// before them.
+func (p *PartFile) WriteAt(b []byte, off int64) (int, error) {
+	if off == 0 && p.state != nil && p.known.Head == "" && len(b) > 0 {
 		p.known.takeHead(b)
 		if err := p.state.write(p.known); err != nil {
 			return 0, err
 		}
 	}
-	n, err := p.bytes.Write(b)
-	p.off += int64(n)
+	n, err := p.writeAt(p.bytes, b, off)
 	if p.sync != nil && n > 0 {
-		if serr := p.sync.wrote(p.off); err == nil {
+		if serr := p.sync.wrote(); err == nil {
 			err = serr
 		}
 	}
 	return n, err
 }
 
-// Verify has the bytes up to the next write verified.
+// Follow reads the bytes between two places as they come, and waits for those
+// that are missing as long as the context lasts.
+func (p *PartFile) Follow(ctx context.Context, from, to int64) io.Reader {
+	return &followReader{g: &p.growing, f: p.bytes, ctx: ctx, off: from, to: to}
+}
+
+// Verify has the bytes up to the first that is missing verified.
 func (p *PartFile) Verify(ctx context.Context, verify func(io.Reader) error) error {
-	err := verify(&contextReader{ctx, io.NewSectionReader(p.bytes, 0, p.off)})
+	front, _ := p.front()
+	err := verify(&contextReader{ctx, io.NewSectionReader(p.bytes, 0, front)})
 	if ctx.Err() != nil {
 		return wait.Ended(ctx)
 	}
@@ -145,6 +161,6 @@ func (p *PartFile) Forget() error {
 	if p.state == nil || p.known.Synced == 0 || p.known.Whole {
 		return nil
 	}
-	p.known.Synced, p.began = 0, true
+	p.known.Synced, p.known.Ranges, p.began = 0, nil, true
 	return p.state.writeSynced(p.known)
 }

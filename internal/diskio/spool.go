@@ -5,21 +5,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/seed-5d77b939/porter/internal/wait"
 )
 
-// A Spool is a temporary file that one goroutine writes while others read
-// behind it, from its beginning and as often as they like.
+// A Spool is a temporary file that is written while others read behind its front,
+// from its beginning and as often as they like.
 type Spool struct {
-	f       *os.File
-	removed bool
-
-	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced when anything below changes
-	written  int64
-	err      error // io.EOF once everything is written
+	growing
+	f        *os.File
+	removed  bool
+	err      error // io.EOF once everything is written; guarded by mu, as is what follows
 	approved bool  // readers that wait for approval may see the end
 }
 
@@ -30,7 +26,9 @@ func NewSpool(dir string) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Spool{f: f, removed: removed, changed: make(chan struct{})}, nil
+	s := &Spool{f: f, removed: removed}
+	s.restart(nil)
+	return s, nil
 }
 
 // CheckSpool makes sure that a spool can be made in a folder, and returns the
@@ -53,15 +51,23 @@ func (s *Spool) change(fn func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fn()
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.move()
 }
 
-// Write appends b.
+// Write appends b to what is there without a gap.
 func (s *Spool) Write(b []byte) (int, error) {
-	n, err := s.f.WriteAt(b, s.written) // only this goroutine changes written
-	s.change(func() { s.written += int64(n) })
-	return n, err
+	front, _ := s.front()
+	return s.WriteAt(b, front)
+}
+
+// WriteAt writes b at a place. It can be called by several goroutines.
+func (s *Spool) WriteAt(b []byte, off int64) (int, error) { return s.writeAt(s.f, b, off) }
+
+// state returns what readers have to know.
+func (s *Spool) state() (front int64, approved bool, changed <-chan struct{}, ended error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written.Front(), s.approved, s.moved, s.err
 }
 
 // End tells the readers how the writing ended; nil means whole.
@@ -90,9 +96,7 @@ func (s *Spool) Approve(err error) {
 // Size waits until everything is written and returns how much that is.
 func (s *Spool) Size(ctx context.Context) (int64, error) {
 	for {
-		s.mu.Lock()
-		n, err, changed := s.written, s.err, s.changed
-		s.mu.Unlock()
+		n, _, changed, err := s.state()
 		if err == io.EOF {
 			return n, nil
 		}
@@ -125,9 +129,7 @@ type spoolReader struct {
 
 func (r *spoolReader) Read(b []byte) (int, error) {
 	for {
-		r.s.mu.Lock()
-		written, err, approved, changed := r.s.written, r.s.err, r.s.approved, r.s.changed
-		r.s.mu.Unlock()
+		written, approved, changed, err := r.s.state()
 		switch {
 		case err != nil && err != io.EOF:
 			return 0, err

@@ -20,35 +20,35 @@ const (
 )
 
 // A syncer has a file that is being written reach the disk from time to time,
-// in the background, and notes how far it has come.
+// in the background, and notes what has come there.
 type syncer struct {
-	file *os.File
-	note func(off int64)
+	file    *os.File
+	written func() Extents // in the file
+	note    func(Extents)
 
 	busy sync.Mutex // held while the file is being synced
 
-	mu      sync.Mutex // for what follows
-	off     int64      // everything before was written
-	synced  int64
+	mu      sync.Mutex    // for what follows
+	more    bool          // was written since the last sync began
 	pause   time.Duration // before the next sync
 	timer   *time.Timer   // of the next sync, or of the one under way
 	stopped bool
 	err     error
 }
 
-// wrote tells that the file was written up to off. The error is that of an
+// wrote tells that more was written to the file. The error is that of an
 // earlier sync: some file systems report only then that they are full.
-func (s *syncer) wrote(off int64) error {
+func (s *syncer) wrote() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.off = off
+	s.more = true
 	s.plan()
 	return s.err
 }
 
 // plan sets the time of the next sync, if there is something to sync.
 func (s *syncer) plan() {
-	if s.off > s.synced && s.timer == nil && s.err == nil && !s.stopped {
+	if s.more && s.timer == nil && s.err == nil && !s.stopped {
 		s.timer = time.AfterFunc(max(s.pause, firstSync), s.sync)
 	}
 }
@@ -59,22 +59,26 @@ func (s *syncer) sync() {
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	s.mu.Lock()
-	off, ended := s.off, s.stopped || s.err != nil || s.off == s.synced
+	ended := s.stopped || s.err != nil || !s.more
+	if !ended {
+		s.more = false
+	}
 	s.mu.Unlock()
 	if ended {
 		return
 	}
+	written := s.written() // before the sync, which need not have what comes meanwhile
 	start := time.Now()
 	err := s.file.Sync()
 	switch {
 	case err == nil:
-		s.note(off)
+		s.note(written)
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EINVAL):
 		err = nil // of such a disk nothing is ever noted
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.synced, s.err = off, err
+	s.err = err
 	s.pause = max(nextSync, slowness*time.Since(start))
 	s.timer = nil
 	s.plan()
