@@ -32,7 +32,7 @@ func (b *bench) downloads(url string) []contestant {
 	if hasCurl() {
 		cs = append(cs, contestant{name: "curl", commands: [][]string{b.curl("download", url, file, "--http1.1", "--location")}})
 	}
-	return append(cs, contestant{name: "porter", commands: [][]string{{b.path("porter"), "download", url, file}}})
+	return append(cs, b.connections("download", url, file)...)
 }
 
 // migrations are the ways to migrate from a store to another instance.
@@ -43,5 +43,15 @@ func (b *bench) migrations(from, to string) []contestant {
 		cs = append(cs, contestant{name: "curl down, then up", commands: [][]string{
 			b.curl("download", from, file, "--http1.1", "--location"), b.curl("upload", to, file, "--http1.1")}})
 	}
-	return append(cs, contestant{name: "porter", commands: [][]string{{b.path("porter"), "migrate", from, to, b.dir}}})
+	return append(cs, b.connections("migrate", from, to, b.dir)...)
+}
+
+// connections is porter with one connection, and with four.
+func (b *bench) connections(args ...string) []contestant {
+	var cs []contestant
+	for _, n := range []string{"1", "4"} {
+		command := append([]string{b.path("porter"), "-connections", n}, args...)
+		cs = append(cs, contestant{name: "porter, connections: " + n, commands: [][]string{command}})
+	}
+	return cs
 }

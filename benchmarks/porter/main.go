@@ -3,9 +3,10 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/seed-5d77b939/porter"
@@ -14,12 +15,14 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("porter: ")
-	if err := run(context.Background(), os.Args[1], os.Args[2:]); err != nil {
+	connections := flag.Int("connections", 0, "connections of a download at a time; 0 is the default")
+	flag.Parse()
+	if err := run(context.Background(), *connections, flag.Arg(0), flag.Args()[1:]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, verb string, args []string) error {
+func run(ctx context.Context, connections int, verb string, args []string) error {
 	// What is measured is used as a user would: watched, and with the defaults.
 	moved := int64(0)
 	observer := porter.WithObserver(func(ev porter.Event) {
@@ -36,9 +39,10 @@ func run(ctx context.Context, verb string, args []string) error {
 	if err != nil {
 		return err
 	}
+	options := porter.DownloadOptions{Connections: connections, SkipVerify: strings.HasSuffix(verb, "-unverified")}
 	switch verb {
 	case "download", "download-unverified":
-		_, err = c.DownloadExportFile(ctx, porter.ProjectID(1), args[1], &porter.DownloadOptions{SkipVerify: verb == "download-unverified"})
+		_, err = c.DownloadExportFile(ctx, porter.ProjectID(1), args[1], &options)
 	case "upload":
 		var src porter.Source
 		if src, err = porter.FileSource(args[1]); err != nil {
@@ -51,10 +55,10 @@ func run(ctx context.Context, verb string, args []string) error {
 			return err
 		}
 		_, err = porter.Migrate(ctx, c, porter.ProjectID(1), to, porter.MigrateOptions{
-			Import:     porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("bench")},
-			SpoolDir:   args[2],
-			NoSpool:    verb == "migrate-direct",
-			SkipVerify: verb == "migrate-unverified",
+			Export:   &porter.ExportOptions{DownloadOptions: options},
+			Import:   porter.ImportOptions{Path: "app", Namespace: porter.NamespacePath("bench")},
+			SpoolDir: args[2],
+			NoSpool:  verb == "migrate-direct",
 		})
 		return err
 	default:
