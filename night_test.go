@@ -576,11 +576,12 @@ func TestNightIsFair(t *testing.T) {
 		c := connectAs(t, w.src, portertest.Token)
 		begun := time.Now()
 		var wg sync.WaitGroup
-		last := make([]time.Time, len(w.jobs)) // when who gave up did so
+		last := make([]time.Time, len(w.jobs))                 // when who gave up did so
+		inLine := time.Duration(len(w.jobs)) * time.Minute / 6 // until the last has its turn
 		for i, j := range w.jobs {
 			ctx, cancel := t.Context(), context.CancelFunc(func() {})
 			if i%3 == 1 {
-				ctx, cancel = context.WithTimeout(ctx, time.Duration(random.Int64N(int64(time.Hour))))
+				ctx, cancel = context.WithTimeout(ctx, time.Duration(random.Int64N(int64(inLine))))
 			}
 			wg.Go(func() {
 				defer cancel()
