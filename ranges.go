@@ -224,13 +224,17 @@ func rateOf(n int64, took time.Duration) float64 {
 	return float64(n) / took.Seconds()
 }
 
+// helpedPiece is how much a helper collects before it writes. A connection that is
+// slow has no use for more.
+const helpedPiece = 128 << 10
+
 // help fetches over a connection of its own, as long as that is of use.
 func (f *fetch) help(ctx context.Context) {
 	f.helpers.Add(1)
 	defer f.helpers.Add(-1)
 	_, place := f.d.c.transfer(f.d.ctx)
 	defer place.End()
-	buf := make([]byte, diskio.PieceSize)
+	buf := make([]byte, helpedPiece)
 	for fails := 0; ctx.Err() == nil; {
 		e, _ := f.chunks.take(f.conns)
 		if e.Len() == 0 {
