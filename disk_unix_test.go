@@ -67,7 +67,8 @@ func TestDownloadFileToFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	saveCheck(t, file, archive)
-	if asked := dlRanges(dlAsked(s, portertest.GitLab)); asked[len(asked)-1] != "bytes=1048576-" { // what a write wrote that failed is not known
+	// What a write wrote that failed is not known.
+	if asked := dlRanges(dlAsked(s, portertest.GitLab)); asked[len(asked)-1] != "bytes=1048576-" {
 		t.Errorf("asked for %q", asked)
 	}
 }
