@@ -34,10 +34,12 @@ type fetch struct {
 	chunks   *chunks
 	inParts  bool    // parts of it can be asked for
 	helped   bool    // the others were started
+	follows  bool    // what is written is verified from the file
 	noRanges bool    // the store does not know them
 	alone    float64 // bytes a second of one connection
 	read     int64   // bytes since
 	waited   time.Duration
+	behind   time.Duration // that the download has waited for the verification
 
 	good    atomic.Pointer[url.URL] // has answered with a range
 	helpers atomic.Int32
@@ -65,14 +67,11 @@ func (f *fetch) run(ctx context.Context, there diskio.Extents) (n int64, info *A
 	helping, stop := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	err = f.own(helping, func() {
-		f.helped = true
 		for range f.conns - 1 {
 			helpers.Go(func() { f.help(helping) })
 		}
-		if f.verdict != nil {
-			from := d.at()
-			f.feeding.Go(func() { f.feed(ctx, from) })
-		}
+	}, func(from int64) {
+		f.feeding.Go(func() { f.feed(ctx, from) })
 	})
 	stop()
 	helpers.Wait()
@@ -124,8 +123,9 @@ func (f *fetch) feed(ctx context.Context, from int64) {
 }
 
 // own fetches over the download's own connection, until all is there. Once the
-// store is the limit it calls more.
-func (f *fetch) own(ctx context.Context, more func()) error {
+// store is the limit it calls more, and once what is written can't be verified on
+// the way any more, follow.
+func (f *fetch) own(ctx context.Context, more func(), follow func(from int64)) error {
 	buf := make([]byte, diskio.PieceSize)
 	for {
 		e, others := f.chunks.take(f.among())
@@ -149,7 +149,12 @@ func (f *fetch) own(ctx context.Context, more func()) error {
 			}
 			e.From += int64(n)
 			if f.slow(int64(n), time.Since(start)) {
+				f.helped = true
 				more()
+			}
+			if f.leaves() {
+				f.follows = true
+				follow(e.From)
 			}
 		}
 		f.chunks.done(diskio.Extent{})
@@ -214,6 +219,12 @@ func (f *fetch) slow(n int64, waited time.Duration) bool {
 	f.read, f.waited = 0, 0
 	f.alone = rate
 	return rate < f.chunks.fast
+}
+
+// leaves reports whether it is time to verify from the file: what others write
+// comes in no order, and who is slower than the store must not keep it waiting.
+func (f *fetch) leaves() bool {
+	return f.verdict != nil && !f.follows && f.v.Size >= 0 && (f.helped || f.behind >= f.chunks.wait)
 }
 
 // rateOf returns bytes a second, 0 if that cannot be told.
@@ -346,16 +357,19 @@ func (f *fetch) ask(ctx context.Context, place *pace.Holder, e diskio.Extent) (*
 	return resp, nil
 }
 
-// write writes what was fetched to its place. As long as it comes in order, what
-// the download's own connection brings is verified on the way.
+// write writes what was fetched to its place. As long as it comes in order and no
+// faster than it is verified, what the download's own connection brings is verified
+// on the way.
 func (f *fetch) write(b []byte, off int64, own bool) error {
 	n, err := f.file.WriteAt(b, off)
 	f.reach(f.chunks.wrote(off, n))
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
-	if err == nil && own && !f.helped && f.verdict != nil {
+	if err == nil && own && !f.follows && f.verdict != nil {
+		start := time.Now()
 		_, err = f.verdict.Write(b)
+		f.behind += time.Since(start)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.op, err)

@@ -1,7 +1,11 @@
 package porter
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +66,52 @@ func TestRangesToFullDisk(t *testing.T) {
 		}
 		if n != disk.there.Len() || disk.there.Front() < from-128<<10 || disk.refused < 2 {
 			t.Errorf("told of %d bytes; there are %v, %d were refused", n, disk.there, disk.refused)
+		}
+	})
+}
+
+// A verification that is slower than the store does not keep it waiting.
+func TestVerificationFollows(t *testing.T) {
+	t.Parallel()
+	content := portertest.NewArchive(4 << 20)
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory())
+		defer s.Close()
+		id := s.AddProject(portertest.Project{Path: "team/app", Archive: content})
+		s.AddExport("team/app", "owner")
+		begun := time.Now()
+		var downloaded time.Duration
+		c, err := NewClient(s.URL, PrivateToken(portertest.Token), WithTransport(s.Transport()), WithObserver(func(ev Event) {
+			if ev.Kind == EventProgress && ev.Bytes == content.Size() {
+				downloaded = time.Since(begun)
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		saving := saving{c: c, op: "download", open: archive{c: c, id: ProjectID(id).String(), label: "team/app"}.open, conns: 1,
+			verify: func(r io.Reader) (*ArchiveInfo, error) {
+				b := make([]byte, 32<<10)
+				for {
+					n, err := r.Read(b)
+					hash.Write(b[:n])
+					if err == io.EOF {
+						return &ArchiveInfo{}, nil
+					} else if err != nil {
+						return nil, err
+					}
+					time.Sleep(time.Second)
+				}
+			}}
+		if _, err := saving.to(t.Context(), filepath.Join(t.TempDir(), "app.tar.gz")); err != nil {
+			t.Fatal(err)
+		}
+		if hex.EncodeToString(hash.Sum(nil)) != content.SHA256() {
+			t.Error("other bytes were verified")
+		}
+		if took := time.Since(begun); downloaded == 0 || downloaded > took/4 {
+			t.Errorf("downloaded after %s of %s", downloaded, took)
 		}
 	})
 }
