@@ -139,24 +139,7 @@ func (f *fetch) own(ctx context.Context, more func(), follow func(from int64)) e
 			}
 			continue
 		}
-		e, err := f.moveTo(ctx, e)
-		for e.Len() > 0 && err == nil {
-			start := time.Now()
-			var n int
-			n, err = diskio.Fill(f.d, buf[:min(int64(len(buf)), e.Len())])
-			if werr := f.write(buf[:n], e.From, true); werr != nil {
-				return werr
-			}
-			e.From += int64(n)
-			if f.slow(int64(n), time.Since(start)) {
-				f.helped = true
-				more()
-			}
-			if f.leaves() {
-				f.follows = true
-				follow(e.From)
-			}
-		}
+		err := f.ownPart(ctx, e, buf, more, follow)
 		f.chunks.done(diskio.Extent{})
 		if err == io.EOF {
 			return nil // of an archive whose size nobody told
@@ -165,6 +148,29 @@ func (f *fetch) own(ctx context.Context, more func(), follow func(from int64)) e
 			return err
 		}
 	}
+}
+
+// ownPart is own for e.
+func (f *fetch) ownPart(ctx context.Context, e diskio.Extent, buf []byte, more func(), follow func(from int64)) error {
+	e, err := f.moveTo(ctx, e)
+	for e.Len() > 0 && err == nil {
+		start := time.Now()
+		var n int
+		n, err = diskio.Fill(f.d, buf[:min(int64(len(buf)), e.Len())])
+		if werr := f.write(buf[:n], e.From, true); werr != nil {
+			return werr
+		}
+		e.From += int64(n)
+		if f.slow(int64(n), time.Since(start)) {
+			f.helped = true
+			more()
+		}
+		if f.leaves() {
+			f.follows = true
+			follow(e.From)
+		}
+	}
+	return err
 }
 
 // among returns among how many what is missing is handed out.

@@ -72,15 +72,8 @@ func Misused(format string, args ...any) error { return &UsageError{fmt.Sprintf(
 // where all go whose targets are not in the list; "" has every project keep its
 // path.
 func (in *Input) Check(namespace string) error {
-	if namespace != "" {
-		if err := checkNamespace(namespace); err != nil {
-			return Misused("-namespace: %v", err)
-		}
-		for _, g := range in.Groups {
-			if err := checkNamespace(g); err != nil {
-				return Misused("-group with -namespace: %v", err)
-			}
-		}
+	if err := in.checkGroups(namespace); err != nil {
+		return err
 	}
 	switch {
 	case len(in.Args) == 0 && in.List == "" && len(in.Groups) == 0:
@@ -95,14 +88,30 @@ func (in *Input) Check(namespace string) error {
 			return Misused("%s is behind a project; flags come first", arg)
 		}
 	}
+	for _, pattern := range append(in.Include[:len(in.Include):len(in.Include)], in.Exclude...) {
+		if !doublestar.ValidatePattern(pattern) {
+			return Misused("pattern %q is malformed", pattern)
+		}
+	}
+	return nil
+}
+
+// checkGroups refuses groups, and a namespace that they can't go to.
+func (in *Input) checkGroups(namespace string) error {
+	if namespace != "" {
+		if err := checkNamespace(namespace); err != nil {
+			return Misused("-namespace: %v", err)
+		}
+	}
 	for _, g := range in.Groups {
 		if _, err := porter.ParseNamespace(g); err != nil {
 			return Misused("-group: %v", err)
 		}
-	}
-	for _, pattern := range append(in.Include[:len(in.Include):len(in.Include)], in.Exclude...) {
-		if !doublestar.ValidatePattern(pattern) {
-			return Misused("pattern %q is malformed", pattern)
+		if namespace == "" {
+			continue
+		}
+		if err := checkNamespace(g); err != nil {
+			return Misused("-group with -namespace: %v", err)
 		}
 	}
 	return nil
