@@ -113,11 +113,9 @@ func (f *fetch) judge(ctx context.Context) (*ArchiveInfo, error) {
 
 // feed has what is there verified, from a place on, as it comes.
 func (f *fetch) feed(ctx context.Context, from int64) {
-	_, f.fed = diskio.Copy(f.op, f.verdict, f.follow(ctx, from, f.v.Size))
-	if f.fed != nil {
-		if !unsound(f.fed) {
-			f.fed = fmt.Errorf("%s: %w", f.op, f.fed)
-		}
+	_, err := io.CopyBuffer(f.verdict, f.follow(ctx, from, f.v.Size), make([]byte, helpedPiece))
+	if err != nil {
+		f.fed = fmt.Errorf("%s: %w", f.op, err)
 		f.d.cancel()
 	}
 }

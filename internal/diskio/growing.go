@@ -13,7 +13,7 @@ import (
 // others read behind the front: up to the first byte that is missing.
 type growing struct {
 	mu      sync.Mutex
-	moved   chan struct{} // closed and replaced when the front moves
+	moved   chan struct{} // closed when the front moves; nil if nobody waits for that
 	written Extents
 }
 
@@ -29,8 +29,16 @@ func (g *growing) restart(there Extents) {
 func (g *growing) move() {
 	if g.moved != nil {
 		close(g.moved)
+		g.moved = nil
 	}
-	g.moved = make(chan struct{})
+}
+
+// wait returns what the next move closes. It needs the lock.
+func (g *growing) wait() <-chan struct{} {
+	if g.moved == nil {
+		g.moved = make(chan struct{})
+	}
+	return g.moved
 }
 
 // writeAt writes b to f, and notes what was written.
@@ -53,11 +61,22 @@ func (g *growing) There() Extents {
 	return append(Extents(nil), g.written...)
 }
 
-// front returns how much can be read, and what is closed when that is more.
-func (g *growing) front() (int64, <-chan struct{}) {
+// front returns how much can be read.
+func (g *growing) front() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.written.Front(), g.moved
+	return g.written.Front()
+}
+
+// beyond returns how much can be read and, if that is nothing beyond off, what is
+// closed when it is more.
+func (g *growing) beyond(off int64) (front int64, moved <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if front = g.written.Front(); front <= off {
+		moved = g.wait()
+	}
+	return front, moved
 }
 
 // A followReader reads a part of a growing file, behind the front.
@@ -70,7 +89,7 @@ type followReader struct {
 
 func (r *followReader) Read(b []byte) (int, error) {
 	for r.off < r.to {
-		front, moved := r.g.front()
+		front, moved := r.g.beyond(r.off)
 		if front = min(front, r.to); r.off < front {
 			n, err := r.f.ReadAt(b[:min(int64(len(b)), front-r.off)], r.off)
 			r.off += int64(n)

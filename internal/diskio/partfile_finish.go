@@ -18,7 +18,7 @@ func (p *PartFile) Finish() error {
 		return err
 	}
 	name := p.bytes.Name()
-	size, _ := p.front()
+	size := p.front()
 	if fi.Size() < size {
 		return fmt.Errorf("%s was cut by another program", name)
 	}
@@ -63,7 +63,7 @@ func (p *PartFile) keepWhole(name string) {
 		err = f.Sync()
 		f.Close()
 	}
-	size, _ := p.front()
+	size := p.front()
 	p.known.Synced, p.known.Ranges, p.known.Whole = size, nil, true
 	if err != nil || p.known.Archive == nil || p.state.writeSynced(p.known) != nil {
 		p.removeState()

@@ -622,7 +622,7 @@ func TestCheckTargetIsAbsolute(t *testing.T) {
 
 // Write writes the bytes after those that are there without a gap.
 func (p *PartFile) Write(b []byte) (int, error) {
-	front, _ := p.front()
+	front := p.front()
 	return p.WriteAt(b, front)
 }
 

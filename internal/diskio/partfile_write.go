@@ -132,7 +132,7 @@ func (p *PartFile) Follow(ctx context.Context, from, to int64) io.Reader {
 
 // Verify has the bytes up to the first that is missing verified.
 func (p *PartFile) Verify(ctx context.Context, verify func(io.Reader) error) error {
-	front, _ := p.front()
+	front := p.front()
 	err := verify(&contextReader{ctx, io.NewSectionReader(p.bytes, 0, front)})
 	if ctx.Err() != nil {
 		return wait.Ended(ctx)

@@ -3,6 +3,7 @@ package diskio
 import (
 	"context"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -56,18 +57,21 @@ func (s *Spool) change(fn func()) {
 
 // Write appends b to what is there without a gap.
 func (s *Spool) Write(b []byte) (int, error) {
-	front, _ := s.front()
-	return s.WriteAt(b, front)
+	return s.WriteAt(b, s.front())
 }
 
 // WriteAt writes b at a place. It can be called by several goroutines.
 func (s *Spool) WriteAt(b []byte, off int64) (int, error) { return s.writeAt(s.f, b, off) }
 
-// state returns what readers have to know.
-func (s *Spool) state() (front int64, approved bool, changed <-chan struct{}, ended error) {
+// state returns what a reader at off has to know; changed is nil if there is
+// something to read.
+func (s *Spool) state(off int64) (front int64, approved bool, changed <-chan struct{}, ended error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.written.Front(), s.approved, s.moved, s.err
+	if front = s.written.Front(); front <= off {
+		changed = s.wait()
+	}
+	return front, s.approved, changed, s.err
 }
 
 // End tells the readers how the writing ended; nil means whole.
@@ -96,7 +100,7 @@ func (s *Spool) Approve(err error) {
 // Size waits until everything is written and returns how much that is.
 func (s *Spool) Size(ctx context.Context) (int64, error) {
 	for {
-		n, _, changed, err := s.state()
+		n, _, changed, err := s.state(math.MaxInt64)
 		if err == io.EOF {
 			return n, nil
 		}
@@ -129,7 +133,7 @@ type spoolReader struct {
 
 func (r *spoolReader) Read(b []byte) (int, error) {
 	for {
-		written, approved, changed, err := r.s.state()
+		written, approved, changed, err := r.s.state(r.off)
 		switch {
 		case err != nil && err != io.EOF:
 			return 0, err
