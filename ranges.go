@@ -241,7 +241,7 @@ func rateOf(n int64, took time.Duration) float64 {
 
 // helpedPiece is how much a helper collects before it writes. A connection that is
 // slow has no use for more.
-const helpedPiece = 128 << 10
+const helpedPiece = 64 << 10
 
 // help fetches over a connection of its own, as long as that is of use.
 func (f *fetch) help(ctx context.Context) {
