@@ -366,8 +366,8 @@ func (d *download) readPart(resp *http.Response, off, to int64) {
 }
 
 // resume replaces the body, which failed with cause, by one that goes on
-// where it left off. Without a cause it asks at once. While bytes have come, an outage is borne as long as
-// failing polls are.
+// where it left off. Without a cause it asks at once. While bytes have come, an
+// outage is borne as long as failing polls are.
 func (d *download) resume(cause error) error {
 	if d.attempts == 0 {
 		d.broken = time.Now()

@@ -25,10 +25,10 @@ type DownloadOptions struct {
 	// downloaded over at a time; 0 is 4. More than one are used where GitLab
 	// redirects to object storage, at the signed URL, which costs no more of GitLab's
 	// downloads, and only while one brings less than 1 Gbit/s. Each is for a range
-	// of the archive, and needs less than 1 MiB of memory. It stays one where the store names
-	// no strong ETag or no length, or knows no ranges, and for a writer or a reader. A
-	// connection that the store refuses is left alone for a minute, and all but one
-	// end if they are no faster together.
+	// of the archive, and needs less than 1 MiB of memory. It stays one where the
+	// store names no strong ETag or no length, or knows no ranges, and for a writer
+	// or a reader. A connection that the store refuses is left alone for a minute,
+	// and all but one end if they are no faster together.
 	Connections int
 }
 

@@ -11,8 +11,8 @@ import (
 type ExportOptions struct {
 	ScheduleExportOptions
 	// Mode is for ExportToFile alone. Connections are those of a file, and of
-	// Migrate's spool if nothing is edited on the way. Migrate verifies only if neither SkipVerify
-	// is set.
+	// Migrate's spool if nothing is edited on the way. Migrate verifies only if
+	// neither SkipVerify is set.
 	DownloadOptions
 	// MaxAge takes the user's finished archive instead of making another, if it
 	// is not older, by its Last-Modified and the server's clock, and whatever
