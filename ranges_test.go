@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -526,10 +527,10 @@ func TestRangesUploadGoesOn(t *testing.T) {
 		s, to := rangesServer(t, archive, 64<<10), portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
 		defer s.Close()
 		defer to.Close()
-		var half int64
+		var half atomic.Int64
 		time.AfterFunc(6*time.Second, func() {
 			if posts := uploads(to); len(posts) > 0 {
-				half = posts[0].BodyBytes
+				half.Store(posts[0].BodyBytes)
 			}
 		})
 		opts := porter.MigrateOptions{SpoolDir: t.TempDir(), Export: &porter.ExportOptions{MaxAge: time.Hour}}
@@ -538,8 +539,8 @@ func TestRangesUploadGoesOn(t *testing.T) {
 		if _, err := porter.Migrate(t.Context(), dlConnect(t, s, smallChunks), porter.ProjectID(7), dlConnect(t, to), opts); err != nil {
 			t.Fatal(err)
 		}
-		if half < archive.Size()/4 {
-			t.Errorf("%d of %d bytes had arrived after 6 s", half, archive.Size())
+		if n := half.Load(); n < archive.Size()/4 {
+			t.Errorf("%d of %d bytes had arrived after 6 s", n, archive.Size())
 		}
 	})
 }
