@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -540,4 +542,35 @@ func TestWatchExportStatuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where many wait, the poll after one that failed comes minutes later. Two that
+// fail in a row are not the end of the patience then.
+func TestWaitInLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := portertest.NewServer(portertest.InMemory(), portertest.NoLimits())
+		defer s.Close()
+		c := connectAs(t, s, portertest.Token, userPolling, porter.WithPacing(porter.Pacing{Exports: -1, Polls: 1}))
+		long := portertest.Timings{Assemble: 3 * time.Hour}
+		var wg sync.WaitGroup
+		for i := range 8 {
+			app := porter.ProjectPath(fmt.Sprintf("team/app%d", i))
+			s.AddProject(portertest.Project{Path: string(app)})
+			s.ScriptExport(string(app), portertest.ExportScript{Timing: &long})
+			if err := c.ScheduleExport(t.Context(), app, nil); err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				if _, err := c.WaitForExport(t.Context(), app); err != nil {
+					t.Errorf("%s: %v", app, err)
+				}
+			})
+		}
+		failing := s.Inject(portertest.Fault{Method: http.MethodGet, Path: "team%2Fapp3/export", Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")})
+		wg.Wait()
+		if n := failing.Hits(); n != 2 {
+			t.Errorf("%d polls failed", n)
+		}
+	})
 }

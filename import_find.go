@@ -69,7 +69,8 @@ type search struct {
 // find looks for a project at target, and returns nil if there is none.
 func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*Import, error) {
 	c, begun := w.c, time.Now()
-	lost := 0 // turns in a row, which are no failures and cost no patience
+	lost := 0    // turns in a row, which are no failures and cost no patience
+	missing := 0 // looks in a row that found nothing; one alone may be a replica's that lags
 	for n := 0; ; n++ {
 		found, err := c.lookUp(ctx, target, true)
 		switch {
@@ -85,8 +86,10 @@ func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*
 		delay := c.cfg.polling.Backoff.wait(n)
 		pause := c.pauseAfter(err, delay)
 		left := s.left()
+		missing++
 		if err != nil { // which tells nothing
 			left = max(left, c.cfg.polling.Patience-time.Since(begun))
+			missing = 0
 		}
 		switch over := left < 0 || pause > delay && pause > left; {
 		case outcomeOf(err).limited():
@@ -97,7 +100,7 @@ func (w *wholeImport) find(ctx context.Context, target ProjectPath, s search) (*
 			return nil, fmt.Errorf("looked for the project: %w", err)
 		case over && found != nil:
 			return nil, &ProjectExistsError{found}
-		case over:
+		case over && missing > 1:
 			return nil, nil
 		default:
 			lost = 0

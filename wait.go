@@ -71,14 +71,14 @@ type waiter[T any] struct {
 	polls    int
 	failures int       // in a row, lost turns among them
 	lost     int       // turns that a 429 cost, in a row
-	failing  time.Time // since when polls fail, without the pauses for lost turns
+	failing  time.Time // since when polls fail, without the pauses for turns, lost or not
 	logged   map[string]bool
 }
 
 func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
 	defer w.c.polls.Join()()
 	var pause time.Duration
-	for n := 0; w.c.pollTurn(ctx, pause) == nil; n++ {
+	for n := 0; w.turn(ctx, pause); n++ {
 		t, err := w.get(ctx)
 		w.polls++
 		if err != nil && ctx.Err() != nil {
@@ -107,6 +107,17 @@ func (w *waiter[T]) run(ctx context.Context, yield func(*T, error) bool) {
 		w.rest(ctx, untilNextPoll(ctx, w.unhurried(pause))) // which ends with ctx, as the loop does
 	}
 	yield(nil, w.ended(wait.Ended(ctx)))
+}
+
+// turn waits for the turn of the next poll, and reports whether there is one.
+// That costs no patience: where many wait it takes minutes.
+func (w *waiter[T]) turn(ctx context.Context, paused time.Duration) bool {
+	asked := time.Now()
+	err := w.c.pollTurn(ctx, paused)
+	if !w.failing.IsZero() {
+		w.failing = w.failing.Add(time.Since(asked))
+	}
+	return err == nil
 }
 
 // rest pauses between two polls. The status has just been told, so only a long
