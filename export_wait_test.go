@@ -567,7 +567,9 @@ func TestWaitInLine(t *testing.T) {
 				}
 			})
 		}
-		failing := s.Inject(portertest.Fault{Method: http.MethodGet, Path: "team%2Fapp3/export", Skip: 2, Times: 2, Do: portertest.Respond(502, nil, "")})
+		failing := s.Inject(portertest.Fault{
+			Method: http.MethodGet, Path: "team%2Fapp3/export", Skip: 2, Times: 2, Do: portertest.Respond(502, nil, ""),
+		})
 		wg.Wait()
 		if n := failing.Hits(); n != 2 {
 			t.Errorf("%d polls failed", n)
