@@ -8,7 +8,7 @@ import (
 // PieceSize is how much is collected before it is written. The network delivers
 // far smaller pieces; written as they come, BenchmarkDownloadFile/http/256MiB
 // takes a fifth longer. Twice this size gains nothing.
-const PieceSize = 256 << 10
+const PieceSize = 512 << 10
 
 // Copy copies r to w in large pieces and returns how many bytes it wrote. The
 // error of a read is r's own; that of a write begins with op.
