@@ -138,16 +138,14 @@ func (d *download) adopt(resp *http.Response) {
 	}
 }
 
-// redirected notes the signed URL that resp comes from, if it does, and reports
-// whether.
-func (d *download) redirected(resp *http.Response) bool {
+// redirected notes the signed URL that resp comes from, if it does.
+func (d *download) redirected(resp *http.Response) {
 	if !d.request.elsewhere(resp) {
-		return false
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.elsewhere = resp.Request.URL
-	return true
 }
 
 // signed returns the signed URL, nil if there is none that is good.

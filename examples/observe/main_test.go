@@ -77,29 +77,16 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// A printer says when it has been told a text.
-type printer struct {
-	bytes.Buffer
-	text string
-	told chan string
-}
-
-func (p *printer) Write(b []byte) (int, error) {
-	n, err := p.Buffer.Write(b)
-	if strings.Contains(string(b), p.text) {
-		p.told <- p.Buffer.String()
-	}
-	return n, err
-}
-
 func TestListen(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &printer{text: "Ctrl-C", told: make(chan string, 1)}
+	told := make(chan string, 1)
+	out := &clitest.Trigger{Text: "Ctrl-C"}
+	out.F = func() { told <- out.String() }
 	ended := make(chan int)
 	go func() { ended <- run(ctx, []string{"-listen", "127.0.0.1:0"}, out, out) }()
-	url := regexp.MustCompile(`http://\S+/metrics`).FindString(<-out.told)
+	url := regexp.MustCompile(`http://\S+/metrics`).FindString(<-told)
 	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)

@@ -267,20 +267,6 @@ func TestSplitOfExistingProject(t *testing.T) {
 	clitest.Ended(t, out, code, 1, "to import what it lacks, leave out -split")
 }
 
-// A trigger calls f when something is written that holds the text.
-type trigger struct {
-	bytes.Buffer
-	text string
-	f    func()
-}
-
-func (w *trigger) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), w.text) {
-		w.f()
-	}
-	return w.Buffer.Write(p)
-}
-
 // TestImportEnds ends the program during the import, and during the repair.
 func TestImportEnds(t *testing.T) {
 	t.Parallel()
@@ -299,7 +285,7 @@ func TestImportEnds(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			out := &trigger{text: tt.at, f: cancel}
+			out := &clitest.Trigger{Text: tt.at, F: cancel}
 			code := run(ctx, tt.args, out, out)
 			clitest.Ended(t, out.String(), code, tt.code, tt.want)
 		})

@@ -77,3 +77,19 @@ func TwoInstances(t *testing.T, p Program, args ...string) {
 		})
 	}
 }
+
+// A Trigger keeps what is written, and calls F before something that holds the
+// text.
+type Trigger struct {
+	bytes.Buffer
+	Text string
+	F    func()
+}
+
+// Write implements io.Writer.
+func (w *Trigger) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), w.Text) {
+		w.F()
+	}
+	return w.Buffer.Write(p)
+}
