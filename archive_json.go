@@ -1,10 +1,6 @@
 package porter
 
-import (
-	"encoding/binary"
-	"fmt"
-	"math/bits"
-)
+import "fmt"
 
 // maxJSONDepth is how deep GitLab's JSON parser follows nested values.
 const maxJSONDepth = 100
@@ -13,8 +9,9 @@ const maxJSONDepth = 100
 // for the title of an issue: 255 characters.
 const maxJSONText = 1 << 10
 
-// A jsonSink is told what a jsonScanner comes across. Strings come as they are
-// written, without their quotes, and numbers too, cut to maxJSONText bytes.
+// A jsonSink is told what a jsonScanner comes across. Texts come as they are
+// written, strings without their quotes, and cut to maxJSONText bytes. They are
+// those of the scanner, and can be looked at until the call returns.
 type jsonSink interface {
 	// key is a key of an object; that of the outermost one has depth 1.
 	key(depth int, text []byte)
@@ -83,50 +80,6 @@ func (s *jsonScanner) write(p []byte) (problem string) {
 	return ""
 }
 
-// skim takes the bytes at the start of p that most documents are made of, and
-// returns how many these are. What it leaves is for step, which knows all.
-func (s *jsonScanner) skim(p []byte) (n int) {
-	for ; n < len(p); n++ {
-		if s.state != jsonString {
-			if !s.glance(p[n]) {
-				break
-			}
-			continue
-		}
-		k := plainText(p[n:])
-		s.keep(p[n : n+k])
-		if n += k; n == len(p) || p[n] != '"' {
-			break
-		}
-		s.endString()
-	}
-	return n
-}
-
-// glance takes c if it is what most often comes here, and reports whether it did.
-func (s *jsonScanner) glance(c byte) bool {
-	switch {
-	case s.state == jsonInteger:
-		if c < '0' || c > '9' {
-			return false
-		}
-		s.keepByte(c)
-	case c == '"' && (s.state == jsonKey || s.state == jsonFirstKey):
-		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
-	case c == '"' && s.state == jsonValue && s.depth > 0:
-		s.isKey, s.state, s.text = false, jsonString, append(s.text[:0], c)
-	case c == ':' && s.state == jsonColon:
-		s.state = jsonValue
-	case c == ',' && s.state == jsonNext && s.inArray():
-		s.state = jsonValue
-	case c == ',' && s.state == jsonNext:
-		s.state = jsonKey
-	default:
-		return false
-	}
-	return true
-}
-
 // end ends the document. It returns what is wrong with it, or "".
 func (s *jsonScanner) end() (problem string) {
 	switch {
@@ -154,32 +107,16 @@ func (s *jsonScanner) keepByte(c byte) {
 	}
 }
 
-const (
-	lowBits  = 0x0101010101010101
-	highBits = 0x8080808080808080
-)
-
-// plainText returns how many bytes at the start of p need no look: those of a
-// string before a quote, a backslash or a control character. It looks at eight
-// at a time.
-func plainText(p []byte) int {
-	n := 0
-	for ; len(p)-n >= 8; n += 8 {
-		x := binary.LittleEndian.Uint64(p[n:])
-		quotes, slashes := x^(lowBits*'"'), x^(lowBits*'\\')
-		// The lowest bit that is set is right; those above it may be false.
-		found := (x - lowBits*' ') & ^x
-		found |= (quotes - lowBits) & ^quotes
-		found |= (slashes - lowBits) & ^slashes
-		if found &= highBits; found != 0 {
-			return n + bits.TrailingZeros64(found)/8
-		}
+// isEscape reports whether c after a backslash is a whole escape.
+func isEscape(c byte) bool {
+	switch c {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return true
 	}
-	for n < len(p) && p[n] >= ' ' && p[n] != '"' && p[n] != '\\' {
-		n++
-	}
-	return n
+	return false
 }
+
+func isHexDigit(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
 // step takes one byte, and reports whether it may come here.
 func (s *jsonScanner) step(c byte) bool {
@@ -190,6 +127,7 @@ func (s *jsonScanner) step(c byte) bool {
 		if c != s.rest[0] {
 			return false
 		}
+		s.keepByte(c)
 		if s.rest = s.rest[1:]; s.rest == "" {
 			s.tell()
 			s.endValue()
@@ -261,6 +199,7 @@ func (s *jsonScanner) begin(c byte) bool {
 		return s.push(c == '[')
 	case '"':
 		s.isKey, s.state = false, jsonString
+		return true
 	case 't':
 		s.state, s.rest = jsonLiteral, "rue"
 	case 'f':
@@ -322,20 +261,17 @@ func (s *jsonScanner) stepString(c byte) bool {
 	case jsonEscape:
 		s.state = jsonString
 		s.keepByte(c)
-		switch c {
-		case 'u':
+		if c == 'u' {
 			s.state, s.digits = jsonUnicode, 4
 			return true
-		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			return true
 		}
-		return false
+		return isEscape(c)
 	case jsonUnicode:
 		s.keepByte(c)
 		if s.digits--; s.digits == 0 {
 			s.state = jsonString
 		}
-		return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+		return isHexDigit(c)
 	}
 	switch c {
 	case '"':
@@ -344,21 +280,21 @@ func (s *jsonScanner) stepString(c byte) bool {
 		s.state = jsonEscape
 		s.keepByte(c)
 	default:
-		return false // plainText has left out what may be in a string
+		return false // textLength has left out what may be in a string
 	}
 	return true
 }
 
 func (s *jsonScanner) endString() {
-	if s.isKey {
+	switch {
+	case s.isKey:
 		s.state = jsonColon
 		if s.sink != nil {
 			s.sink.key(s.depth, s.text)
 		}
 		return
-	}
-	if s.sink != nil {
-		s.sink.value(s.depth, '"', s.text[1:])
+	case s.sink != nil:
+		s.sink.value(s.depth, '"', s.text)
 	}
 	s.endValue()
 }

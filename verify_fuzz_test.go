@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,23 +65,26 @@ func FuzzVerifyArchive(f *testing.F) {
 	})
 }
 
-// FuzzJSONScanner compares the scanner with encoding/json, in two pieces of
-// any length.
+// FuzzJSONScanner compares the scanner with encoding/json, and what it tells when it
+// gets the document whole, in two pieces of any length, and byte by byte.
 func FuzzJSONScanner(f *testing.F) {
 	for _, doc := range []string{`{"a":[1,-2.5e+3,true,false,null,"x\u00e9\\\""]}`, "", " ", "[]", "1", `"`,
-		"{\"long enough for eight\": \"\x1f\"}", "\xff", "nul"} {
+		"{\"long enough for eight\": \"\x1f\"}", "\xff", "nul", `{"iid":10,"title":"\n\u003cb\u003e","a":["b",7,null],"c":true,"d":false}`,
+		`{"a":"\u00g0"}`, `{"a":"\x"}`, `{"a":012}`, `{"a":1.5,"b":12e3,"c":-1}`, `{"a" :1 ,"b": "c" , "d" : null }`, `[nulll,truE]`,
+		fmt.Sprintf(`{"%0*d":"%0*d","n":1%0*d}`, maxJSONText+9, 0, maxJSONText, 0, maxJSONText+1, 0)} {
 		f.Add([]byte(doc), len(doc)/2)
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, cut int) {
 		cut = max(0, min(cut, len(doc)))
-		var s jsonScanner
-		s.reset()
-		problem := s.write(doc[:cut])
-		if problem == "" {
-			problem = s.write(doc[cut:])
+		var told [3]toldJSON
+		problem := told[0].scan(doc)
+		two := told[1].scan(doc[:cut], doc[cut:])
+		bytewise := told[2].scan(split(doc)...)
+		if problem != two || problem != bytewise {
+			t.Errorf("%q: %q whole, %q in two pieces, %q byte by byte", doc, problem, two, bytewise)
 		}
-		if problem == "" {
-			problem = s.end()
+		if !slices.Equal(told[0].calls, told[1].calls) || !slices.Equal(told[0].calls, told[2].calls) {
+			t.Errorf("%q tells\n%q whole,\n%q in two pieces,\n%q byte by byte", doc, told[0].calls, told[1].calls, told[2].calls)
 		}
 		valid := json.Valid(doc)
 		if strings.HasPrefix(problem, "nested deeper") {
@@ -91,5 +96,102 @@ func FuzzJSONScanner(f *testing.F) {
 		if (problem == "") != valid {
 			t.Errorf("%q: %q, but encoding/json says %v", doc, problem, valid)
 		}
+		if want := tokens(doc); valid && !slices.Equal(told[0].calls, want) {
+			t.Errorf("%q tells\n%q\nand encoding/json\n%q", doc, told[0].calls, want)
+		}
 	})
+}
+
+// split returns the bytes of b, each by itself.
+func split(b []byte) (pieces [][]byte) {
+	for i := range b {
+		pieces = append(pieces, b[i:i+1])
+	}
+	return pieces
+}
+
+// A toldJSON notes what a scanner tells.
+type toldJSON struct{ calls []string }
+
+func (s *toldJSON) scan(pieces ...[]byte) (problem string) {
+	scan := jsonScanner{sink: s}
+	scan.reset()
+	for _, p := range pieces {
+		if problem = scan.write(p); problem != "" {
+			return problem
+		}
+	}
+	return scan.end()
+}
+
+func (s *toldJSON) key(depth int, text []byte) { s.note("key", depth, '"', string(text)) }
+
+func (s *toldJSON) value(depth int, first byte, text []byte) {
+	s.note("value", depth, first, string(text))
+}
+
+func (s *toldJSON) note(what string, depth int, first byte, text string) {
+	if len(text) < maxJSONText && first == '"' { // else it was cut, perhaps in an escape
+		text = jsonText([]byte(text))
+	}
+	s.calls = append(s.calls, fmt.Sprintf("%s %d %c %s", what, depth, first, text))
+}
+
+// tokens returns what a scanner has to tell of a document, by encoding/json. Of long
+// strings it leaves out the text.
+func tokens(doc []byte) []string {
+	var told toldJSON
+	raw := &rawStrings{doc: doc}
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	var objects []bool // which of those around are objects
+	isKey := false     // what comes next is one
+	for {
+		tok, err := d.Token()
+		if err != nil {
+			return told.calls
+		}
+		depth := len(objects)
+		what := "value"
+		if isKey {
+			what = "key"
+		}
+		switch tok := tok.(type) {
+		case json.Delim:
+			if tok == '}' || tok == ']' {
+				objects, what = objects[:depth-1], "value"
+				break
+			}
+			told.note(what, depth, byte(tok), "")
+			objects = append(objects, tok == '{')
+			isKey = tok == '{'
+			continue
+		case string:
+			told.note(what, depth, '"', raw.next())
+		case json.Number:
+			s := tok.String()
+			told.note(what, depth, s[0], s[:min(len(s), maxJSONText)])
+		case bool:
+			s := fmt.Sprint(tok)
+			told.note(what, depth, s[0], s)
+		case nil:
+			told.note(what, depth, 'n', "null")
+		}
+		isKey = len(objects) > 0 && objects[len(objects)-1] && what == "value"
+	}
+}
+
+// rawStrings finds the strings of a valid document as they are written.
+type rawStrings struct{ doc []byte }
+
+func (r *rawStrings) next() string {
+	doc := r.doc[bytes.IndexByte(r.doc, '"')+1:]
+	n := 0
+	for ; doc[n] != '"'; n++ {
+		if doc[n] == '\\' {
+			n++
+		}
+	}
+	r.doc = doc[n+1:]
+	return string(doc[:min(n, maxJSONText)])
 }
