@@ -1,6 +1,7 @@
 package porter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,36 +10,41 @@ import (
 
 // A verification verifies what is written to it, in a goroutine of its own.
 type verification struct {
-	pipe *io.PipeWriter
+	ring *ring
 	done chan struct{} // closed when what follows is set
 	info *ArchiveInfo
 	err  error
 }
 
+// verifiedRing is how far a verification may be behind what is written to it.
+const verifiedRing = 128 << 10
+
 func newVerification(verify verifier) *verification {
-	pr, pw := io.Pipe()
-	v := &verification{pipe: pw, done: make(chan struct{})}
+	v := &verification{ring: newRing(verifiedRing), done: make(chan struct{})}
 	go func() {
 		defer close(v.done)
-		v.info, v.err = verify(pr)
-		pr.CloseWithError(v.err)
+		v.info, v.err = verify(v.ring)
+		v.ring.endReading(cmp.Or(v.err, io.ErrClosedPipe))
 	}()
 	return v
 }
 
 // Write fails with the verdict once that is known, because what was written
 // before cannot be the beginning of anything sound.
-func (v *verification) Write(b []byte) (int, error) { return v.pipe.Write(b) }
+func (v *verification) Write(b []byte) (int, error) { return v.ring.Write(b) }
+
+// ReadFrom is Write for what r brings, up to its end.
+func (v *verification) ReadFrom(r io.Reader) (int64, error) { return v.ring.ReadFrom(r) }
 
 // end says that everything was written, and waits for the verdict.
 func (v *verification) end() (*ArchiveInfo, error) {
-	v.pipe.Close()
+	v.ring.endWriting(io.EOF)
 	<-v.done
 	return v.info, v.err
 }
 
 // stop ends it without a verdict, if there is none yet.
-func (v *verification) stop() { v.pipe.CloseWithError(os.ErrClosed) }
+func (v *verification) stop() { v.ring.endWriting(os.ErrClosed) }
 
 // A checkedReader verifies an archive while it is read, and ends only if the
 // archive is sound: what is uploaded from it is never complete otherwise.

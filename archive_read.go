@@ -3,9 +3,12 @@ package porter
 import (
 	"archive/tar"
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 )
 
 // maxUnpacked is the most that an archive may unpack to: 1 TiB.
@@ -55,15 +58,25 @@ func readArchive(r io.Reader, maxUnpacked int64, v visitor) (wrapping, error) {
 	return w, tarErr
 }
 
+// inflatedRing is how far inflating may be ahead of looking at what is in the
+// archive. The two work beside each other, and take the time of the slower one.
+const inflatedRing = 256 << 10
+
 // readMembers reads the gzip file in in, and the tar file inside.
 func readMembers(in *bufio.Reader, maxUnpacked int64, v visitor) (w wrapping, tarErr, err error) {
 	g, err := openGzip(in)
 	if err != nil {
 		return w, nil, err
 	}
-	ahead := newAheadReader(g)
-	defer ahead.close()
-	unpacked := &unpackedReader{r: ahead, max: maxUnpacked}
+	inflated := newRing(inflatedRing)
+	var inflating sync.WaitGroup
+	inflating.Go(func() {
+		_, err := inflated.ReadFrom(g)
+		inflated.endWriting(cmp.Or(err, io.EOF))
+	})
+	defer inflating.Wait()
+	defer inflated.endReading(os.ErrClosed)
+	unpacked := &unpackedReader{r: inflated, max: maxUnpacked}
 	buf := make([]byte, 32<<10)
 	tarErr = readTar(unpacked, buf, v)
 	if stop := (*visitorError)(nil); errors.As(tarErr, &stop) {

@@ -113,8 +113,7 @@ func (f *fetch) judge(ctx context.Context) (*ArchiveInfo, error) {
 
 // feed has what is there verified, from a place on, as it comes.
 func (f *fetch) feed(ctx context.Context, from int64) {
-	_, err := io.CopyBuffer(f.verdict, f.follow(ctx, from, f.v.Size), make([]byte, helpedPiece))
-	if err != nil {
+	if _, err := f.verdict.ReadFrom(f.follow(ctx, from, f.v.Size)); err != nil {
 		f.fed = fmt.Errorf("%s: %w", f.op, err)
 		f.d.cancel()
 	}
