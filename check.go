@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +19,9 @@ type Check struct {
 
 // Err returns a *CheckError with the findings that are certain, nil if none is.
 func (k *Check) Err() error {
+	if k == nil {
+		return nil
+	}
 	certain := slices.DeleteFunc(slices.Clone(k.Findings), func(f Finding) bool { return !f.Certain })
 	if len(certain) == 0 {
 		return nil
@@ -120,5 +122,3 @@ func checkError(what string, err error) error {
 	}
 	return fmt.Errorf("check %s: %w", what, err)
 }
-
-var errNilClient = errors.New("client is nil")

@@ -169,9 +169,10 @@ func (b *RelationBatch) UnmarshalJSON(data []byte) (err error) {
 	return err
 }
 
-// Complete reports whether the export finished, and every batch of it.
+// Complete reports whether the export finished, and every batch of it. A nil one
+// is not complete.
 func (r *RelationExport) Complete() bool {
-	return r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, func(b RelationBatch) bool {
+	return r != nil && r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, func(b RelationBatch) bool {
 		return b.Status != RelationExportFinished
 	})
 }
@@ -199,7 +200,7 @@ type RelationsExportOptions struct {
 // POST /projects/:id/export_relations, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#schedule-new-export
 func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *RelationsExportOptions) (since time.Time, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("start relations export: %w", err)
 	}
@@ -256,7 +257,7 @@ func newestOf(list []*RelationExport) (newest time.Time) {
 // GET /projects/:id/export_relations/status, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
 func (c *Client) ListRelationExports(ctx context.Context, p ProjectRef) (list []*RelationExport, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list relation exports: %w", err)
 	}
@@ -286,7 +287,7 @@ func (c *Client) listRelationExports(ctx context.Context, id, label string, once
 // GET /projects/:id/export_relations/status?relation=, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
 func (c *Client) GetRelationExport(ctx context.Context, p ProjectRef, r PortableRelation) (exp *RelationExport, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("get relation export: %w", err)
 	}
