@@ -51,6 +51,20 @@ const (
 // String returns r as GitLab writes it.
 func (r PortableRelation) String() string { return string(r) }
 
+// Known reports whether r is one of the constants of this package.
+func (r PortableRelation) Known() bool {
+	switch r {
+	case PortableLabels, PortableMilestones, PortableIssues, PortableSnippets, PortableReleases, PortableMergeRequests,
+		PortableExternalPullRequests, PortableCommitNotes, PortablePipelines, PortableAutoDevops, PortablePipelineSchedules,
+		PortableContainerExpirationPolicy, PortableProtectedBranches, PortableProtectedTags, PortableProjectFeature,
+		PortableCustomAttributes, PortableProjectBadges, PortableCICDSettings, PortableErrorTrackingSetting, PortableBoards,
+		PortableServiceDeskSetting, PortableUserContributions, PortableUploads, PortableLFSObjects, PortableRepository, PortableDesign,
+		PortableSelf:
+		return true
+	}
+	return false
+}
+
 func (r PortableRelation) check() error { return checkRelation(string(r)) }
 
 // RelationExportStatus is the state of the export of one relation, or of one
