@@ -79,7 +79,8 @@ func TestParseList(t *testing.T) {
 
 func TestParseListFails(t *testing.T) {
 	t.Parallel()
-	if _, err := parseList(failingReader{}, "standard input", porter.ParseProject); err == nil || err.Error() != "standard input: broken pipe" {
+	_, err := parseList(failingReader{}, "standard input", porter.ParseProject)
+	if err == nil || err.Error() != "standard input: broken pipe" {
 		t.Errorf("got %v", err)
 	}
 }
