@@ -266,7 +266,9 @@ func newestOf(list []*RelationExport) (newest time.Time) {
 
 // ListRelationExports returns the states of the user's relation exports of the
 // project. Right after StartRelationsExport it may be empty, or show an
-// earlier export: rows appear, and are reused, as GitLab gets to them.
+// earlier export: rows appear, and are reused, as GitLab gets to them. The error
+// is ErrNotFound if there is no such project or direct transfer is switched off on
+// the instance, as it is by default.
 //
 // GET /projects/:id/export_relations/status, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status

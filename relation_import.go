@@ -105,7 +105,9 @@ func busyProject(e *APIError) error {
 }
 
 // ListRelationImports returns all single-relation imports of the project, in
-// no particular order.
+// no particular order. The error is an *APIError if GitLab refused, such as
+// ErrForbidden for a role that is too low, or ErrNotFound for a project that the
+// user can't see.
 //
 // GET /projects/:id/relation-imports, GitLab 17.1 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-relation-imports
