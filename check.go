@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +19,9 @@ type Check struct {
 
 // Err returns a *CheckError with the findings that are certain, nil if none is.
 func (k *Check) Err() error {
+	if k == nil {
+		return nil
+	}
 	certain := slices.DeleteFunc(slices.Clone(k.Findings), func(f Finding) bool { return !f.Certain })
 	if len(certain) == 0 {
 		return nil
@@ -99,15 +101,12 @@ func (k *Check) token(ctx context.Context, c *Client, does string) error {
 		k.add(FindingScope, true, "the token at %s has only the scopes %s, but %s needs api",
 			c.base.Host, redact.Line(strings.Join(t.Scopes, ", "), 300), does)
 	}
-	ends, err := time.Parse(time.DateOnly, t.ExpiresAt)
-	if err != nil { // none, or none that is understood
-		return nil
-	}
 	left, before := 24*time.Hour, "in less than a day"
 	if deadline, ok := ctx.Deadline(); ok {
 		left, before = time.Until(deadline), "before the deadline"
 	}
-	if ends.Sub(c.clock.Now()) < left {
+	// An error is no date, or none that is understood.
+	if ends, err := time.Parse(time.DateOnly, t.ExpiresAt); err == nil && ends.Sub(c.clock.Now()) < left {
 		k.add(FindingTokenExpires, false, "the token at %s ends %s, at 00:00 UTC on %s", c.base.Host, before, ends.Format(time.DateOnly))
 	}
 	return nil
@@ -120,5 +119,3 @@ func checkError(what string, err error) error {
 	}
 	return fmt.Errorf("check %s: %w", what, err)
 }
-
-var errNilClient = errors.New("client is nil")

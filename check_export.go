@@ -14,9 +14,11 @@ import (
 // It makes 3 requests, and up to 2 more for an administrator. The answers about
 // the token, its user and the settings are kept for a minute:
 // GET /projects/:id/export, /personal_access_tokens/self, /user,
-// /application/settings and /projects/:id.
+// /application/settings and /projects/:id:
+// https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-export
+// and the pages of the others
 func (c *Client) CheckExport(ctx context.Context, p ProjectRef) (_ *Check, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, checkError("export", err)
 	}

@@ -14,8 +14,8 @@ import (
 
 // CheckImport looks for what would make an import with opts fail, and imports
 // nothing; opts.Resume and opts.Checkpoint mean nothing to it. The size is that
-// of the archive, 0 if it is not known. The archive itself is not looked at: see
-// VerifyArchive. The look at the path of the project to be is the import's own,
+// of the archive in bytes; 0, or -1 as in a Source, if it is not known. The archive
+// itself is not looked at: see VerifyArchive. The look at the path of the project to be is the import's own,
 // and what keeps that from an answer is an error, such as ErrUnauthorized.
 // Other looks add findings if they are answered; ProbeImport finds more.
 //
@@ -26,10 +26,16 @@ import (
 // project:
 // GET /projects/:id/import, /personal_access_tokens/self, /user,
 // /application/settings, /namespaces/:id, /groups/:id,
-// /groups/:id/members/all/:user_id and /version.
+// /groups/:id/members/all/:user_id and /version:
+// https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-import
+// and the pages of the others
 func (c *Client) CheckImport(ctx context.Context, opts ImportOptions, size int64) (_ *Check, err error) {
 	opts.Resume, opts.Checkpoint = nil, nil
-	if _, err := opts.fields(); err != nil {
+	err = c.ready(ctx)
+	if err == nil {
+		_, err = opts.fields()
+	}
+	if err != nil {
 		return nil, checkError("import of "+opts.label(), err)
 	}
 	ctx, o := c.begin(ctx, OpLook, "", opts.label())

@@ -12,10 +12,10 @@ import "context"
 // It makes the requests of both and one or two for the releases. What is kept
 // for a minute is not asked again.
 func CheckMigration(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Check, error) {
-	if from == nil || to == nil {
-		return nil, checkError("migration", errNilClient)
+	id, err := from.resolve(ctx, p)
+	if err == nil {
+		err = to.ready(ctx)
 	}
-	id, err := resolve(p)
 	if err != nil {
 		return nil, checkError("migration", err)
 	}

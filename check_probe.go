@@ -17,10 +17,14 @@ import (
 // user what CheckImport can find for administrators only, and nothing of the
 // role, the size and the path. No other check does this by itself, as it costs
 // one of the imports that the user may start in a minute, and waits for its turn
-// as an import does.
+// as an import does. An answer that tells nothing of the import is an error.
 //
-// POST /projects/import. An answer that tells nothing of the import is an error.
+// POST /projects/import:
+// https://docs.gitlab.com/api/project_import_export/#import-a-file
 func (c *Client) ProbeImport(ctx context.Context, ns NamespaceRef) (_ *Check, err error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, fmt.Errorf("probe import: %w", err)
+	}
 	what, fields := "one's own namespace", url.Values{"path": {""}}
 	if ns != nil {
 		key, value, err := resolveNamespace(ns)

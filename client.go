@@ -1,6 +1,9 @@
 package porter
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 )
@@ -39,6 +42,9 @@ func NewClient(baseURL string, auth Auth, opts ...Option) (*Client, error) {
 // client of its own. A transport that c was given by WithTransport stays, unless
 // another is given.
 func (c *Client) With(opts ...Option) (*Client, error) {
+	if err := c.made(); err != nil {
+		return nil, fmt.Errorf("derive client: %w", err)
+	}
 	d := *c
 	d.cfg.rewired = false
 	if err := d.cfg.apply(opts); err != nil {
@@ -53,13 +59,53 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 }
 
 // BaseURL returns the API endpoint c talks to, ending in /api/v4/.
-func (c *Client) BaseURL() string { return c.base.String() }
+func (c *Client) BaseURL() string {
+	if c.made() != nil {
+		return ""
+	}
+	return c.base.String()
+}
 
 // String returns the endpoint, and no credentials.
-func (c *Client) String() string { return "porter client of " + c.BaseURL() }
+func (c *Client) String() string { return "porter client of " + cmp.Or(c.BaseURL(), "no instance") }
 
 // GoString returns the endpoint, and no credentials.
 func (c *Client) GoString() string { return c.String() }
+
+// made refuses a client that NewClient has not made.
+func (c *Client) made() error {
+	switch {
+	case c == nil:
+		return errors.New("client is nil")
+	case c.base == nil:
+		return errors.New("client is not one of NewClient")
+	}
+	return nil
+}
+
+// ready refuses what a call could only panic with.
+func (c *Client) ready(ctx context.Context) error {
+	if err := c.made(); err != nil {
+		return err
+	}
+	return checkContext(ctx)
+}
+
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return errors.New("context is nil")
+	}
+	return nil
+}
+
+// resolve is where a call for a project begins: it is ready, and returns the
+// project as GitLab's :id, not escaped.
+func (c *Client) resolve(ctx context.Context, p ProjectRef) (string, error) {
+	if err := c.ready(ctx); err != nil {
+		return "", err
+	}
+	return resolve(p)
+}
 
 // endpoint returns the URL of a path below the API's root. The path is escaped.
 func (c *Client) endpoint(path string) string { return c.base.String() + path }

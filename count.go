@@ -52,7 +52,7 @@ func (n Count) plus(m Count) Count { return Count{n.N + m.N, n.Exact && m.Exact}
 // GET /projects/:id/issues_statistics and the lists below /projects/:id, such as
 // https://docs.gitlab.com/api/labels/#list-all-project-labels
 func (c *Client) CountRelations(ctx context.Context, p ProjectRef, rs ...PortableRelation) (counts map[PortableRelation]Count, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("count relations: %w", err)
 	}

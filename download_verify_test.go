@@ -211,7 +211,7 @@ func TestDownloadOptions(t *testing.T) {
 		want string
 	}{
 		"DownloadExport": {func() error { _, err := c.DownloadExport(ctx, id, new(bytes.Buffer), &mode); return err },
-			"download export: mode is for a file"},
+			"download export of 7: mode is for a file"},
 		"DownloadRelationExport": {func() error {
 			_, err := c.DownloadRelationExport(ctx, id, relation, new(bytes.Buffer), &mode)
 			return err
@@ -226,7 +226,7 @@ func TestDownloadOptions(t *testing.T) {
 			return err
 		}, "migrate 7: mode is for a file"},
 		"DownloadExportFile": {func() error { _, err := c.DownloadExportFile(ctx, id, saveTarget(t), &odd); return err },
-			"download export: mode drwx------ holds more than permissions"},
+			"download export of 7: mode drwx------ holds more than permissions"},
 		"DownloadRelationExportFile": {func() error {
 			_, err := c.DownloadRelationExportFile(ctx, id, relation, saveTarget(t), &odd)
 			return err

@@ -82,6 +82,9 @@ const (
 	EventFailed   EventKind = "failed"   // an operation has ended with an error, or was ended by the caller
 )
 
+// String returns k as it is written in JSON.
+func (k EventKind) String() string { return string(k) }
+
 // Op is the kind of operation that an Event is of. One operation may hold
 // others: Import holds an upload, and an upload the download that it is fed from.
 type Op string
@@ -105,5 +108,5 @@ const (
 	OpLook                 Op = "look"                   // a method that gets, lists, counts or checks
 )
 
-// String returns the operation as text.
+// String returns o as it is written in JSON.
 func (o Op) String() string { return string(o) }

@@ -74,7 +74,7 @@ func (o *ScheduleExportOptions) encode() ([]byte, error) {
 // POST /projects/:id/export, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#schedule-an-export
 func (c *Client) ScheduleExport(ctx context.Context, p ProjectRef, opts *ScheduleExportOptions) (err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return fmt.Errorf("schedule export: %w", err)
 	}
@@ -149,7 +149,7 @@ func (c *Client) explainSchedule(ctx context.Context, id, label string, err erro
 // GET /projects/:id/export, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-export
 func (c *Client) GetExport(ctx context.Context, p ProjectRef) (exp *Export, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("get export: %w", err)
 	}

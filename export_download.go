@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -18,7 +17,7 @@ import (
 // GET /projects/:id/export/download, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#download-an-export
 func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("open export: %w", err)
 	}
@@ -32,15 +31,15 @@ func (c *Client) OpenExport(ctx context.Context, p ProjectRef) (*ExportReader, e
 // OpenExport and ExportReader.Read. What was written before an error is no whole
 // archive, unless that is ErrUnimportable.
 func (c *Client) DownloadExport(ctx context.Context, p ProjectRef, w io.Writer, opts *DownloadOptions) (*Download, error) {
-	id, err := resolve(p)
-	if err == nil && w == nil {
-		err = errors.New("writer is nil")
-	}
-	if err == nil {
-		err = opts.check(false)
-	}
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("download export: %w", err)
+	}
+	if w == nil {
+		return nil, fmt.Errorf("download export of %s: writer is nil", p)
+	}
+	if err := opts.check(false); err != nil {
+		return nil, fmt.Errorf("download export of %s: %w", p, err)
 	}
 	dl, err := archive{c: c, id: id, label: p.String()}.copyTo(ctx, w, opts)
 	return dl.of(projectOf(p)), err

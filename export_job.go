@@ -31,10 +31,10 @@ func (e *ExportError) Error() string {
 // an export that failed is yielded first and then is an *ExportError. See
 // WaitForExport for the errors.
 func (c *Client) WatchExport(ctx context.Context, p ProjectRef) iter.Seq2[*Export, error] {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return func(yield func(*Export, error) bool) {
-			yield(nil, fmt.Errorf("watch export: %w", err))
+			yield(nil, fmt.Errorf("wait for export: %w", err))
 		}
 	}
 	return watched(ctx, &c.core, OpExport, id, p.String(), func(ctx context.Context) iter.Seq2[*Export, error] {

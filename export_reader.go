@@ -24,8 +24,16 @@ type ExportReader struct {
 	told *operation // nil if the reader is a part of one
 }
 
+// errNotOpen is a reader that no method has returned.
+var errNotOpen = fmt.Errorf("archive is not open: %w", os.ErrInvalid)
+
+func (r *ExportReader) opened() bool { return r != nil && r.d != nil }
+
 // Read reads the archive's next bytes.
 func (r *ExportReader) Read(b []byte) (int, error) {
+	if !r.opened() {
+		return 0, errNotOpen
+	}
 	n, err := r.d.Read(b)
 	r.read += int64(n)
 	switch {
@@ -40,6 +48,9 @@ func (r *ExportReader) Read(b []byte) (int, error) {
 // Close ends the download. It may be called more than once. An observer is told
 // that the download failed if its last byte had not been read.
 func (r *ExportReader) Close() error {
+	if !r.opened() {
+		return errNotOpen
+	}
 	err := r.d.Close()
 	r.told.leave(fmt.Errorf("%s: archive is closed: %w", r.d.op, os.ErrClosed))
 	return err
@@ -55,11 +66,21 @@ func (r *ExportReader) spool(ctx context.Context, to io.WriterAt, conns int) (in
 }
 
 // Size returns the archive's size in bytes, or -1 if the server did not say.
-func (r *ExportReader) Size() int64 { return r.size }
+func (r *ExportReader) Size() int64 {
+	if !r.opened() {
+		return -1
+	}
+	return r.size
+}
 
 // Name returns the file name that GitLab suggests, without any directory, or
 // "" if it suggests none, as with object storage. It is not unique.
-func (r *ExportReader) Name() string { return r.name }
+func (r *ExportReader) Name() string {
+	if !r.opened() {
+		return ""
+	}
+	return r.name
+}
 
 // sniffLen is enough to look into a gzip that was compressed twice.
 const sniffLen = 512

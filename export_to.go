@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -23,8 +22,8 @@ import (
 // without an archive: before 14.0 GitLab removes it once it is uploaded, and
 // does not tell that from a failure.
 func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts *ExportOptions) (*Download, error) {
-	if to == nil {
-		return nil, errors.New("export: writer is nil")
+	if _, err := c.resolve(ctx, p); err == nil && to == nil {
+		return nil, fmt.Errorf("export of %s: writer is nil", p)
 	}
 	ctx, w, err := c.newExport(ctx, p, opts, false)
 	if err != nil {
@@ -43,15 +42,18 @@ func (c *Client) ExportTo(ctx context.Context, p ProjectRef, to io.Writer, opts 
 // after one that was killed in the download goes on with its part file. With
 // Strict, the file stays there if something was lost.
 func (c *Client) ExportToFile(ctx context.Context, p ProjectRef, name string, opts *ExportOptions) (*Download, error) {
-	name, err := diskio.Check(name) // before the hours of exporting
+	given, err := c.resolve(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("export to file: %w", err)
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	name, err = diskio.Check(name) // before the hours of exporting
+	if err != nil {
+		return nil, fmt.Errorf("export of %s: %w", p, err)
 	}
 	ctx, w, err := c.newExport(ctx, p, opts, true)
 	if err != nil {
 		return nil, err
 	}
-	given, _ := resolve(p) // it was fine before
 	return w.deliver(ctx, func(a archive) (*Download, error) { return a.downloadFile(ctx, given, name, opts.download()) })
 }
 

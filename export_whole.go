@@ -26,7 +26,7 @@ type wholeExport struct {
 func (c *Client) newExport(
 	ctx context.Context, p ProjectRef, opts *ExportOptions, file bool,
 ) (context.Context, *wholeExport, error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return ctx, nil, fmt.Errorf("export: %w", err)
 	}

@@ -33,9 +33,10 @@ func (i *Import) UnmarshalJSON(b []byte) error {
 }
 
 // Complete reports whether the import finished, without an error and with
-// every relation. GitLab before 13.0 does not tell what an import left out.
+// every relation. GitLab before 13.0 does not tell what an import left out. A nil
+// one is not complete.
 func (i *Import) Complete() bool {
-	return i.Status == ImportFinished && i.Error == "" && len(i.FailedRelations) == 0
+	return i != nil && i.Status == ImportFinished && i.Error == "" && len(i.FailedRelations) == 0
 }
 
 // FailedRelation is one item that GitLab could not import.
@@ -76,6 +77,9 @@ func (f *FailedRelation) UnmarshalJSON(b []byte) error {
 // source "GitLab export" to be allowed on the instance:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file
 func (c *Client) StartImport(ctx context.Context, src Source, opts ImportOptions) (imp *Import, err error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, startError(opts, err)
+	}
 	ctx, o := c.begin(ctx, OpUpload, "", opts.label())
 	defer o.end(&err)
 	imp, err = c.startImport(ctx, src, opts, false)
@@ -178,7 +182,7 @@ func checkNamespace(imp *Import, opts ImportOptions) error {
 // GET /projects/:id/import, for users who can read the project:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-an-import
 func (c *Client) GetImport(ctx context.Context, p ProjectRef) (imp *Import, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("get import: %w", err)
 	}

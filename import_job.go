@@ -67,10 +67,10 @@ func relationCounts(failed []FailedRelation) string {
 // new project by the ID that StartImport returned: with Overwrite, its path
 // still shows the old project. See WaitForImport for the errors.
 func (c *Client) WatchImport(ctx context.Context, p ProjectRef) iter.Seq2[*Import, error] {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return func(yield func(*Import, error) bool) {
-			yield(nil, fmt.Errorf("watch import: %w", err))
+			yield(nil, fmt.Errorf("wait for import: %w", err))
 		}
 	}
 	return watched(ctx, &c.core, OpImport, id, p.String(), func(ctx context.Context) iter.Seq2[*Import, error] {

@@ -28,7 +28,10 @@ const maxRemoteURL = 2048
 // POST /projects/remote-import, GitLab 13.2 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-file-from-a-remote-object-storage
 func (c *Client) StartImportFromURL(ctx context.Context, archiveURL string, opts ImportOptions) (imp *Import, err error) {
-	archiveURL, err = checkArchiveURL(archiveURL)
+	err = c.ready(ctx)
+	if err == nil {
+		archiveURL, err = checkArchiveURL(archiveURL)
+	}
 	if err != nil {
 		return nil, startError(opts, err)
 	}
@@ -122,7 +125,11 @@ func (o S3Object) LogValue() slog.Value {
 // POST /projects/remote-import-s3, GitLab 14.9 and later, needs what StartImport needs:
 // https://docs.gitlab.com/api/project_import_export/#import-a-single-file-from-aws-s3
 func (c *Client) StartImportFromS3(ctx context.Context, obj S3Object, opts ImportOptions) (imp *Import, err error) {
-	if err := obj.check(); err != nil {
+	err = c.ready(ctx)
+	if err == nil {
+		err = obj.check()
+	}
+	if err != nil {
 		return nil, startError(opts, err)
 	}
 	ctx, o := c.begin(ctx, OpStartImport, "", opts.label())

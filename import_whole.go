@@ -40,7 +40,7 @@ func (e *ProjectExistsError) Is(target error) bool { return target == ErrProject
 //
 // With opts.Resume it takes up what another process has begun, as Migrate does.
 func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (imp *Import, err error) {
-	w, err := c.newImport(&src, opts)
+	w, err := c.newImport(ctx, &src, opts)
 	if err != nil {
 		return nil, fmt.Errorf("import of %s: %w", opts.label(), err)
 	}
@@ -60,7 +60,10 @@ func (c *Client) Import(ctx context.Context, src Source, opts ImportOptions) (im
 }
 
 // newImport checks what Import was given.
-func (c *Client) newImport(src *Source, opts ImportOptions) (*wholeImport, error) {
+func (c *Client) newImport(ctx context.Context, src *Source, opts ImportOptions) (*wholeImport, error) {
+	if err := c.ready(ctx); err != nil {
+		return nil, err
+	}
 	resume, tell := opts.Resume, opts.Checkpoint
 	opts.Resume, opts.Checkpoint = nil, nil
 	trail, err := newTrail(resume, tell)

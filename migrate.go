@@ -96,10 +96,10 @@ type Migration struct {
 // ScheduleExport, WaitForExport, OpenExport, StartImport and WaitForImport.
 // Once GitLab has created the project, the Migration comes with the error.
 func Migrate(ctx context.Context, from *Client, p ProjectRef, to *Client, opts MigrateOptions) (*Migration, error) {
-	if from == nil || to == nil {
-		return nil, errors.New("migrate: client is nil")
+	id, err := from.resolve(ctx, p)
+	if err == nil {
+		err = to.ready(ctx)
 	}
-	id, err := resolve(p)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}

@@ -74,6 +74,11 @@ func (o *ListOptions) query() (url.Values, error) {
 // https://docs.gitlab.com/api/groups/#list-projects and
 // https://docs.gitlab.com/api/projects/#list-all-projects
 func (c *Client) Projects(ctx context.Context, ns NamespaceRef, opts *ListOptions) iter.Seq2[*ListedProject, error] {
+	if err := c.ready(ctx); err != nil {
+		return func(yield func(*ListedProject, error) bool) {
+			yield(nil, fmt.Errorf("list projects: %w", err))
+		}
+	}
 	label := ""
 	if ns != nil {
 		label = ns.String()

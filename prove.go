@@ -2,7 +2,6 @@ package porter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -162,12 +161,12 @@ const settleTime = 35 * time.Second
 // is missing it looks once more after 35 seconds: counts may be that late. The
 // error is the context's, or that of a bad argument.
 func (c *Client) ProveImport(ctx context.Context, p ProjectRef, info *ArchiveInfo) (*Proof, error) {
-	id, err := resolve(p)
-	if err == nil && info == nil {
-		err = errors.New("archive info is nil")
-	}
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("prove import: %w", err)
+	}
+	if info == nil {
+		return nil, fmt.Errorf("prove import of %s: archive info is nil", p)
 	}
 	x := &importProver{c: c, id: id, label: p.String(), unclear: make(map[PortableRelation]bool)}
 	x.wantArchive(info)

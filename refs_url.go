@@ -66,6 +66,9 @@ func (c *Client) pathHere(s string) (path, api string, err error) {
 	if u == nil {
 		return "", "", nil
 	}
+	if err := c.made(); err != nil {
+		return "", "", fmt.Errorf("can't be read from a URL: %w", err)
+	}
 	home := *c.base
 	root := strings.TrimSuffix(home.EscapedPath(), "/api/v4/")
 	rest, below := u.EscapedPath(), true

@@ -24,7 +24,7 @@ type RelationFile struct {
 // GET /projects/:id/export_relations/download, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-download
 func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f RelationFile) (*ExportReader, error) {
-	r, err := c.relationDownload(p, f)
+	r, err := c.relationDownload(ctx, p, f)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (c *Client) OpenRelationExport(ctx context.Context, p ProjectRef, f Relatio
 func (c *Client) DownloadRelationExport(
 	ctx context.Context, p ProjectRef, f RelationFile, w io.Writer, opts *DownloadOptions,
 ) (dl *Download, err error) {
-	r, err := c.relationDownload(p, f)
+	r, err := c.relationDownload(ctx, p, f)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (c *Client) DownloadRelationExport(
 func (c *Client) DownloadRelationExportFile(
 	ctx context.Context, p ProjectRef, f RelationFile, name string, opts *DownloadOptions,
 ) (*Download, error) {
-	r, err := c.relationDownload(p, f)
+	r, err := c.relationDownload(ctx, p, f)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +88,8 @@ type relationDownload struct {
 	request request
 }
 
-func (c *Client) relationDownload(p ProjectRef, f RelationFile) (*relationDownload, error) {
-	id, err := resolve(p)
+func (c *Client) relationDownload(ctx context.Context, p ProjectRef, f RelationFile) (*relationDownload, error) {
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("download relation export: %w", err)
 	}

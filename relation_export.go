@@ -51,6 +51,20 @@ const (
 // String returns r as GitLab writes it.
 func (r PortableRelation) String() string { return string(r) }
 
+// Known reports whether r is one of the constants of this package.
+func (r PortableRelation) Known() bool {
+	switch r {
+	case PortableLabels, PortableMilestones, PortableIssues, PortableSnippets, PortableReleases, PortableMergeRequests,
+		PortableExternalPullRequests, PortableCommitNotes, PortablePipelines, PortableAutoDevops, PortablePipelineSchedules,
+		PortableContainerExpirationPolicy, PortableProtectedBranches, PortableProtectedTags, PortableProjectFeature,
+		PortableCustomAttributes, PortableProjectBadges, PortableCICDSettings, PortableErrorTrackingSetting, PortableBoards,
+		PortableServiceDeskSetting, PortableUserContributions, PortableUploads, PortableLFSObjects, PortableRepository, PortableDesign,
+		PortableSelf:
+		return true
+	}
+	return false
+}
+
 func (r PortableRelation) check() error { return checkRelation(string(r)) }
 
 // RelationExportStatus is the state of the export of one relation, or of one
@@ -169,9 +183,10 @@ func (b *RelationBatch) UnmarshalJSON(data []byte) (err error) {
 	return err
 }
 
-// Complete reports whether the export finished, and every batch of it.
+// Complete reports whether the export finished, and every batch of it. A nil one
+// is not complete.
 func (r *RelationExport) Complete() bool {
-	return r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, func(b RelationBatch) bool {
+	return r != nil && r.Status == RelationExportFinished && !slices.ContainsFunc(r.Batches, func(b RelationBatch) bool {
 		return b.Status != RelationExportFinished
 	})
 }
@@ -199,7 +214,7 @@ type RelationsExportOptions struct {
 // POST /projects/:id/export_relations, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#schedule-new-export
 func (c *Client) StartRelationsExport(ctx context.Context, p ProjectRef, opts *RelationsExportOptions) (since time.Time, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("start relations export: %w", err)
 	}
@@ -251,12 +266,14 @@ func newestOf(list []*RelationExport) (newest time.Time) {
 
 // ListRelationExports returns the states of the user's relation exports of the
 // project. Right after StartRelationsExport it may be empty, or show an
-// earlier export: rows appear, and are reused, as GitLab gets to them.
+// earlier export: rows appear, and are reused, as GitLab gets to them. The error
+// is ErrNotFound if there is no such project or direct transfer is switched off on
+// the instance, as it is by default.
 //
 // GET /projects/:id/export_relations/status, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
 func (c *Client) ListRelationExports(ctx context.Context, p ProjectRef) (list []*RelationExport, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list relation exports: %w", err)
 	}
@@ -286,7 +303,7 @@ func (c *Client) listRelationExports(ctx context.Context, id, label string, once
 // GET /projects/:id/export_relations/status?relation=, GitLab 14.4 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_relations_export/#export-status
 func (c *Client) GetRelationExport(ctx context.Context, p ProjectRef, r PortableRelation) (exp *RelationExport, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("get relation export: %w", err)
 	}

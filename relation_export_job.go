@@ -65,7 +65,7 @@ func (c *Client) WatchRelationExports(
 	ctx context.Context, p ProjectRef, since time.Time, relations ...PortableRelation,
 ) iter.Seq2[[]*RelationExport, error] {
 	return func(yield func([]*RelationExport, error) bool) {
-		j, err := c.relationExportsJob(p, since, relations)
+		j, err := c.relationExportsJob(ctx, p, since, relations)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -112,15 +112,17 @@ func (c *Client) WaitForRelationExports(
 }
 
 // relationExportsJob says how the exports of relations are polled.
-func (c *Client) relationExportsJob(p ProjectRef, since time.Time, relations []PortableRelation) (job[[]*RelationExport], error) {
+func (c *Client) relationExportsJob(
+	ctx context.Context, p ProjectRef, since time.Time, relations []PortableRelation,
+) (job[[]*RelationExport], error) {
 	var none job[[]*RelationExport]
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
-		return none, fmt.Errorf("watch relation exports: %w", err)
+		return none, fmt.Errorf("wait for relation exports: %w", err)
 	}
 	for _, r := range relations {
 		if err := r.check(); err != nil {
-			return none, fmt.Errorf("watch relation exports of %s: %w", p, err)
+			return none, fmt.Errorf("wait for relation exports of %s: %w", p, err)
 		}
 	}
 	w := relationsWait{

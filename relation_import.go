@@ -54,7 +54,7 @@ func (i *RelationImport) UnmarshalJSON(b []byte) error {
 // POST /projects/import-relation, GitLab 17.1 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#import-project-relations
 func (c *Client) StartRelationImport(ctx context.Context, src Source, p ProjectPath, r Relation) (imp *RelationImport, err error) {
-	if _, err := resolve(p); err != nil {
+	if _, err := c.resolve(ctx, p); err != nil {
 		return nil, fmt.Errorf("start relation import: %w", err)
 	}
 	if err := checkRelation(string(r)); err != nil {
@@ -105,12 +105,14 @@ func busyProject(e *APIError) error {
 }
 
 // ListRelationImports returns all single-relation imports of the project, in
-// no particular order.
+// no particular order. The error is an *APIError if GitLab refused, such as
+// ErrForbidden for a role that is too low, or ErrNotFound for a project that the
+// user can't see.
 //
 // GET /projects/:id/relation-imports, GitLab 17.1 and later, needs the Maintainer role:
 // https://docs.gitlab.com/api/project_import_export/#retrieve-the-status-of-relation-imports
 func (c *Client) ListRelationImports(ctx context.Context, p ProjectRef) (list []*RelationImport, err error) {
-	id, err := resolve(p)
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list relation imports: %w", err)
 	}
@@ -141,13 +143,13 @@ func (c *Client) listRelationImports(ctx context.Context, id, label string, once
 // *RelationImportError. See WaitForRelationImport for the errors.
 func (c *Client) WatchRelationImport(ctx context.Context, p ProjectRef, id int64) iter.Seq2[*RelationImport, error] {
 	return func(yield func(*RelationImport, error) bool) {
-		project, err := resolve(p)
+		project, err := c.resolve(ctx, p)
 		switch {
 		case err != nil:
-			yield(nil, fmt.Errorf("watch relation import: %w", err))
+			yield(nil, fmt.Errorf("wait for relation import: %w", err))
 			return
 		case id <= 0:
-			yield(nil, fmt.Errorf("watch relation import of %s: ID %d is not positive", p, id))
+			yield(nil, fmt.Errorf("wait for relation import of %s: ID %d is not positive", p, id))
 			return
 		}
 		seq := func(ctx context.Context) iter.Seq2[*RelationImport, error] {

@@ -62,8 +62,8 @@ func TestRelationImportRefusedBeforeAnyRequest(t *testing.T) {
 		{"file name", start(named, "team/app", porter.RelationIssues), `file name "archive.zip" does not end in .gz`},
 		{"list nothing", list(nil), "list relation imports: project reference is nil"},
 		{"list no ID", list(porter.ProjectID(0)), "list relation imports: project ID 0 is not positive"},
-		{"wait for nothing", wait(nil, 1), "watch relation import: project reference is nil"},
-		{"wait for no ID", wait(porter.ProjectPath("team/app"), 0), "watch relation import of team/app: ID 0 is not positive"},
+		{"wait for nothing", wait(nil, 1), "wait for relation import: project reference is nil"},
+		{"wait for no ID", wait(porter.ProjectPath("team/app"), 0), "wait for relation import of team/app: ID 0 is not positive"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,11 +52,11 @@ func TestRelationsRefusedBeforeAnyRequest(t *testing.T) {
 		{"get no line", func() error { _, err := c.GetRelationExport(ctx, app, "labels\n"); return err },
 			`get relation export of team/app: relation "labels\n" holds control characters`},
 		{"wait", func() error { _, err := c.WaitForRelationExports(ctx, nil, time.Time{}); return err },
-			"watch relation exports: project reference is nil"},
+			"wait for relation exports: project reference is nil"},
 		{"wait for no relation", func() error {
 			_, err := c.WaitForRelationExports(ctx, app, time.Time{}, porter.PortableLabels, "")
 			return err
-		}, "watch relation exports of team/app: relation is empty"},
+		}, "wait for relation exports of team/app: relation is empty"},
 		{"open", func() error {
 			_, err := c.OpenRelationExport(ctx, nil, porter.RelationFile{Relation: porter.PortableLabels})
 			return err

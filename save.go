@@ -59,12 +59,12 @@ import (
 // Errors are those of OpenExport, ExportReader.Read and VerifyArchive, and of the
 // file system.
 func (c *Client) DownloadExportFile(ctx context.Context, p ProjectRef, name string, opts *DownloadOptions) (*Download, error) {
-	id, err := resolve(p)
-	if err == nil {
-		err = opts.check(true)
-	}
+	id, err := c.resolve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("download export: %w", err)
+	}
+	if err := opts.check(true); err != nil {
+		return nil, fmt.Errorf("download export of %s: %w", p, err)
 	}
 	dl, err := archive{c: c, id: id, label: p.String()}.downloadFile(ctx, id, name, opts)
 	return dl.of(projectOf(p)), err

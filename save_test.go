@@ -1059,7 +1059,7 @@ func TestDownloadFileTargets(t *testing.T) {
 				t.Errorf("%q: error: %v", name, err)
 			}
 			if _, err := dlConnect(t, s).ExportToFile(t.Context(), porter.ProjectID(7), name, nil); err == nil ||
-				!strings.HasPrefix(err.Error(), "export to file: ") {
+				!strings.HasPrefix(err.Error(), "export of 7: ") {
 				t.Errorf("%q: ExportToFile: error: %v", name, err)
 			}
 			if n := len(s.Requests()); n != 0 {

@@ -34,6 +34,9 @@ func URLSource(rawURL string, hc *http.Client) Source {
 // cookies of c. A client that was given no Auth may have a transport that
 // authenticates by itself, so the source gets another, the library's own.
 func (c *Client) URLSource(rawURL string) Source {
+	if err := c.made(); err != nil {
+		return brokenSource(fmt.Errorf("URL source: %w", err))
+	}
 	bare := c.bare
 	bare.Jar = nil
 	if c.auth == nil {
@@ -46,8 +49,7 @@ func (c *Client) URLSource(rawURL string) Source {
 func urlSource(rawURL string, cfg config, bare http.Client) Source {
 	u, err := parseSourceURL(rawURL)
 	if err != nil {
-		err = fmt.Errorf("URL source: %w", err)
-		return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
+		return brokenSource(fmt.Errorf("URL source: %w", err))
 	}
 	c := newCore(cfg, bare)
 	c.places = nil // another server's
@@ -64,9 +66,17 @@ func urlSource(rawURL string, cfg config, bare http.Client) Source {
 		Name: fileName(path.Base(u.Path)),
 		Size: -1,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			if err := checkContext(ctx); err != nil {
+				return nil, fmt.Errorf("download of %s: %w", label, err)
+			}
 			return opener(open).observedReader(ctx, &c, "", label)
 		},
 	}
+}
+
+// brokenSource is one that cannot be opened.
+func brokenSource(err error) Source {
+	return Source{Size: -1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
 }
 
 func parseSourceURL(rawURL string) (*url.URL, error) {

@@ -2,8 +2,8 @@
 // API and lists projects, for testing programs that move projects.
 //
 // A [Server] is used like one of net/http/httptest. Package testclient makes
-// clients of it in one line. It begins with one user,
-// whose access token is [Token], and no projects:
+// clients of it in one line. It begins with one user, whose access token is
+// [Token], and no projects:
 //
 //	s := portertest.NewServer(portertest.Version("13.12"), portertest.Downloads(portertest.Redirected))
 //	defer s.Close()
@@ -21,8 +21,9 @@
 // before it, rate limits that follow the minutes of the clock, uploads that are
 // refused early or only once they are complete, imports that take over a path
 // when they are done. Users of the archive are mapped by their addresses, if an
-// administrator imports, and imports of one relation take what is missing. A second origin plays the object storage, to which
-// downloads are redirected and which takes what GitLab uploads by itself.
+// administrator imports, and imports of one relation take what is missing. A
+// second origin plays the object storage, to which downloads are redirected and
+// which takes what GitLab uploads by itself.
 //
 // The state of a job is never set. It follows from the job's times and
 // from the server's clock, which [Server.Advance] moves. By default a job takes
@@ -48,6 +49,12 @@
 // project go. [Server.Inject] breaks connections: it cuts, stalls, truncates or
 // garbles requests and answers, loses answers, or gives others. Faults work alike
 // over sockets, TLS, HTTP/2 and in memory.
+//
+// # Mistakes of a test
+//
+// What can only be a mistake of the test that uses the server panics, with a text
+// that says what is wrong: a project, user or group that is not there, a version
+// that GitLab never had, an option that is nil.
 //
 // # Time
 //

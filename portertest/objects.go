@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -68,9 +69,12 @@ func (s *objects) Object(path string) *Object {
 	return nil
 }
 
-// AddObject puts an archive into the object storage, for anyone to read, and
-// returns its URL.
+// AddObject puts an archive into the object storage, for anyone to read, under a
+// path of StorageURL, such as "/backups/app.tar.gz", and returns its URL.
 func (s *objects) AddObject(path, contentType string, a *Archive) string {
+	if !strings.HasPrefix(path, "/") || a == nil {
+		panic(fmt.Sprintf("portertest: AddObject: path %q without a slash at its beginning, or no archive", path))
+	}
 	s.lock()
 	defer s.unlock()
 	s.store(&storedObject{

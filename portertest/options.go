@@ -9,6 +9,16 @@ import (
 // An Option configures a Server.
 type Option func(*config)
 
+// apply applies options, none of which may be nil.
+func (c *config) apply(opts []Option) {
+	for _, o := range opts {
+		if o == nil {
+			panic("portertest: option is nil")
+		}
+		o(c)
+	}
+}
+
 type config struct {
 	version  version
 	inMemory bool
@@ -117,8 +127,13 @@ func ExternalURL(url string) Option {
 }
 
 // TimeZone makes the API write times with the offset of a zone, as it does on
-// instances that are configured so. The default is UTC.
-func TimeZone(z *time.Location) Option { return func(c *config) { c.zone = z } }
+// instances that are configured so. The default, and nil, is UTC.
+func TimeZone(z *time.Location) Option {
+	if z == nil {
+		z = time.UTC
+	}
+	return func(c *config) { c.zone = z }
+}
 
 // Localized words messages as for a user of another language: what services
 // and rate limits have to say, with an accent on every small vowel. Answers

@@ -42,9 +42,7 @@ type Server struct {
 // NewServer starts a server on a loopback port, or as [Listeners] says. Close it.
 func NewServer(opts ...Option) *Server {
 	cfg := defaultConfig()
-	for _, o := range opts {
-		o(&cfg)
-	}
+	cfg.apply(opts)
 	front, back := cfg.origin(cfg.gitlab, "gitlab.test"), cfg.origin(cfg.storage, "storage.test")
 	s := &Server{
 		network: wire.New(wire.Config{InMemory: cfg.inMemory, TLS: cfg.tls, HTTP2: cfg.http2}, hosts(front, back)...),

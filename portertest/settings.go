@@ -19,9 +19,7 @@ func (s *settings) Configure(opts ...Option) {
 	s.lock()
 	defer s.unlock()
 	c := s.cfg
-	for _, o := range opts {
-		o(&c)
-	}
+	c.apply(opts)
 	c.inMemory, c.tls, c.http2, c.root = s.cfg.inMemory, s.cfg.tls, s.cfg.http2, s.cfg.root
 	s.cfg = c
 }

@@ -14,6 +14,7 @@ const Token = "glpat-portertest-owner"
 // A Role is a member's access level.
 type Role int
 
+// The roles, with the numbers that GitLab has for them.
 const (
 	Guest      Role = 10
 	Reporter   Role = 20

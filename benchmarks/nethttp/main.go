@@ -40,7 +40,7 @@ func run(verb string, args []string) error {
 }
 
 func download(hc *http.Client, base, name string, copyBody func(io.Writer, io.Reader) (int64, error)) error {
-	req, err := http.NewRequest(http.MethodGet, base+"/api/v4/projects/1/export/download", nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, base+"/api/v4/projects/1/export/download", nil)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func upload(hc *http.Client, base, name string) error {
 	mw.Close()
 	body := io.MultiReader(bytes.NewReader(head), struct{ io.Reader }{f}, &form)
 	size := int64(len(head)) + fi.Size() + int64(form.Len())
-	req, err := http.NewRequest(http.MethodPost, base+"/api/v4/projects/import", body)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, base+"/api/v4/projects/import", body)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ one who imports.
   attribute [flags] -users CSV ARCHIVE    reports who is mapped; writes with -o
   attribute [flags] -users CSV PROJECT    migrates, with -from and -to
 
+PROJECT is the full path, the ID or the URL of a project on the source.
 CSV has a line for each user: a user of the source (a username, an ID, or the
 address in the archive) and, after a comma, the address at the destination.
 Lines that begin with # and a first line such as "user,address" are left out. A

@@ -290,7 +290,7 @@ func TestCommandLine(t *testing.T) {
 	archive, users := files(t, all)
 	src, dst := instances(t)
 	code, out := call(t.Context(), "-users", users, "-from", src.URL, "-to", dst.URL, "-namespace", "new", "-path", "app2", "-poll", "5ms",
-		"group/app")
+		src.URL+"/group/app/-/issues")
 	clitest.Ended(t, out, code, 0, "Moved group/app to new/app2")
 
 	code, out = call(t.Context(), "-h")

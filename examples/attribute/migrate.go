@@ -18,10 +18,6 @@ var errNoAdmin = errors.New("nothing was done: the token in GITLAB_DEST_TOKEN is
 // migrate moves a project, with the addresses put in. What it needs and who is
 // mapped is said before anything becomes a project.
 func migrate(ctx context.Context, o options, u *users, fromAuth, toAuth porter.Auth, stdout io.Writer) error {
-	project, err := porter.ParseProject(o.what)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
 	display := cli.NewDisplay(stdout)
 	defer display.Close()
 	client := func(flag, url string, auth porter.Auth, job, transfer string) (*porter.Client, error) {
@@ -38,6 +34,10 @@ func migrate(ctx context.Context, o options, u *users, fromAuth, toAuth porter.A
 	to, err := client("-to", o.to, toAuth, "import", "upload")
 	if err != nil {
 		return err
+	}
+	project, err := from.ParseProject(o.what)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	opts := porter.ImportOptions{Path: o.path}
 	if o.namespace != "" {

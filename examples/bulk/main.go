@@ -30,7 +30,8 @@ within GitLab's rate limits by itself.
   bulk export  [flags] [PROJECT...]      to files: group/app to group/app.tar.gz
   bulk migrate [flags] [PROJECT...]      to another instance
 
-A PROJECT is the full path or the ID of a project. -list and -group name more.
+A PROJECT is the full path, the ID or the URL of a project. -list and -group name
+more, in the same ways.
 "bulk export -h" and "bulk migrate -h" tell the flags.
 
 ` + helpTargets + helpFiles + helpEnvironment + helpCodes

@@ -24,7 +24,7 @@ it, and counts again. Items that are there are left alone.
   relations [flags] ARCHIVE PROJECT
 
 ARCHIVE is the file that the project was imported from, PROJECT the project's
-full path. Without -url and GITLAB_URL nothing real is touched: a simulated
+full path or URL. Without -url and GITLAB_URL nothing real is touched: a simulated
 instance is used, on which an import has lost three merge requests.
 
 -split is for a project that does not exist yet, and whose import takes so long
@@ -133,6 +133,15 @@ func do(ctx context.Context, o options, token string, source porter.Source, stdo
 		fmt.Fprintln(stderr, "error: -url:", err)
 		return cli.BadUsage
 	}
+	ref, err := client.ParseProject(o.project)
+	project, ok := ref.(porter.ProjectPath)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s is no full path of a project", o.project)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", cli.Printable(err.Error()))
+		return cli.BadUsage
+	}
 	lists, err := newAPI(o, token)
 	if err != nil {
 		fmt.Fprintln(stderr, "error: -url:", err)
@@ -140,7 +149,7 @@ func do(ctx context.Context, o options, token string, source porter.Source, stdo
 	}
 	wctx, cancel := cli.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	j := &job{options: o, client: client, api: lists, project: porter.ProjectPath(o.project), source: source, stdout: stdout}
+	j := &job{options: o, client: client, api: lists, project: project, source: source, stdout: stdout}
 	work := j.repair
 	if o.isNew {
 		work = j.split

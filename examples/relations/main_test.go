@@ -72,7 +72,7 @@ func repaired(t *testing.T, s *portertest.Server, o options, scripts ...porterte
 	archive := portertest.NewArchive(100<<10, portertest.ArchiveItems("merge_requests", 20), portertest.ArchiveItems("issues", 6),
 		portertest.ArchiveItems("ci_pipelines", 3))
 	source := porter.ReaderSource(archive.NewReader(), archive.Size())
-	o.url, o.project = s.URL, "team/app"
+	o.url, o.project = s.URL, s.URL+"/team/app/-/merge_requests"
 	if o.poll == 0 {
 		o.poll = 5 * time.Millisecond
 	}

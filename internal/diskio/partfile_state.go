@@ -77,7 +77,8 @@ func (f *stateFile) read() (known partState, valid bool, err error) {
 	}
 	f.length = len(b)
 	var s sealedState
-	if json.Unmarshal(b, &s) != nil || len(s.State) == 0 || crc32.ChecksumIEEE(s.State) != s.CRC32 {
+	whole := json.Unmarshal(b, &s) == nil && len(s.State) > 0 && crc32.ChecksumIEEE(s.State) == s.CRC32
+	if !whole {
 		return partState{}, false, nil
 	}
 	valid = json.Unmarshal(s.State, &known) == nil && known.Synced >= 0

@@ -20,7 +20,7 @@ func AsProxyError(rt http.RoundTripper, req *http.Request, err error) *ProxyErro
 		return known
 	}
 	t, ok := rt.(*http.Transport)
-	if !ok || t.Proxy == nil || err == nil || req.Context().Err() != nil {
+	if !ok || t.Proxy == nil || err == nil || req.Context().Err() != nil { //lint:ignore nilerr nothing is known of a proxy then
 		return nil
 	}
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
@@ -31,7 +31,7 @@ func AsProxyError(rt http.RoundTripper, req *http.Request, err error) *ProxyErro
 		}
 	}
 	proxy, perr := t.Proxy(req)
-	if perr != nil || proxy == nil {
+	if perr != nil || proxy == nil { //lint:ignore nilerr nothing is known of a proxy then
 		return nil
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) {

@@ -104,6 +104,9 @@ func (in *Input) checkGroups(namespace string) error {
 		}
 	}
 	for _, g := range in.Groups {
+		if strings.Contains(g, ":") {
+			continue // a URL, which takes a client to read
+		}
 		if _, err := porter.ParseNamespace(g); err != nil {
 			return Misused("-group: %v", err)
 		}
@@ -122,13 +125,13 @@ func (in *Input) checkGroups(namespace string) error {
 func (in *Input) Gather(ctx context.Context, from *porter.Client) ([]*Wanted, error) {
 	all := gathered{selects: in.selects, seen: map[string]*Wanted{}}
 	for _, arg := range in.Args {
-		w, err := newWanted(arg)
+		w, err := newWanted(arg, from.ParseProject)
 		if err != nil {
 			return nil, Misused("%v", err)
 		}
 		all.add(w)
 	}
-	listed, err := in.readList()
+	listed, err := in.readList(from.ParseProject)
 	if err != nil {
 		return nil, err
 	}
@@ -147,16 +150,17 @@ func (in *Input) Gather(ctx context.Context, from *porter.Client) ([]*Wanted, er
 }
 
 func (in *Input) gatherGroup(ctx context.Context, from *porter.Client, group string, all *gathered) error {
-	ns, err := porter.ParseNamespace(group)
+	ns, err := from.ParseNamespace(group)
 	if err != nil {
 		return Misused("-group: %v", err)
 	}
+	group = ns.String()
 	for p, err := range from.Projects(ctx, ns, &porter.ListOptions{Archived: porter.Archived(in.Archived)}) {
 		if err != nil {
 			return err
 		}
 		name := string(p.PathWithNamespace)
-		w, err := newWanted(name)
+		w, err := newWanted(name, porter.ParseProject)
 		if err != nil {
 			return fmt.Errorf("list projects of %s: project %d: %w", group, p.ID, err)
 		}
@@ -209,15 +213,20 @@ func (in *Input) selects(name string) bool {
 // else becomes a file's name.
 var segment = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// newWanted checks the name of a project: an ID or a full path.
-func newWanted(name string) (*Wanted, error) {
-	p, err := porter.ParseProject(name)
+// A parser reads the name of a project: that of package porter an ID or a full
+// path, that of a client a URL of its instance, too.
+type parser func(string) (porter.ProjectRef, error)
+
+// newWanted checks the name of a project.
+func newWanted(name string, parse parser) (*Wanted, error) {
+	p, err := parse(name)
 	if err != nil {
 		return nil, err
 	}
 	if id, ok := p.(porter.ProjectID); ok {
 		return &Wanted{Name: id.String(), ID: id}, nil
 	}
+	name = p.String()
 	if err := checkSegments(name); err != nil {
 		return nil, fmt.Errorf("project path %q: %w", name, err)
 	}
@@ -236,25 +245,25 @@ func checkSegments(p string) error {
 }
 
 // readList reads the file of -list, if there is one.
-func (in *Input) readList() ([]*Wanted, error) {
+func (in *Input) readList(parse parser) ([]*Wanted, error) {
 	switch in.List {
 	case "":
 		return nil, nil
 	case "-":
-		return parseList(in.Stdin, "standard input")
+		return parseList(in.Stdin, "standard input", parse)
 	}
 	f, err := os.Open(in.List)
 	if err != nil {
 		return nil, Misused("-list: %v", err)
 	}
 	defer f.Close()
-	return parseList(f, in.List)
+	return parseList(f, in.List, parse)
 }
 
 // parseList reads a List: on each line a project and, after a tab or comma each,
 // its namespace at the destination and its path there. Blank lines and those
 // with # in front are left out, and so is a line that is there already.
-func parseList(r io.Reader, name string) ([]*Wanted, error) {
+func parseList(r io.Reader, name string, parse parser) ([]*Wanted, error) {
 	var all []*Wanted
 	type listedAt struct {
 		*Wanted
@@ -276,7 +285,7 @@ func parseList(r io.Reader, name string) ([]*Wanted, error) {
 		if strings.TrimSpace(text) == "" || strings.HasPrefix(text, "#") {
 			continue
 		}
-		w, err := parseLine(text)
+		w, err := parseLine(text, parse)
 		if err != nil {
 			return nil, Misused("%s:%d: %v", name, n, err)
 		}
@@ -301,7 +310,7 @@ func parseList(r io.Reader, name string) ([]*Wanted, error) {
 	return all, nil
 }
 
-func parseLine(text string) (*Wanted, error) {
+func parseLine(text string, parse parser) (*Wanted, error) {
 	separator := ","
 	if strings.Contains(text, "\t") {
 		separator = "\t"
@@ -313,7 +322,7 @@ func parseLine(text string) (*Wanted, error) {
 	if len(fields) > 3 {
 		return nil, fmt.Errorf("%d columns; there are a project, a namespace and a path", len(fields))
 	}
-	w, err := newWanted(fields[0])
+	w, err := newWanted(fields[0], parse)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,10 @@ func show(all []*Wanted) string {
 
 func TestParseList(t *testing.T) {
 	t.Parallel()
+	client, err := porter.NewClient("https://gitlab.example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, list string
 		want       string
@@ -37,7 +41,10 @@ func TestParseList(t *testing.T) {
 		{"empty", "", "", "l.txt: no projects"},
 		{"only comments", "# a/b\n", "", "l.txt: no projects"},
 		{"no namespace", "a/b\n\nwidget\n", "", "l.txt:3: project path \"widget\" has no namespace"},
-		{"a URL", "https://gitlab.example.com/a/b\n", "", "l.txt:1: project \"https://gitlab.example.com/a/b\" looks like a URL"},
+		{"URLs", "https://gitlab.example.com/a/b/-/issues?state=all\ngit@gitlab.example.com:a/c.git,x\n" +
+			"https://gitlab.example.com/api/v4/projects/42\nA/B\n", "a/b>>;a/c>x>;42>>;", ""},
+		{"a URL of another instance", "a/b\nhttps://gitlab.com/a/b\n", "",
+			"l.txt:2: project \"https://gitlab.com/a/b\" is not on this instance, https://gitlab.example.com"},
 		{"twice", "a/b\n# x\nA/B\nc/d,x\na/b\nc/d, x\n", "a/b>>;c/d>x>;", ""},
 		{"twice, with two targets", "a/b,x\n# x\nA/B,y\n", "", "l.txt:3: A/B is on line 1 already, with another target"},
 		{"four columns", "a/b,c,d,e\n", "", "l.txt:1: 4 columns"},
@@ -55,7 +62,7 @@ func TestParseList(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := parseList(strings.NewReader(tt.list), "l.txt")
+			got, err := parseList(strings.NewReader(tt.list), "l.txt", client.ParseProject)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -72,7 +79,8 @@ func TestParseList(t *testing.T) {
 
 func TestParseListFails(t *testing.T) {
 	t.Parallel()
-	if _, err := parseList(failingReader{}, "standard input"); err == nil || err.Error() != "standard input: broken pipe" {
+	_, err := parseList(failingReader{}, "standard input", porter.ParseProject)
+	if err == nil || err.Error() != "standard input: broken pipe" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -119,7 +127,7 @@ func newGroups(t *testing.T) (*portertest.Server, *porter.Client) {
 
 func TestGather(t *testing.T) {
 	t.Parallel()
-	_, client := newGroups(t)
+	s, client := newGroups(t)
 	for _, tt := range []struct {
 		name string
 		in   Input
@@ -129,6 +137,8 @@ func TestGather(t *testing.T) {
 		{"in order", Input{Args: []string{"b/p"}, List: "-", Stdin: strings.NewReader("a/x/p\n"), Groups: []string{"a"}},
 			"b/p>>;a/x/p>>;a/p>>;a/x/y/q>>;a/old>>;", ""},
 		{"subgroup, and a group twice", Input{Groups: []string{"a/x", "a/x/y"}}, "a/x/p>>;a/x/y/q>>;", ""},
+		{"URLs", Input{Args: []string{s.URL + "/b/p"}, Groups: []string{s.URL + "/groups/a/x/-/activity"}}, "b/p>>;a/x/p>>;a/x/y/q>>;", ""},
+		{"a group of another instance", Input{Groups: []string{"https://gitlab.com/a"}}, "", "-group: namespace \"https://gitlab.com/a\" is not"},
 		{"group by ID of none", Input{Groups: []string{"99999"}}, "", "list projects of 99999: "},
 		{"no such group", Input{Groups: []string{"nobody"}}, "", "list projects of nobody: "},
 		{"without archived ones", Input{Groups: []string{"a"}, Archived: "skip"}, "a/p>>;a/x/p>>;a/x/y/q>>;", ""},
@@ -146,6 +156,9 @@ func TestGather(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if err := tt.in.Check("n"); err != nil && tt.err == "" {
+				t.Error(err)
+			}
 			got, err := tt.in.Gather(context.Background(), client)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
@@ -159,7 +172,7 @@ func TestGather(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	t.Parallel()
-	_, client := newGroups(t)
+	s, client := newGroups(t)
 	for _, tt := range []struct {
 		name      string
 		in        Input
@@ -173,6 +186,7 @@ func TestTargets(t *testing.T) {
 		{"to a namespace, by ID", Input{Args: []string{"12"}}, "n", "n/q", ""},
 		{"a group moves with its subgroups", Input{Groups: []string{"a"}, Archived: "skip"}, "n", "n/p n/x/p n/x/y/q", ""},
 		{"a subgroup moves", Input{Groups: []string{"a/x"}}, "n/m", "n/m/p n/m/y/q", ""},
+		{"a subgroup by its URL", Input{Groups: []string{s.URL + "/a/x"}}, "n/m", "n/m/p n/m/y/q", ""},
 		{"a group in any case", Input{Groups: []string{"A/X"}}, "n", "n/p n/y/q", ""},
 		{"the list wins", Input{Groups: []string{"a/x"}, List: "-", Stdin: strings.NewReader("a/x/p,k\na/x/y/q,,w\nb/p,k,v\n")}, "n",
 			"k/p n/y/w k/v", ""},
@@ -209,7 +223,7 @@ func TestTargets(t *testing.T) {
 func TestListedNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a/../../etc", "/etc/x", "a/b\\c", "a//b", "a/b\x00", "..", "a/.", "C:/x", "a/b\n"} {
-		if w, err := newWanted(name); err == nil {
+		if w, err := newWanted(name, porter.ParseProject); err == nil {
 			t.Errorf("%q is taken for %+v", name, w)
 		}
 	}
