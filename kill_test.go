@@ -352,7 +352,14 @@ func writeKillCheckpoint(file string, p porter.Checkpoint) error {
 	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	for range 100 {
+		// On Windows it fails while the test reads the file.
+		if err = os.Rename(file+".new", file); err == nil || runtime.GOOS != "windows" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // A killMigration is two instances, between which processes migrate a project.
