@@ -41,7 +41,8 @@ func TestBackupFails(t *testing.T) {
 
 	gitlab.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation})
 	var failed *porter.ExportError
-	if err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz")); !errors.As(err, &failed) {
+	err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz"))
+	if !errors.As(err, &failed) {
 		t.Errorf("got %v, want an ExportError", err)
 	}
 }
