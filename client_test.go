@@ -41,7 +41,7 @@ func TestBaseURL(t *testing.T) {
 		{in: "https://gitlab.example.com/graphql", want: "https://gitlab.example.com/graphql/api/v4/"},
 		{in: "https://gitlab.example.com/api/v3/gitlab/api/v4", want: "https://gitlab.example.com/api/v3/gitlab/api/v4/"},
 		{in: "https://api.example.com/", want: "https://api.example.com/api/v4/"},
-		{in: "", err: "must begin with https:// or http://"},
+		{in: "", err: "is empty: give the instance's root, such as https://gitlab.example.com"},
 		{in: "gitlab.example.com", err: "must begin with"},
 		{in: "gitlab.example.com:8080", err: "must begin with"},
 		{in: "//gitlab.example.com", err: "must begin with"},
@@ -484,7 +484,7 @@ func TestOddAnswers(t *testing.T) {
 		want string // "" if it is a fine answer
 	}{
 		{"page", retryAnswer(200, http.Header{"Content-Type": {"text/html"}}, "<title>Sign in</title>"),
-			"unexpected answer (text/html): HTML page “Sign in”"},
+			"unexpected answer (text/html): HTML page “Sign in”; this is no answer of GitLab's API: check the base URL"},
 		{"empty", retryAnswer(200, nil, ""), "unexpected answer (no content type, 0 bytes)"},
 		{"204", retryAnswer(204, nil, ""), "204 unexpected answer"},
 		{"another object", retryAnswer(200, nil, `{"version":"18.9.0"}`), "unexpected answer"},

@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -300,9 +302,19 @@ func (c forgetfulConn) Read(b []byte) (int, error) {
 	}
 }
 
+// NoBubbleForHTTP2 skips what Go 1.25 fails at: net/http's HTTP/2 server has
+// channels of one bubble in another, golang/go#75674.
+func NoBubbleForHTTP2(t *testing.T) {
+	t.Helper()
+	if strings.HasPrefix(runtime.Version(), "go1.25") {
+		t.Skip("Go 1.25 has no HTTP/2 server for bubbles")
+	}
+}
+
 // A connection that died unnoticed is given up with the request that found it
 // out, which HTTP/2 would not do.
 func TestDeadConnection(t *testing.T) {
+	NoBubbleForHTTP2(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := portertest.NewServer(portertest.InMemory(), portertest.HTTP2())
 		defer s.Close()

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,7 +167,8 @@ func TestDownloadRetriesEnd(t *testing.T) {
 			if n != 5000 || !bytes.Equal(buf.Bytes(), archiveBytes(t, archive)[:5000]) {
 				t.Errorf("wrote %d bytes", n)
 			}
-			if got := len(dlAsked(s, portertest.GitLab)); got != retries+1 {
+			// The clock of Windows may stand still for longer than that patience.
+			if got := len(dlAsked(s, portertest.GitLab)); got != retries+1 && runtime.GOOS != "windows" {
 				t.Errorf("asked %d times", got)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 // how large the project is. If it does not, that means nothing.
 func TestSpoolHasRoom(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+	if !slices.Contains([]string{"linux", "darwin", "windows"}, runtime.GOOS) {
 		t.Skip("this system does not tell what is free")
 	}
 	sizes := func(repository, lfs int64) string {

@@ -24,6 +24,35 @@ type Event struct {
 	Err     error         `json:"-"`                 // why, for EventRetry and EventFailed
 }
 
+// String returns e as a line for people, without its time and ID.
+func (e Event) String() string {
+	what := string(e.Op)
+	if e.Project != "" {
+		what += " of " + e.Project
+	}
+	text, delay := string(e.Kind), e.Delay.Round(time.Millisecond)
+	switch e.Kind {
+	case EventStatus:
+		text = e.Status
+	case EventProgress:
+		text = fmt.Sprintf("%d bytes", e.Bytes)
+		if e.Total >= 0 {
+			text = fmt.Sprintf("%d of %d bytes", e.Bytes, e.Total)
+		}
+	case EventRetry:
+		text = fmt.Sprintf("retry %d in %s", e.Attempt, delay)
+	case EventPaced:
+		text = "waits"
+		if delay > 0 {
+			text += " for " + delay.String()
+		}
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return what + ": " + text
+}
+
 // eventFields are those of an Event that JSON knows how to treat.
 type eventFields Event
 

@@ -486,6 +486,26 @@ func TestEventAsJSON(t *testing.T) {
 	}
 }
 
+// An event is printed as a line for people.
+func TestEventAsText(t *testing.T) {
+	t.Parallel()
+	for want, ev := range map[string]porter.Event{
+		"export of team/app: started": {Kind: porter.EventStarted, Op: porter.OpExport, Time: time.Now(), Project: "team/app", ID: 7},
+		"import of 7: finished":       {Kind: porter.EventStatus, Op: porter.OpImport, Project: "7", Status: "finished"},
+		"upload: 5 of 20 bytes":       {Kind: porter.EventProgress, Op: porter.OpUpload, Bytes: 5, Total: 20},
+		"upload: 5 bytes":             {Kind: porter.EventProgress, Op: porter.OpUpload, Bytes: 5, Total: -1},
+		"download of team/app: retry 1 in 1m30s: broken": {
+			Kind: porter.EventRetry, Op: porter.OpDownload, Project: "team/app", Attempt: 1, Delay: 90*time.Second + 1, Err: errors.New("broken")},
+		"look: waits for 30s":            {Kind: porter.EventPaced, Op: porter.OpLook, Delay: 30 * time.Second},
+		"look: waits":                    {Kind: porter.EventPaced, Op: porter.OpLook},
+		"start import: failed: canceled": {Kind: porter.EventFailed, Op: porter.OpStartImport, Err: errors.New("canceled")},
+	} {
+		if got := fmt.Sprint(ev); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // Events as lines of JSON, which other programs can read. The time is left out
 // here because it is another at each run.
 func ExampleEvent() {

@@ -316,23 +316,68 @@ func ExampleClient_ExportToFile_many() {
 	defer sim.end()
 	sim.src.AddProject(portertest.Project{Path: "group/site", ID: 43})
 	client, ctx := sim.source(), context.Background()
-	projects := []porter.ProjectID{42, 43}
 
 	var wg sync.WaitGroup
-	errs := make([]error, len(projects))
-	for i, id := range projects {
+	for p, err := range client.Projects(ctx, porter.NamespacePath("group"), nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
 		wg.Go(func() {
-			_, errs[i] = client.ExportToFile(ctx, id, fmt.Sprintf("%d.tar.gz", id), nil)
+			if _, err := client.ExportToFile(ctx, p.ID, fmt.Sprintf("%d.tar.gz", p.ID), nil); err != nil {
+				log.Print(err)
+			}
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		log.Fatal(err)
-	}
 
 	files, err := filepath.Glob("*.tar.gz")
 	fmt.Println(files, err)
 	// Output: [42.tar.gz 43.tar.gz] <nil>
+}
+
+// A backup of a group that goes on where a run before it was killed: here that
+// one has saved one of two projects.
+func ExampleClient_Projects_backup() {
+	sim := simulate()
+	defer sim.end()
+	sim.src.AddProject(portertest.Project{Path: "group/site", ID: 43})
+	if err := os.WriteFile("43.tar.gz", []byte("saved before"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	client, ctx := sim.source(), context.Background()
+
+	const night = 12 * time.Hour
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	for p, err := range client.Projects(ctx, porter.NamespacePath("group"), nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		name := fmt.Sprintf("%d.tar.gz", p.ID) // or of p.PathWithNamespace, which may change
+		if fi, err := os.Stat(name); err == nil && time.Since(fi.ModTime()) < night {
+			continue // an earlier run has saved it
+		}
+		wg.Go(func() {
+			if _, err := client.ExportToFile(ctx, p.ID, name, &porter.ExportOptions{MaxAge: night}); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(failed...); err != nil {
+		log.Fatal(err)
+	}
+
+	b, err := os.ReadFile("43.tar.gz")
+	fmt.Println(string(b), err)
+	fi, err := os.Stat("42.tar.gz")
+	fmt.Println(err == nil && fi.Size() > 1000)
+	// Output:
+	// saved before <nil>
+	// true
 }
 
 func ExampleAuth() {

@@ -33,6 +33,34 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+func TestBackupFails(t *testing.T) {
+	gitlab := portertest.NewServer(portertest.NoLimits())
+	defer gitlab.Close()
+	gitlab.AddProject(portertest.Project{Path: "group/app"})
+	client := testclient.New(t, gitlab)
+
+	gitlab.ScriptExport("group/app", portertest.ExportScript{Fault: portertest.FailRelation})
+	var failed *porter.ExportError
+	err := Backup(t.Context(), client, porter.ProjectPath("group/app"), filepath.Join(t.TempDir(), "app.tar.gz"))
+	if !errors.As(err, &failed) {
+		t.Errorf("got %v, want an ExportError", err)
+	}
+}
+
+func TestImportFails(t *testing.T) {
+	gitlab := portertest.NewServer(portertest.NoLimits())
+	defer gitlab.Close()
+	gitlab.AddGroup("new-team")
+
+	gitlab.ScriptImport("new-team/app", portertest.ImportScript{Error: "No space left on device"})
+	var failed *porter.ImportError
+	_, err := testclient.New(t, gitlab).Import(t.Context(), sourceOf(smallArchive),
+		porter.ImportOptions{Namespace: porter.NamespacePath("new-team"), Path: "app"})
+	if !errors.As(err, &failed) || failed.Import.Error != "No space left on device" {
+		t.Errorf("got %v, want an ImportError", err)
+	}
+}
+
 func TestBackupWithMock(t *testing.T) {
 	archive, err := io.ReadAll(portertest.NewArchive(1 << 20).NewReader())
 	if err != nil {

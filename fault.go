@@ -58,6 +58,9 @@ func newTransportError(req *http.Request, err error, r reach, f fault) error {
 	if hidden := redact.SecretsOf(req.Context()); hidden.Scrub(err.Error()) != err.Error() {
 		err = errors.New(text) // its chain must not hold them either
 	}
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		text += "; a private CA is trusted by way of SSL_CERT_FILE or NewTransport"
+	}
 	return &transportError{req.Method, redact.URL(req.URL), text, err, r, f}
 }
 

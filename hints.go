@@ -37,6 +37,9 @@ func (h hints) hint(e *APIError, download, elsewhere bool) string {
 
 // forAnswer is hint for an answer of the instance itself.
 func (h hints) forAnswer(e *APIError, download bool) string {
+	if e.StatusCode/100 == 2 && e.isPage() {
+		return notTheAPI
+	}
 	switch e.StatusCode {
 	case http.StatusBadRequest:
 		return h.badRequest(e)
@@ -125,5 +128,7 @@ func notFoundElsewhere(e *APIError, download bool) string {
 		return "a web server before GitLab may refuse the %2F in a path, as Apache does unless it is told AllowEncodedSlashes NoDecode: " +
 			"name the project by its ID, or check the base URL"
 	}
-	return "this is no answer of GitLab's API: check the base URL"
+	return notTheAPI
 }
+
+const notTheAPI = "this is no answer of GitLab's API: check the base URL"

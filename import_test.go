@@ -298,6 +298,9 @@ func TestStartImportLosesItsAnswer(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(proto+" "+tt.name, func(t *testing.T) {
 				t.Parallel()
+				if proto == "HTTP/2" {
+					porter.NoBubbleForHTTP2(t)
+				}
 				synctest.Test(t, func(t *testing.T) { // where nothing stalls but what is to
 					opts := []portertest.Option{portertest.InMemory()}
 					if proto == "HTTP/2" {

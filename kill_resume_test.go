@@ -200,6 +200,9 @@ func TestKilledExportToFile(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if tt.name == "in the download" {
+				readsLiveState(t)
+			}
 			tt.timings.Store = 100 * time.Millisecond // so that a poll sees the export under way
 			s := portertest.NewServer(portertest.NoLimits(), portertest.Timing(tt.timings))
 			defer s.Close()

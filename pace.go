@@ -2,6 +2,7 @@ package porter
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (c *core) admit(ctx context.Context, r *request, lost *pace.Turn) (*pace.Tu
 		c.cfg.logger.InfoContext(ctx, "waiting for a turn", "project", r.project, "delay", d)
 		if err := c.pauseUntil(ctx, Event{Kind: EventPaced, Project: r.project, Delay: d}, t.Left, t.Given()); err != nil {
 			t.NotSent()
-			return nil, err
+			return nil, fmt.Errorf("waiting for a turn: %w", err)
 		}
 		if r.place.TryTake() {
 			return t, nil

@@ -265,7 +265,8 @@ func TestPaceCanceledWaiters(t *testing.T) {
 		for _, p := range s.projects[6:12] {
 			wg.Go(func() {
 				err := c.ScheduleExport(ctx, p, nil)
-				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, spent) || !strings.Contains(err.Error(), spent.Error()) {
+				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, spent) || !strings.Contains(err.Error(), "waiting for a turn: ") ||
+					!strings.Contains(err.Error(), spent.Error()) {
 					t.Errorf("%s: %v", p, err)
 				}
 			})

@@ -144,7 +144,7 @@ func looksLikeURL(s string) bool { return strings.Contains(s, ":") }
 
 func urlError(s string) error {
 	return fmt.Errorf("%q looks like a URL: give the full path alone, such as group/app, or the ID; "+
-		"the parsers of a Client take URLs of its instance", urlPlace(s))
+		"ParseProject and ParseNamespace of a Client take URLs of its instance", urlPlace(s))
 }
 
 // urlPlace is the part of a URL that is no secret.
@@ -183,7 +183,7 @@ func checkPath(what, p string) error {
 	for seg := range strings.SplitSeq(p, "/") {
 		switch seg {
 		case "":
-			return fmt.Errorf("%s %q has an empty segment", what, p)
+			return fmt.Errorf("%s %q has an empty segment: leave out slashes at its ends and double ones", what, p)
 		case ".", "..":
 			return fmt.Errorf("%s %q has a segment %q", what, p, seg)
 		}

@@ -18,7 +18,7 @@ var badRefs = map[string]string{
 	"group/\u200bapp":      "invisible characters",
 	" 42":                  "white space",
 	"group%2Fapp":          "is escaped already",
-	"/group/app":           "empty segment",
+	"/group/app":           "empty segment: leave out slashes at its ends",
 	"group/app/":           "empty segment",
 	"group/../app":         `segment ".."`,
 

@@ -16,6 +16,7 @@ import (
 // A transport of another kind goes on using an HTTP/2 connection that died
 // unnoticed, which ends a wait, unless it sends pings or speaks HTTP/1.1.
 func TestClonedTransport(t *testing.T) {
+	NoBubbleForHTTP2(t)
 	tests := []struct {
 		name   string
 		change func(*http.Transport)

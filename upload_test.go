@@ -824,6 +824,9 @@ func TestSourceIsClosed(t *testing.T) {
 			for _, known := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s, %s, size known %v", proto, tt.name, known), func(t *testing.T) {
 					t.Parallel()
+					if proto == "HTTP/2" {
+						porter.NoBubbleForHTTP2(t)
+					}
 					synctest.Test(t, func(t *testing.T) { // where a timeout is never too short
 						opts := []portertest.Option{portertest.InMemory()}
 						pause := 50 * time.Millisecond // HTTP/1.1 hears of a broken connection no earlier

@@ -16,6 +16,9 @@ import (
 // parseBaseURL checks and completes what a user gives as the instance. Its
 // errors never repeat it, because it may hold a password.
 func parseBaseURL(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, errors.New("is empty: give the instance's root, such as https://gitlab.example.com")
+	}
 	if strings.ContainsFunc(s, isBlank) {
 		return nil, errors.New("must not hold white space or invisible characters")
 	}

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,9 @@ func everyTransport(t *testing.T, f func(t *testing.T, s *Server), opts ...Optio
 			f(t, s)
 		})
 		t.Run(name+" in memory", func(t *testing.T) {
+			if name == "HTTP2" && strings.HasPrefix(runtime.Version(), "go1.25") {
+				t.Skip("Go 1.25 has no HTTP/2 server for bubbles: golang/go#75674")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				s := NewServer(append(how, InMemory())...)
 				defer s.Close()

@@ -112,7 +112,8 @@ func InMemory() Option { return func(c *config) { c.inMemory = true } }
 // [Server.Certificate].
 func TLS() Option { return func(c *config) { c.tls = true } }
 
-// HTTP2 serves both origins over HTTPS and offers HTTP/2.
+// HTTP2 serves both origins over HTTPS and offers HTTP/2. In a bubble of
+// testing/synctest it needs Go 1.26 or later: golang/go#75674.
 func HTTP2() Option { return func(c *config) { c.tls, c.http2 = true, true } }
 
 // RelativeRoot serves GitLab below path, such as "/gitlab".

@@ -323,7 +323,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-url", "localhost", "a/b"}, 2, "-url: "},
 		{[]string{"-url", "", "a/b"}, 2, "-url: "},
 		{[]string{"no-such-file\x1b.tar.gz"}, 1, "no-such-file?.tar.gz"},
-		{[]string{"testdata"}, 1, "is a directory"},
+		{[]string{"testdata"}, 1, "inspect archive: read testdata: "},
 	} {
 		code, text, errs := call(t.Context(), tt.args...)
 		if code != tt.code || !strings.Contains(text+errs, tt.want) || strings.Contains(text+errs, "\x1b") {

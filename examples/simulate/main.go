@@ -20,7 +20,8 @@ with, and then a line for each request, until Ctrl-C.
   simulate [flags]
 
 It keeps to GitLab's limits: 6 exports and 6 imports a minute, and 1 download of a
-project. -limits none switches them off.
+project. -limits none switches them off. A client of porter keeps to them by itself,
+unless it is made WithoutPacing.
 
 Examples:
   simulate

@@ -40,7 +40,7 @@ func (p *PartFile) Finish() error {
 		}
 		return err
 	}
-	if err = os.Rename(name, p.target); err != nil {
+	if err = rename(name, p.target); err != nil {
 		p.keepWhole(name)
 		return fmt.Errorf("%w; the whole archive is in %s", err, name)
 	}

@@ -391,6 +391,9 @@ func TestPartFileKeepsWhole(t *testing.T) {
 // which the next call finds, and no two names the same ones.
 func TestPartFileLongNames(t *testing.T) {
 	dir := t.TempDir()
+	if _, err := os.Lstat(filepath.Join(dir, strings.Repeat("a", 1000))); !nameTooLong(err) {
+		t.Skip("this system does not say which name is too long: ", err)
+	}
 	for _, n := range []int{100, 245, 246, 249, 250, 251, 254, 255} {
 		names := []string{strings.Repeat("a", n-1) + "1", strings.Repeat("a", n-1) + "2"}
 		for i, name := range names {
@@ -510,7 +513,9 @@ func TestPartFileStateFails(t *testing.T) {
 	state := p.state.File
 	var err error
 	if p.state.File, err = os.Open(state.Name()); err != nil { // can't be written: stands in for a full disk
-		t.Skip(err)
+		p.state.File = state
+		p.Leave()
+		t.Skip(err) // nobody else can open it, as on Windows
 	}
 	defer state.Close()
 	if err := p.Begin("origin", json.RawMessage(`"v1"`)); err != nil {
@@ -592,6 +597,9 @@ func TestOpenRefuses(t *testing.T) {
 	for _, linked := range []string{".part", ".part.json"} {
 		target := filepath.Join(dir, "a.gz")
 		if err := os.Symlink(file, target+linked); err != nil {
+			t.Skip(err)
+		}
+		if _, err := os.Readlink(target + linked); err != nil { // Wine says that it made one
 			t.Skip(err)
 		}
 		if _, err := Open(target, 0); err == nil || !strings.HasSuffix(err.Error(), "a.gz"+linked+" is a link to another file") {

@@ -12,6 +12,8 @@ import (
 // a part file of its own, and none is continued by another process.
 func openLocked(string) (*os.File, bool, error) { return nil, false, errLocked }
 
+func rename(from, to string) error { return os.Rename(from, to) }
+
 func nameTooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
 
 // takeGroup reports that files have no groups here.

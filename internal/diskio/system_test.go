@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestOpenLocked(t *testing.T) {
@@ -35,6 +36,30 @@ func TestOpenLocked(t *testing.T) {
 		t.Fatal(made, err)
 	}
 	g.Close()
+}
+
+// Somebody who reads the file that is to be replaced keeps that up at most for a
+// while, on Windows.
+func TestRenameWaitsForReader(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	for name, text := range map[string]string{from: "new", to: "old"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(50*time.Millisecond, func() { f.Close() }).Stop()
+	if err := rename(from, to); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(to); string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+	f.Close()
 }
 
 func TestOpenLockedErrors(t *testing.T) {

@@ -63,6 +63,8 @@ func lock(f *os.File) error {
 	}
 }
 
+func rename(from, to string) error { return os.Rename(from, to) }
+
 func nameTooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
 
 // takeGroup gives a file the group of another, and reports whether it has it.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // openLocked opens or creates a file that nobody else can open until it is
@@ -36,6 +37,20 @@ func openLocked(name string) (f *os.File, made bool, err error) {
 
 func createFile(path *uint16, mode uint32) (syscall.Handle, error) {
 	return syscall.CreateFile(path, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil, mode, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+}
+
+// rename gives a file another name. Windows refuses that while somebody else has
+// a file of that name open, or is just replacing it, which mostly passes soon: so
+// it tries again for a second.
+func rename(from, to string) error {
+	const accessDenied, sharingViolation = syscall.Errno(5), syscall.Errno(32)
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := os.Rename(from, to)
+		if pause > time.Second || !errors.Is(err, accessDenied) && !errors.Is(err, sharingViolation) {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // nameTooLong reports whether err is one of the two that Windows has for that.

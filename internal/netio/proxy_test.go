@@ -78,6 +78,10 @@ func TestProxyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
+	_, refused := net.Dial("tcp", closed.Addr().String()) // in the system's words
+	if refused == nil {
+		t.Skip("somebody else listens there now")
+	}
 	untrusted := httptest.NewUnstartedServer(nil)
 	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
 	untrusted.StartTLS()
@@ -105,11 +109,11 @@ func TestProxyRefuses(t *testing.T) {
 		{name: "redirect", serve: answering("HTTP/1.1 302 Found\r\nLocation: http://login.invalid/\r\n\r\n"),
 			want: "proxy PROXY refused the connection: 302 Found", status: 302},
 		{name: "dead", addr: closed.Addr().String(),
-			want: "connect through proxy PROXY: dial tcp PROXY: connect: connection refused"},
+			want: "connect through proxy PROXY: " + refused.Error()},
 		{name: "dead, http", target: "http", addr: closed.Addr().String(),
-			want: "connect through proxy PROXY: dial tcp PROXY: connect: connection refused"},
+			want: "connect through proxy PROXY: " + refused.Error()},
 		{name: "dead, SOCKS5", scheme: "socks5", addr: closed.Addr().String(),
-			want: "connect through proxy PROXY: dial tcp PROXY: connect: connection refused"},
+			want: "connect through proxy PROXY: " + refused.Error()},
 		{name: "untrusted", scheme: "https", addr: untrusted.Listener.Addr().String(),
 			want: "connect through proxy PROXY: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
 		{name: "no method", scheme: "socks5", serve: socks5([]byte{5, 0xff}),
