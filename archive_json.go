@@ -164,8 +164,7 @@ func (s *jsonScanner) stepStructure(c byte) bool {
 			s.pop()
 			return true
 		}
-		s.isKey, s.state, s.text = true, jsonString, s.text[:0]
-		return c == '"'
+		return false // skim has taken a key
 	case jsonColon:
 		s.state = jsonValue
 		return c == ':'
@@ -273,15 +272,11 @@ func (s *jsonScanner) stepString(c byte) bool {
 		}
 		return isHexDigit(c)
 	}
-	switch c {
-	case '"':
-		s.endString()
-	case '\\':
-		s.state = jsonEscape
-		s.keepByte(c)
-	default:
-		return false // textLength has left out what may be in a string
+	if c != '\\' {
+		return false // skim has taken what else may be in a string
 	}
+	s.state = jsonEscape
+	s.keepByte(c)
 	return true
 }
 

@@ -8,7 +8,7 @@ import (
 
 // skim takes the bytes at the start of p that most documents are made of: strings,
 // whole numbers and literals, with what is between them. It returns how many these
-// are. What it leaves is for step, which knows all.
+// are. What it leaves is for step.
 func (s *jsonScanner) skim(p []byte) (n int) {
 	if s.state == jsonString { // which began earlier
 		n = textLength(p)

@@ -15,9 +15,10 @@ import (
 // CheckImport looks for what would make an import with opts fail, and imports
 // nothing; opts.Resume and opts.Checkpoint mean nothing to it. The size is that
 // of the archive in bytes; 0, or -1 as in a Source, if it is not known. The archive
-// itself is not looked at: see VerifyArchive. The look at the path of the project to be is the import's own,
-// and what keeps that from an answer is an error, such as ErrUnauthorized.
-// Other looks add findings if they are answered; ProbeImport finds more.
+// itself is not looked at: see VerifyArchive. The look at the path of the project to
+// be is the import's own, and what keeps that from an answer is an error, such as
+// ErrUnauthorized. Other looks add findings if they are answered; ProbeImport finds
+// more.
 //
 // It makes 3 requests for the user's own namespace, 7 for a group, and at most one
 // more. The answers about the token, its user, the namespace, the user's role
